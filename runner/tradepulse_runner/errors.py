@@ -1,0 +1,68 @@
+"""Every error the runner raises on purpose, in one place.
+
+The venue branch follows one question: *may the order be live at the venue?*
+``OrderRejected`` means certainly not; ``OutcomeUnknown`` means perhaps, and only a query may decide.
+"""
+
+from __future__ import annotations
+
+
+class RunnerError(Exception):
+    """Base of all deliberate errors; its text is meant for the person on call."""
+
+
+class ConfigError(RunnerError):
+    """The configuration file is unusable. Text names file, field, value and remedy."""
+
+
+class StateError(RunnerError):
+    """The state directory is unusable as it is. Text names the file and the remedy."""
+
+
+class SnapshotDamaged(StateError):
+    """A snapshot file does not parse or its checksum does not match."""
+
+
+class SchemaTooNew(StateError):
+    """A file was written by a newer binary; reading it here could lose fields silently."""
+
+
+class DurabilityLost(RunnerError):
+    """A write or fsync failed. After a failed fsync the kernel may have dropped the pages,
+    so a later success proves nothing: the process must stop trading and never retry."""
+
+
+class RiskRejected(RunnerError):
+    """The order broke a limit and was never sent.
+
+    ``rule`` is the limit's short name (the ``outcome`` label of
+    ``tradepulse_risk_validations_total``).
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+class NotTrading(RiskRejected):
+    """The loop is halted, reconciling, stopping, or its kill switch is engaged."""
+
+
+class OrderError(RunnerError):
+    """A request about an order failed."""
+
+
+class OrderRejected(OrderError):
+    """The venue answered and refused: the order does not exist there."""
+
+
+class OrderNotFound(OrderError):
+    """The venue answered that it knows no such order (yet: see ``unknown_fence``)."""
+
+
+class OutcomeUnknown(OrderError):
+    """No answer, or one that does not settle it (timeout, 5xx, -1006, -1007)."""
+
+
+class VenueDisconnected(OrderError):
+    """The connection is gone; nothing may be assumed about requests in flight."""
