@@ -1,0 +1,142 @@
+"""How a cutover is watched: the limits, the bake and the way back."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Model, rule
+from .units import Duration, Name
+
+
+class CustomGuardrail(Model):
+    """A PromQL expression of the user's own with a limit."""
+
+    cel = (
+        rule(
+            "has(self.max) || has(self.min)",
+            "a custom guardrail needs a limit: set max, min or both",
+        ),
+        rule(
+            "!has(self.max) || !has(self.min) || self.min <= self.max",
+            "min must not be above max: no value could pass",
+            ".min",
+        ),
+    )
+
+    name: Name = Field(description="Name of the guardrail, unique in its cutover.")
+    query: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
+        description="PromQL that yields one series. `$runner`, `$namespace` and `$release` are"
+        " replaced by the runner's name, its namespace and the release's id."
+    )
+    max: float | None = Field(default=None, description="A value above this is a breach.")
+    min: float | None = Field(default=None, description="A value below this is a breach.")
+
+
+class Guardrails(Model):
+    """What the new release must keep to while it bakes."""
+
+    cel = (
+        rule(
+            "duration(self.window) >= duration(self.interval)",
+            "window must not be shorter than interval: raise window or lower interval",
+            ".window",
+        ),
+    )
+
+    prometheus: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512)] | None = Field(
+        default=None,
+        description="URL of the Prometheus that scrapes the runner; the operator's own default"
+        " when left out.",
+    )
+    interval: Duration = Field(default="15s", description="Time between two judgements.")
+    window: Duration = Field(
+        default="1m", description="Span of samples that one judgement looks back on."
+    )
+    error_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.02, description="Share of order requests that may fail."
+    )
+    p95_latency: Duration = Field(
+        default="500ms", description="95th percentile that the order latency may reach."
+    )
+    metric_gap: Duration | None = Field(
+        default=None,
+        description="Silence of the runner's heartbeat that counts as a gap; two scrape intervals"
+        " of the runner and a second when left out.",
+    )
+    consecutive: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=2, description="Breaches in a row that trigger the rollback."
+    )
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=20,
+        description="Order requests that a window must hold to be judged; with fewer the verdict"
+        " is unknown and the time doesn't count as baked.",
+    )
+    custom: Annotated[tuple[CustomGuardrail, ...], Field(max_length=16)] = Field(
+        default=(),
+        description="Guardrails of your own.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
+    )
+
+
+class StateOnRollback(StrEnum):
+    """What a rollback does with the order state."""
+
+    RESTORE = "Restore"
+    KEEP = "Keep"
+    FREEZE = "Freeze"
+
+
+class Rollback(Model):
+    """The way back."""
+
+    state: StateOnRollback = Field(
+        default=StateOnRollback.RESTORE,
+        description="Restore brings back the backup taken before the switch and reconciles it with"
+        " the venue; Keep starts the previous release on the current state; Freeze starts it with"
+        " the kill switch engaged, for a person to decide.",
+    )
+    deadline: Duration = Field(
+        default="10m",
+        description="Time for the whole rollback; one that isn't verified by then ends Halted.",
+    )
+
+
+class OnInconclusive(StrEnum):
+    """What to do when the guard can't tell."""
+
+    HOLD = "Hold"
+    ROLLBACK = "Rollback"
+
+
+class CutoverPolicy(Model):
+    """How a cutover proceeds; the template of automatic ones, and part of each cutover's spec."""
+
+    guardrails: Guardrails = Field(
+        default=Guardrails(), description="Limits that the release must keep to."
+    )
+    bake: Duration = Field(
+        default="5m",
+        description="Time that must be verified as good before the release is promoted. Seconds in"
+        " which the guard could not see the runner don't count.",
+    )
+    halt_deadline: Duration = Field(
+        default="1m",
+        description="Time for the running release to cancel its orders and drain before it is"
+        " stopped.",
+    )
+    switch_deadline: Duration = Field(
+        default="5m",
+        description="Time for the new release's pod to become ready; rolled back after it.",
+    )
+    rollback: Rollback = Field(default=Rollback(), description="The way back.")
+    on_inconclusive: OnInconclusive = Field(
+        default=OnInconclusive.HOLD,
+        description="What follows when the guard can't tell, e.g. because Prometheus is down: Hold"
+        " waits for evidence, Rollback goes back after switchDeadline without any.",
+    )

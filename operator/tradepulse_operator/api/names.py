@@ -1,0 +1,52 @@
+"""Names that operator, runner, dashboards and people share: labels, annotations, ports, paths."""
+
+from __future__ import annotations
+
+from .base import GROUP
+
+MANAGER = "tradepulse-operator"
+
+LABEL_RUNNER = f"{GROUP}/runner"
+LABEL_RELEASE = f"{GROUP}/release"
+LABEL_CONFIG_HASH = f"{GROUP}/config-hash"
+LABEL_CUTOVER = f"{GROUP}/cutover"
+LABEL_APP = "app.kubernetes.io/name"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+APP_RUNNER = "tradepulse-runner"
+
+#: On the pod, projected into the container by the downward API: the operator's orders to it.
+ANNOTATION_TRADING = f"{GROUP}/trading"
+ANNOTATION_KILL_SWITCH = f"{GROUP}/kill-switch"
+#: On children: hash of the manifest as it was applied.
+ANNOTATION_APPLIED = f"{GROUP}/applied"
+
+#: The labels above as Prometheus writes them.
+SERIES_RUNNER = "tradepulse_io_runner"
+SERIES_RELEASE = "tradepulse_io_release"
+
+CONTAINER = "runner"
+INIT_CONTAINER = "state"
+HTTP_PORT = 8080
+METRICS_PORT = 9000
+STATE_DIR = "/var/lib/tradepulse"
+CONFIG_DIR = "/etc/tradepulse/config"
+CONFIG_FILE = "runner.yaml"
+CONTROL_DIR = "/etc/tradepulse/control"
+CREDENTIALS_DIR = "/etc/tradepulse/credentials"
+INCIDENT_DIR = "/etc/tradepulse/incident"
+INCIDENTS_DIR = f"{STATE_DIR}/incidents"
+
+
+def pod_name(runner: str) -> str:
+    """The one pod of a runner: ordinal 0 of its StatefulSet."""
+    return f"{runner}-0"
+
+
+def pvc_name(runner: str) -> str:
+    """The claim that holds a runner's order state."""
+    return f"{runner}-state"
+
+
+def incident_name(cutover: str) -> str:
+    """The ConfigMap that holds a cutover's incident report."""
+    return f"{cutover}-incident"

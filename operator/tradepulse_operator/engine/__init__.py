@@ -1,0 +1,1 @@
+"""The process: kopf handlers, work queue, lease, probes, metrics, wiring."""

@@ -1,0 +1,1 @@
+"""Custom resource → desired children. Pure: one builder a file."""

@@ -1,0 +1,1 @@
+"""(Custom resource, observation, clock) → the next step. Pure."""

@@ -1,0 +1,79 @@
+"""What the reconcilers see of the world, read live before every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.guard.samples import Recording
+
+from .step import Manifest, Ref
+
+
+@dataclass(frozen=True)
+class PodView:
+    """The runner's pod, as far as decisions need it."""
+
+    uid: str
+    release: str
+    annotations: Mapping[str, str]
+    phase: str
+    ready: bool
+    deleting: bool
+    image_id: str | None = None
+    #: Exit code and termination message of the state container, once it ended.
+    init_exit: int | None = None
+    init_message: str = ""
+    restarts: int = 0
+    #: Why the pod can't proceed, e.g. ImagePullBackOff; empty when it can.
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
+class ProcessView:
+    """The runner's own word, from its status endpoint."""
+
+    state: str
+    halt_token: str = ""
+    halt_complete: bool = False
+    kill_switch: bool = False
+    kill_switch_reason: str = ""
+    open_orders: int = 0
+    unknown_orders: int = 0
+    writer_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class RunnerObserved:
+    """The world around a TradingRunner. `now`: unix seconds."""
+
+    runner: TradingRunner
+    now: float
+    cutovers: tuple[ReleaseCutover, ...] = ()
+    #: Live children by reference; a child that doesn't exist is absent.
+    children: Mapping[Ref, Manifest] = field(default_factory=dict)
+    pod: PodView | None = None
+    process: ProcessView | None = None
+    #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
+    user_config: str | None = None
+
+
+@dataclass(frozen=True)
+class CutoverObserved:
+    """The world around a ReleaseCutover. `now`: unix seconds."""
+
+    cutover: ReleaseCutover
+    now: float
+    runner: TradingRunner | None = None
+    pod: PodView | None = None
+    process: ProcessView | None = None
+    #: Live state claim and target configuration, where they exist.
+    pvc: Manifest | None = None
+    target_config: Manifest | None = None
+    user_config: str | None = None
+    #: Samples of the release that is judged; None in phases that judge nothing.
+    recording: Recording | None = None
+    #: Stage of the filed report: "", "evidence" or "final".
+    report: str = ""
