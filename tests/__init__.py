@@ -1,0 +1,1 @@
+"""Tests: unit (pure and processes), e2e (a real cluster), bench (measurements)."""

@@ -1,0 +1,127 @@
+"""A bad release rolls itself back: by error rate, by p95 latency, by a gap in its metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.e2e import scenario
+from tests.e2e.client import Cluster, Manifest, is_true, wait_for
+from tests.e2e.watching import PodWatch
+
+
+def runner_of(fault: str) -> str:
+    return "bad-" + fault.replace(" ", "-")
+
+
+class Rolled:
+    """What a rollback left behind."""
+
+    def __init__(self, cluster: Cluster, namespace: str, fault: str) -> None:
+        self.cluster, self.namespace, self.fault = cluster, namespace, fault
+        self.runner = runner_of(fault)
+        self.before = scenario.start(cluster, self.runner, namespace)
+        with PodWatch(cluster, namespace, self.runner) as self.pods:
+            name = scenario.release(cluster, self.runner, namespace, scenario.BAD[fault])
+            self.cutover = scenario.reaches(cluster, name, namespace, "RolledBack")
+
+    @property
+    def status(self) -> Manifest:
+        return dict(self.cutover["status"])
+
+    def report(self) -> Manifest:
+        """The final report."""
+
+        def look() -> Manifest | None:
+            name = self.status["report"]["configMap"]
+            found = self.cluster.get("ConfigMap", name, self.namespace)
+            stage = ((found or {}).get("metadata", {}).get("annotations") or {}).get(
+                "tradepulse.io/report-stage"
+            )
+            return found if stage == "final" else None
+
+        return wait_for("the final report", look, seconds=30)
+
+
+@pytest.fixture(scope="module", params=list(scenario.BAD))
+def rolled(cluster: Cluster, namespace: str, request: pytest.FixtureRequest) -> Rolled:
+    return Rolled(cluster, namespace, request.param)
+
+
+def test_the_right_guardrail_decided(rolled: Rolled) -> None:
+    verdict = rolled.status["verdict"]
+    assert verdict["verdict"] == ("gap" if rolled.fault == "metric gap" else "breach")
+    assert verdict["guardrail"] == scenario.GUARDRAIL[rolled.fault]
+    assert verdict["value"] > verdict["limit"]
+
+
+def test_the_phases_led_there_and_back(rolled: Rolled) -> None:
+    phases = [record["phase"] for record in rolled.status["phases"]]
+    forth = "Pending Preflight Halting BackingUp Switching Baking"
+    assert phases == f"{forth} RollingBack Verifying RolledBack".split()
+
+
+def test_the_previous_tagged_image_trades_again(rolled: Rolled) -> None:
+    runner = scenario.trading(rolled.cluster, rolled.runner, rolled.namespace)
+    before, after = rolled.before["status"], runner["status"]
+    assert after["activeRelease"]["image"] == scenario.GOOD
+    assert after["activeRelease"]["imageId"] == before["activeRelease"]["imageId"]
+    assert after["activeRelease"]["configHash"] == before["activeRelease"]["configHash"]
+    rejected = after["rejectedReleases"][0]
+    assert rejected["release"]["image"] == scenario.BAD[rolled.fault]
+    assert rejected["cutover"] == rolled.cutover["metadata"]["name"]
+    assert is_true(runner, "ReleaseDrift")
+
+
+def test_it_is_not_tried_again(rolled: Rolled) -> None:
+    scenario.trading(rolled.cluster, rolled.runner, rolled.namespace)
+    assert len(rolled.cluster.cutovers(rolled.namespace, rolled.runner)) == 1
+
+
+def test_never_two_writers(rolled: Rolled) -> None:
+    assert rolled.pods.seen >= 3
+    assert rolled.pods.most_at_once == 1
+
+
+def test_the_state_was_restored_from_the_backup(rolled: Rolled) -> None:
+    listed = rolled.cluster.kubectl(
+        "-n", rolled.namespace, "exec", f"{rolled.runner}-0", "-c", "runner", "--",
+        "ls", "/var/lib/tradepulse/backups",
+    )  # fmt: skip
+    uid = rolled.cutover["metadata"]["uid"]
+    assert any(uid in line and "replaced" in line for line in listed.splitlines()), listed
+
+
+def test_positions_are_the_venues(rolled: Rolled) -> None:
+    """After the restore the runner took the venue's truth, not the snapshot's."""
+    text = rolled.cluster.kubectl(
+        "-n", rolled.namespace, "exec", f"{rolled.runner}-0", "-c", "runner", "--",
+        "tradepulse-runner", "state", "verify", "--state-dir", "/var/lib/tradepulse",
+    )  # fmt: skip
+    assert "error" not in text.lower()
+
+
+def test_the_report_holds_the_evidence(rolled: Rolled) -> None:
+    data = rolled.report()["data"]
+    assert rolled.fault.split()[0] in data["report.md"].lower() or "heartbeat" in data["report.md"]
+    assert scenario.BAD[rolled.fault] in data["report.md"]
+    assert scenario.GOOD in data["report.md"]
+    samples = json.loads(data["samples.json"])
+    assert samples["runner"], "the samples that the verdict rests on"
+    logs = [name for name in data if re.match(r"logs", name)]
+    assert logs
+    assert sum(len(text) for text in data.values()) < 1_000_000
+
+
+def test_the_report_is_on_the_state_volume(rolled: Rolled) -> None:
+    path = rolled.status["report"]["path"]
+    listed = rolled.cluster.kubectl(
+        "-n", rolled.namespace, "exec", f"{rolled.runner}-0", "-c", "runner", "--", "ls", path
+    )
+    assert "report.md" in listed
+
+
+def test_the_report_outlives_the_cutover(rolled: Rolled) -> None:
+    assert not rolled.report()["metadata"].get("ownerReferences")
