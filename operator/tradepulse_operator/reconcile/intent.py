@@ -6,40 +6,13 @@ owns every child. So two loops never write the same object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover, RollbackStep
-from tradepulse_operator.api.guardrails import StateOnRollback
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.model.intent import Intent, Prepare
 
 
-@dataclass(frozen=True)
-class Prepare:
-    """What the state container does before the process starts; each keyed and done once.
-
-    `image`: release whose code handles the state, always the one moved away from: it wrote it.
-    """
-
-    image: str
-    backup: str | None = None
-    restore: str | None = None
-    mode: StateOnRollback = StateOnRollback.KEEP
-    incident: str | None = None
-
-
-@dataclass(frozen=True)
-class Intent:
-    """The desired run of a runner. Empty `halt` and `kill_switch` mean: trade."""
-
-    release: Release
-    replicas: int = 1
-    halt: str = ""
-    kill_switch: str = ""
-    prepare: Prepare | None = None
-    #: Whether a pod of another release may be deleted to make room.
-    replace: bool = False
-
+__all__ = ["Intent", "Prepare", "intent"]
 
 _BEFORE = {None, CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.FAILED}
 _FORWARD = {

@@ -30,6 +30,16 @@ class Apply:
 
 
 @dataclass(frozen=True)
+class Replace:
+    """Replace a live child as a whole; the manifest's own resourceVersion guards it.
+
+    For what an apply can't do: it keeps list elements that another field manager added.
+    """
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
 class Delete:
     """Delete this very object (`uid` is a precondition), gracefully."""
 
@@ -80,7 +90,7 @@ class Wait:
     seconds: float | None = None
 
 
-Step = Apply | Delete | Annotate | SetFinalizers | WriteStatus | FileReport | Wait
+Step = Apply | Replace | Delete | Annotate | SetFinalizers | WriteStatus | FileReport | Wait
 
 
 @dataclass(frozen=True)
