@@ -1,0 +1,64 @@
+"""What the runner's process says of itself, over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import Any
+
+import aiohttp
+
+from tradepulse_operator.api.names import HTTP_PORT
+from tradepulse_operator.reconcile.observed import ProcessView
+
+from .http_body import bounded
+
+TIMEOUT = 2.0
+#: A status is about 1 KiB; more than this is something else.
+_LARGEST = 64 * 1024
+
+
+class Process:
+    """Reads the status endpoint of a runner's pod."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, *, port: int = HTTP_PORT, timeout: float = TIMEOUT
+    ) -> None:
+        self._session = session
+        self._port = port
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+
+    async def status(self, address: str) -> ProcessView | None:
+        """The status of the process at `address` (an IP); None when it gives none in 2 s."""
+        try:
+            # Only an address: a name could lead anywhere, and brackets differ for IPv6.
+            found = ipaddress.ip_address(address)
+            host = f"[{found}]" if found.version == 6 else str(found)
+            url = f"http://{host}:{self._port}/status"
+            async with self._session.get(
+                url, timeout=self._timeout, allow_redirects=False
+            ) as answer:
+                if answer.status != 200:
+                    return None
+                return view(json.loads(await bounded(answer, _LARGEST)))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return None
+
+
+def view(status: Any) -> ProcessView | None:
+    """The parts of a status that decisions need; None when it isn't one."""
+    try:
+        halt, kill = status.get("halt") or {}, status.get("kill_switch") or {}
+        epoch = status.get("writer_epoch")
+        return ProcessView(
+            state=str(status["state"]),
+            halt_token=str(halt.get("token") or ""),
+            halt_complete=halt.get("complete") is True,
+            kill_switch=kill.get("engaged") is True,
+            kill_switch_reason=str(kill.get("reason") or ""),
+            open_orders=int(status.get("open_orders") or 0),
+            unknown_orders=int(status.get("unknown_orders") or 0),
+            writer_epoch=None if epoch is None else int(epoch),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None

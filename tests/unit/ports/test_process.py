@@ -1,0 +1,100 @@
+"""The runner's own word: taken when it is whole, and None in every other case."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tradepulse_operator.ports.process import Process, view
+from tradepulse_operator.reconcile.observed import ProcessView
+
+STATUS = {
+    "release": {"version": "1", "revision": "x"},
+    "state": "HALTED",
+    "halt": {"token": "uid-1", "complete": True, "reason": "cutover"},
+    "kill_switch": {"engaged": False, "reason": ""},
+    "open_orders": 0,
+    "unknown_orders": 2,
+    "writer_epoch": 7,
+}
+
+
+@asynccontextmanager
+async def process(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[Process]:
+    app = web.Application()
+    app.router.add_get("/status", handler)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        assert server.port is not None
+        yield Process(session, port=server.port, timeout=0.3)
+
+
+async def test_a_whole_status_is_taken() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response(STATUS)
+
+    async with process(handler) as port:
+        assert await port.status("127.0.0.1") == ProcessView(
+            state="HALTED",
+            halt_token="uid-1",
+            halt_complete=True,
+            unknown_orders=2,
+            writer_epoch=7,
+        )
+
+
+@pytest.mark.parametrize("body", ["", "no", "[]", "{}", '{"state": ', '"x"', "x" * 100_000])
+async def test_anything_else_is_no_word(body: str) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(text=body)
+
+    async with process(handler) as port:
+        assert await port.status("127.0.0.1") is None
+
+
+@pytest.mark.parametrize("status", [204, 302, 404, 500])
+async def test_only_a_plain_success_counts(status: int) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=json.dumps(STATUS) if status != 204 else None)
+
+    async with process(handler) as port:
+        assert await port.status("127.0.0.1") is None
+
+
+async def test_a_process_that_hangs_is_left_alone() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        await asyncio.sleep(30)
+        return web.json_response(STATUS)
+
+    async with process(handler) as port:
+        assert await port.status("127.0.0.1") is None
+
+
+@pytest.mark.parametrize("address", ["", "example.com", "127.0.0.1:1/x", "127.0.0.1@evil"])
+async def test_only_addresses_are_called(address: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        assert await Process(session).status(address) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"halt": "x"}, {"kill_switch": [1]}, {"open_orders": "many"}, {"writer_epoch": {}}],
+)
+def test_a_part_of_the_wrong_shape_spoils_the_whole(change: dict[str, Any]) -> None:
+    assert view({**STATUS, **change}) is None
+
+
+@pytest.mark.parametrize("complete", [None, 0, "true", 1])
+def test_only_true_is_complete(complete: object) -> None:
+    found = view({**STATUS, "halt": {"token": "t", "complete": complete}})
+    assert found is not None
+    assert found.halt_complete is False
