@@ -19,6 +19,8 @@ ANNOTATION_TRADING = f"{GROUP}/trading"
 ANNOTATION_KILL_SWITCH = f"{GROUP}/kill-switch"
 #: On children: hash of the manifest as it was applied.
 ANNOTATION_APPLIED = f"{GROUP}/applied"
+#: On the StatefulSet: JSON of hash → runner.yaml, from which a deleted ConfigMap is made again.
+ANNOTATION_CONFIGS = f"{GROUP}/configs"
 
 #: The labels above as Prometheus writes them.
 SERIES_RUNNER = "tradepulse_io_runner"

@@ -56,3 +56,7 @@ class Release(Model):
     config_map: str = Field(description="The immutable ConfigMap that holds its configuration.")
     config_hash: str = Field(description="SHA-256 of the rendered configuration, shortened.")
     cold_start: bool = Field(default=False, description="Whether it started cold.")
+    credentials: Annotated[dict[str, str], Field(max_length=8)] = Field(
+        default={},
+        description="Secret with the credentials of each venue; a rollback needs the old ones.",
+    )

@@ -45,6 +45,11 @@ def render_release(
         config_map=config_map_name(meta.name, config_hash),
         config_hash=config_hash,
         cold_start=release_spec.cold_start,
+        credentials={
+            venue.name: venue.credentials_secret
+            for venue in runner.spec.venues
+            if venue.credentials_secret
+        },
     )
     return Rendered(release, text)
 

@@ -16,7 +16,7 @@ class _Strict(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(
                 None, None, "aliases are not allowed: write the value out", mark
             )
@@ -25,7 +25,7 @@ class _Strict(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is no text: quote it", key_node.start_mark
@@ -42,7 +42,10 @@ def read(text: str) -> Any:
     """Plain data of `text`. Raises yaml.YAMLError whose message says where and what to do."""
     if len(text) > LONGEST:
         raise yaml.YAMLError(f"{len(text)} characters are too many: keep it below {LONGEST}")
-    return yaml.load(text, Loader=_Strict)
+    try:
+        return yaml.load(text, Loader=_Strict)
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply: flatten it") from error
 
 
 def write(content: Any) -> str:

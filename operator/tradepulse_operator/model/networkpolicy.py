@@ -1,0 +1,66 @@
+"""Who may talk to the runner, and whom it may talk to.
+
+In:  `http` (probes, status) only from pods labelled as the operator, in any namespace; the kubelet
+     probes from the node, which policies let through. `metrics` from any pod of the cluster:
+     collectors go by many names, and one that is shut out looks like a silent runner, which would
+     roll a good release back. Metrics hold no secret. Nothing from outside the cluster.
+Out: DNS to any address, as node-local resolvers have no pod that a selector could name. HTTPS to
+     anywhere but the node's metadata service, only when the release has credentials of a venue (the
+     schema demands them of every real one): venues are named by host, which a policy can't do. A
+     runner of the paper venue alone reaches nothing but DNS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradepulse_operator.api.names import HTTP_PORT, LABEL_APP, MANAGER, METRICS_PORT
+from tradepulse_operator.api.runner import TradingRunner
+
+from .intent import Intent
+from .labels import selector
+from .manifest import Manifest, metadata, seal
+
+#: Hands out credentials of the node on most clouds; no venue is there.
+_METADATA_SERVICE = "169.254.169.254/32"
+
+
+def network_policy(runner: TradingRunner, intent: Intent) -> Manifest:
+    """The runner's NetworkPolicy, in and out."""
+    return seal(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata(runner, runner.metadata.name),
+            "spec": {
+                "podSelector": {"matchLabels": selector(runner.metadata.name)},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [_from_operator(), _from_cluster()],
+                "egress": _egress(intent),
+            },
+        }
+    )
+
+
+def _from_operator() -> dict[str, Any]:
+    operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": {LABEL_APP: MANAGER}}}
+    return {"from": [operator], "ports": [_port(HTTP_PORT)]}
+
+
+def _from_cluster() -> dict[str, Any]:
+    return {"from": [{"namespaceSelector": {}}], "ports": [_port(METRICS_PORT)]}
+
+
+def _egress(intent: Intent) -> list[dict[str, Any]]:
+    dns = {"ports": [_port(53, "UDP"), _port(53)]}
+    if not intent.release.credentials:
+        return [dns]
+    anywhere = [
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_METADATA_SERVICE]}},
+        {"ipBlock": {"cidr": "::/0"}},
+    ]
+    return [dns, {"to": anywhere, "ports": [_port(443)]}]
+
+
+def _port(number: int, protocol: str = "TCP") -> dict[str, Any]:
+    return {"port": number, "protocol": protocol}

@@ -1,0 +1,174 @@
+"""The pod: a state container that prepares the order state, then the runner's process.
+
+It keeps to the Pod Security standard "restricted".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradepulse_operator.api.names import (
+    CONFIG_DIR,
+    CONFIG_FILE,
+    CONTAINER,
+    CONTROL_DIR,
+    CREDENTIALS_DIR,
+    HTTP_PORT,
+    INCIDENT_DIR,
+    INIT_CONTAINER,
+    METRICS_PORT,
+    STATE_DIR,
+)
+from tradepulse_operator.api.runner import TradingRunner
+
+from .intent import Intent, Prepare
+from .quantity import canonical
+from .volumes import credentials, volumes
+
+#: The image's own user; also the group that owns the state volume.
+_UID = 65532
+_TERMINATION_LOG = "/dev/termination-log"
+
+
+def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
+    """spec of the pod template."""
+    pod = runner.spec.pod
+    found: dict[str, Any] = {
+        "serviceAccountName": runner.metadata.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _UID,
+            "runAsGroup": _UID,
+            "fsGroup": _UID,
+            # The state volume can be large; its owner needs setting once.
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_state_container(runner, intent)],
+        "containers": [_runner_container(runner, intent)],
+        "volumes": volumes(runner, intent),
+    }
+    if pod.node_selector:
+        found["nodeSelector"] = dict(pod.node_selector)
+    if pod.tolerations:
+        found["tolerations"] = [toleration.wire() for toleration in pod.tolerations]
+    if pod.image_pull_secrets:
+        found["imagePullSecrets"] = [{"name": name} for name in pod.image_pull_secrets]
+    return found
+
+
+def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
+    return {
+        **_common(runner, intent.release.image),
+        "name": CONTAINER,
+        "args": ["run", "--config", f"{CONFIG_DIR}/{CONFIG_FILE}"],
+        "env": [*_identity(), _value("TRADEPULSE_CONFIG_HASH", intent.release.config_hash)],
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
+        **_probes(),
+        "volumeMounts": [
+            *_writable(),
+            _mount("config", CONFIG_DIR),
+            _mount("control", CONTROL_DIR),
+            *(
+                _mount(volume, f"{CREDENTIALS_DIR}/{venue}")
+                for volume, venue, _ in credentials(intent)
+            ),
+        ],
+    }
+
+
+def _state_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
+    prepare = intent.prepare or Prepare(image=intent.release.image)
+    incident = [_mount("incident", INCIDENT_DIR)] if prepare.incident else []
+    return {
+        **_common(runner, prepare.image),
+        "name": INIT_CONTAINER,
+        "args": prepare_args(runner, prepare),
+        "env": [*_identity(), _value("TRADEPULSE_TERMINATION_LOG", _TERMINATION_LOG)],
+        "volumeMounts": [*_writable(), *incident],
+    }
+
+
+def prepare_args(runner: TradingRunner, prepare: Prepare) -> list[str]:
+    """Arguments of the state container; each action is keyed, so a second run does nothing."""
+    args = ["state", "prepare", "--state-dir", STATE_DIR]
+    args += ["--keep", str(runner.spec.state.backups.keep)]
+    if prepare.backup:
+        args += ["--backup", prepare.backup]
+    if prepare.restore:
+        args += ["--restore", prepare.restore, "--mode", prepare.mode.value.lower()]
+    if prepare.incident:
+        args += ["--incident", INCIDENT_DIR]
+    return args
+
+
+def _common(runner: TradingRunner, image: str) -> dict[str, Any]:
+    resources = runner.spec.pod.resources
+    memory = canonical(resources.memory)
+    return {
+        "image": image,
+        # A release is a tag or a digest, never `latest`: what the node has is what was meant.
+        "imagePullPolicy": "IfNotPresent",
+        "terminationMessagePath": _TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "resources": {
+            "requests": {"cpu": canonical(resources.cpu), "memory": memory},
+            "limits": {"memory": memory},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+
+
+def _probes() -> dict[str, Any]:
+    """Three different questions.
+
+    startup: has it loaded its state? Five minutes, as a large journal may need replaying.
+    liveness: does the loop move? A frozen one is killed after 30 s; halted is alive.
+    readiness: does it trade? Asked often, as a cutover waits for the answer.
+    """
+    return {
+        "startupProbe": _probe("/startupz", period=1, failures=300, timeout=2),
+        "livenessProbe": _probe("/healthz", period=10, failures=3, timeout=5),
+        "readinessProbe": _probe("/readyz", period=2, failures=2, timeout=2),
+    }
+
+
+def _probe(path: str, *, period: int, failures: int, timeout: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
+        "periodSeconds": period,
+        "failureThreshold": failures,
+        "timeoutSeconds": timeout,
+    }
+
+
+def _identity() -> list[dict[str, Any]]:
+    return [_field("POD_NAME", "metadata.name"), _field("POD_UID", "metadata.uid")]
+
+
+def _field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def _value(name: str, value: str) -> dict[str, str]:
+    return {"name": name, "value": value}
+
+
+def _writable() -> list[dict[str, Any]]:
+    return [{"name": "state", "mountPath": STATE_DIR}, {"name": "tmp", "mountPath": "/tmp"}]
+
+
+def _mount(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "mountPath": path, "readOnly": True}

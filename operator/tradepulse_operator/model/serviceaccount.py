@@ -1,0 +1,19 @@
+"""The identity of the pod; it holds no permission and no token is mounted."""
+
+from __future__ import annotations
+
+from tradepulse_operator.api.runner import TradingRunner
+
+from .manifest import Manifest, metadata, seal
+
+
+def service_account(runner: TradingRunner) -> Manifest:
+    """The runner's own ServiceAccount, so that nothing granted to `default` reaches it."""
+    return seal(
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata(runner, runner.metadata.name),
+            "automountServiceAccountToken": False,
+        }
+    )

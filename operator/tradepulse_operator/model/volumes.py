@@ -1,0 +1,58 @@
+"""The pod's volumes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradepulse_operator.api.names import (
+    ANNOTATION_KILL_SWITCH,
+    ANNOTATION_TRADING,
+    pvc_name,
+)
+from tradepulse_operator.api.runner import TradingRunner
+
+from .intent import Intent
+
+#: For the owner (root) and the pod's group alone: -r--r-----.
+_SECRET_MODE = 0o440
+
+
+def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
+    """State, scratch space, configuration, orders of the operator, and secrets."""
+    found: list[dict[str, Any]] = [
+        {"name": "state", "persistentVolumeClaim": {"claimName": pvc_name(runner.metadata.name)}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        {"name": "config", "configMap": {"name": intent.release.config_map}},
+        {"name": "control", "downwardAPI": {"items": _control()}},
+    ]
+    found += [
+        {"name": name, "secret": {"secretName": secret, "defaultMode": _SECRET_MODE}}
+        for name, _, secret in credentials(intent)
+    ]
+    if intent.prepare and intent.prepare.incident:
+        # Optional: nothing auxiliary may keep the previous release from starting.
+        incident = {"name": intent.prepare.incident, "optional": True}
+        found.append({"name": "incident", "configMap": incident})
+    return found
+
+
+def credentials(intent: Intent) -> list[tuple[str, str, str]]:
+    """(volume, venue, Secret) of each venue of the release, in a fixed order.
+
+    Of the release, not of the spec: a rollback must find the venues that it knew. Volumes are
+    numbered, as a venue's name with a prefix may be longer than a volume's name.
+    """
+    known = sorted(intent.release.credentials.items())
+    return [(f"venue-{index}", venue, secret) for index, (venue, secret) in enumerate(known)]
+
+
+def _control() -> list[dict[str, Any]]:
+    return [
+        _item("trading", ANNOTATION_TRADING),
+        _item("kill-switch", ANNOTATION_KILL_SWITCH),
+    ]
+
+
+def _item(path: str, annotation: str) -> dict[str, Any]:
+    field = {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{annotation}']"}
+    return {"path": path, "fieldRef": field}
