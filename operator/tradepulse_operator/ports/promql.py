@@ -16,10 +16,13 @@ METRICS = (
     "tradepulse_order_outcomes_total",
 )
 #: When anything at all was last scraped with success. Aggregated, so that the answer is one series
-#: however many targets there are; `timestamp` makes it the true time of a scrape, not of the query.
-CONTROL = "max(timestamp(up == 1))"
-#: Evaluations of a range query at most.
-_STEPS = 250
+#: however many targets there are. `timestamp` yields the true time of a scrape only of a plain
+#: selector; of an expression such as `up == 1` it would yield the time of the query.
+CONTROL = "max(timestamp(up) and (up == 1))"
+#: Evaluations at most: the API refuses more than 11,000, and the control query looks at every
+#: target each time. A scrape between two evaluations may go unseen, so they are a second apart for
+#: as long as this allows.
+_STEPS = 2_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def custom(question: Question, query: str) -> str:
 
 
 def steps(question: Question, step: float) -> tuple[float, float]:
-    """(start, step) of a range query that ends exactly at `until` and has at most 250 steps."""
+    """(start, step) of a range query that ends exactly at `until`. The step grows with a long span."""
     span = max(1.0, question.until - question.since)
     wide = max(1.0, step, span / _STEPS)
     return question.until - math.floor(span / wide) * wide, wide

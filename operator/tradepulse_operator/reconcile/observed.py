@@ -58,6 +58,9 @@ class RunnerObserved:
     process: ProcessView | None = None
     #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
     user_config: str | None = None
+    #: Kinds that this API server has no definition of, e.g. ServiceMonitor: such children are
+    #: skipped, as applying one would fail for ever.
+    unserved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
