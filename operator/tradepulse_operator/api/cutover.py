@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .base import Model, immutable, rule
+from .base import Model, Rule, immutable, required, rule
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
 from .release import Release, ReleaseSpec
+from .units import Instant, Message, RunnerName, Text
 
+LONGEST_CUTOVER = 243
 _NEW = "create a new ReleaseCutover"
 
 
 class ReleaseCutoverSpec(CutoverPolicy):
     """One move. Immutable but for `abort`."""
 
-    cel = (
-        immutable("runner", _NEW),
+    cel: ClassVar[Sequence[Rule]] = (
+        immutable("runner", _NEW, optional=True),
         immutable("release", f"{_NEW} for another release", optional=True),
         immutable("guardrails", _NEW),
         immutable("bake", _NEW),
@@ -27,15 +30,17 @@ class ReleaseCutoverSpec(CutoverPolicy):
         immutable("switchDeadline", _NEW),
         immutable("rollback", _NEW),
         immutable("onInconclusive", _NEW),
-        rule(
+        Rule(
             "!oldSelf.abort || self.abort",
             f"abort can't be taken back: {_NEW}",
             ".abort",
+            reason="FieldValueForbidden",
         ),
     )
 
-    runner: Annotated[str, Field(min_length=1, max_length=52)] = Field(
-        description="Name of the TradingRunner in the same namespace."
+    runner: RunnerName = Field(
+        description="Name of the TradingRunner in the same namespace.",
+        json_schema_extra=required("name the TradingRunner that is moved"),
     )
     release: ReleaseSpec | None = Field(
         default=None, description="The target; the runner's spec.release when left out."
@@ -81,8 +86,8 @@ class PhaseRecord(Model):
     """When a phase was entered."""
 
     phase: CutoverPhase = Field(description="The phase.")
-    at: str = Field(description="When it was entered, RFC 3339 with microseconds.")
-    message: str = Field(default="", max_length=1024, description="Why it was entered.")
+    at: Instant = Field(description="When it was entered, RFC 3339 with microseconds.")
+    message: Message = Field(default="", description="Why it was entered.")
 
 
 class VerdictKind(StrEnum):
@@ -98,18 +103,18 @@ class VerdictRecord(Model):
     """A judgement of the guard, as it was persisted before it was acted on."""
 
     verdict: VerdictKind = Field(description="ok, breach, gap or unknown.")
-    guardrail: str = Field(default="", description="The guardrail that decided it.")
+    guardrail: Text = Field(default="", description="The guardrail that decided it.")
     value: float | None = Field(default=None, description="What was measured.")
     limit: float | None = Field(default=None, description="What is allowed.")
-    at: str = Field(description="Instant that was judged, RFC 3339.")
-    message: str = Field(default="", max_length=1024, description="The finding in words.")
+    at: Instant = Field(description="Instant that was judged, RFC 3339.")
+    message: Message = Field(default="", description="The finding in words.")
 
 
 class BakeStatus(Model):
     """A checkpoint of the bake; the guard re-derives what came after it from the samples."""
 
-    started_at: str = Field(description="When watching began, RFC 3339.")
-    evaluated_until: str = Field(description="Up to when samples were judged, RFC 3339.")
+    started_at: Instant = Field(description="When watching began, RFC 3339.")
+    evaluated_until: Instant = Field(description="Up to when samples were judged, RFC 3339.")
     verified_seconds: float = Field(default=0, description="Seconds seen to be good.")
     consecutive: int = Field(default=0, description="Breaches or gaps in a row.")
 
@@ -117,8 +122,8 @@ class BakeStatus(Model):
 class BackupRecord(Model):
     """The backup of the order state taken before the switch."""
 
-    id: str = Field(description="The backup's name on the state volume: the cutover's uid.")
-    sha256: str = Field(default="", description="Checksum of the backup's manifest.")
+    id: Text = Field(description="The backup's name on the state volume: the cutover's uid.")
+    sha256: Text = Field(default="", description="Checksum of the backup's manifest.")
     files: int = Field(default=0, description="Number of files.")
     bytes: int = Field(default=0, description="Size, in bytes.")
 
@@ -127,18 +132,18 @@ class RollbackStatus(Model):
     """The way back, as far as it has come."""
 
     step: RollbackStep = Field(description="What is being done.")
-    step_at: str = Field(description="When that step began, RFC 3339.")
-    started_at: str = Field(description="When the rollback was decided, RFC 3339.")
-    reason: str = Field(description="CamelCase reason.")
-    message: str = Field(default="", max_length=1024, description="The reason in words.")
+    step_at: Instant = Field(description="When that step began, RFC 3339.")
+    started_at: Instant = Field(description="When the rollback was decided, RFC 3339.")
+    reason: Text = Field(description="CamelCase reason.")
+    message: Message = Field(default="", description="The reason in words.")
 
 
 class ReportRecord(Model):
     """Where the incident report is."""
 
-    config_map: str = Field(description="ConfigMap with the report; it outlives this object.")
-    path: str = Field(default="", description="The report's folder on the state volume.")
-    captured_at: str = Field(description="When the evidence was collected, RFC 3339.")
+    config_map: Text = Field(description="ConfigMap with the report; it outlives this object.")
+    path: Text = Field(default="", description="The report's folder on the state volume.")
+    captured_at: Instant = Field(description="When the evidence was collected, RFC 3339.")
 
 
 class ReleaseCutoverStatus(Model):
@@ -146,10 +151,8 @@ class ReleaseCutoverStatus(Model):
 
     observed_generation: int = Field(default=0, description="Generation this status speaks of.")
     phase: CutoverPhase | None = Field(default=None, description="Where the cutover is.")
-    message: str = Field(
-        default="", max_length=1024, description="What happens, or what it waits for."
-    )
-    conditions: tuple[Condition, ...] = Field(
+    message: Message = Field(default="", description="What happens, or what it waits for.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Observations: Ready (finished well), Reconciling while it moves, Stalled when"
         " a person must decide.",
@@ -160,9 +163,9 @@ class ReleaseCutoverStatus(Model):
     )
     source: Release | None = Field(default=None, description="The release it moves away from.")
     target: Release | None = Field(default=None, description="The release it moves to.")
-    started_at: str | None = Field(default=None, description="When it began, RFC 3339.")
-    finished_at: str | None = Field(default=None, description="When it ended, RFC 3339.")
-    phases: tuple[PhaseRecord, ...] = Field(
+    started_at: Instant | None = Field(default=None, description="When it began, RFC 3339.")
+    finished_at: Instant | None = Field(default=None, description="When it ended, RFC 3339.")
+    phases: Annotated[tuple[PhaseRecord, ...], Field(max_length=64)] = Field(
         default=(), description="Every phase it entered, oldest first."
     )
     backup: BackupRecord | None = Field(default=None, description="Backup of the order state.")
@@ -175,11 +178,27 @@ class ReleaseCutoverStatus(Model):
 
 
 class ReleaseCutover(Model):
-    """One move of a runner to another release."""
+    """One move of a runner to another release, and the record of it."""
 
     KIND: ClassVar[str] = "ReleaseCutover"
     PLURAL: ClassVar[str] = "releasecutovers"
+    SHORT: ClassVar[str] = "rc"
+
+    cel: ClassVar[Sequence[Rule]] = (
+        # The report is named after it, and a name holds 253 characters.
+        rule(
+            f"self.metadata.name.size() <= {LONGEST_CUTOVER}",
+            f"metadata.name must not be longer than {LONGEST_CUTOVER} characters: shorten it",
+            ".metadata.name",
+            holds=lambda it: len(it.metadata.name) <= LONGEST_CUTOVER,
+        ),
+    )
 
     metadata: Meta
-    spec: ReleaseCutoverSpec
-    status: ReleaseCutoverStatus = ReleaseCutoverStatus()
+    spec: ReleaseCutoverSpec = Field(
+        description="The move. Immutable but for abort.",
+        json_schema_extra=required("name the runner to move, see manifests/samples"),
+    )
+    status: ReleaseCutoverStatus = Field(
+        default=ReleaseCutoverStatus(), description="How far it has come. Written by the operator."
+    )

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .base import Model, rule
-from .units import Duration, Name
+from .base import Model, Rule, matches, required, rule, unique
+from .units import Duration, Name, seconds
+
+PrometheusUrl = Annotated[
+    str,
+    Field(max_length=512),
+    matches(
+        r"^https?://[!-~]+$", "not a URL: write e.g. http://prometheus-operated.monitoring:9090"
+    ),
+]
+Limit = Annotated[float, Field(allow_inf_nan=False)]
+
+
+#: The largest finite bucket of the runner's latency histogram; more can't be told apart from it.
+LONGEST_LATENCY = "10s"
 
 
 class CustomGuardrail(Model):
@@ -18,21 +32,24 @@ class CustomGuardrail(Model):
         rule(
             "has(self.max) || has(self.min)",
             "a custom guardrail needs a limit: set max, min or both",
+            holds=lambda it: it.max is not None or it.min is not None,
         ),
         rule(
             "!has(self.max) || !has(self.min) || self.min <= self.max",
-            "min must not be above max: no value could pass",
+            "min must not be above max, no value could pass: lower min or raise max",
             ".min",
+            holds=lambda it: it.max is None or it.min is None or it.min <= it.max,
         ),
     )
 
     name: Name = Field(description="Name of the guardrail, unique in its cutover.")
     query: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
         description="PromQL that yields one series. `$runner`, `$namespace` and `$release` are"
-        " replaced by the runner's name, its namespace and the release's id."
+        " replaced by the runner's name, its namespace and the release's id.",
+        json_schema_extra=required("write the PromQL that is judged"),
     )
-    max: float | None = Field(default=None, description="A value above this is a breach.")
-    min: float | None = Field(default=None, description="A value below this is a breach.")
+    max: Limit | None = Field(default=None, description="A value above this is a breach.")
+    min: Limit | None = Field(default=None, description="A value below this is a breach.")
 
 
 class Guardrails(Model):
@@ -40,18 +57,40 @@ class Guardrails(Model):
 
     cel = (
         rule(
+            "duration(self.interval) >= duration('1s')",
+            "interval must be at least 1s: Prometheus is asked once an interval",
+            ".interval",
+            holds=lambda it: seconds(it.interval) >= 1,
+        ),
+        rule(
             "duration(self.window) >= duration(self.interval)",
             "window must not be shorter than interval: raise window or lower interval",
             ".window",
+            holds=lambda it: seconds(it.window) >= seconds(it.interval),
+        ),
+        rule(
+            f"duration(self.p95Latency) <= duration('{LONGEST_LATENCY}')",
+            f"p95Latency must not be above {LONGEST_LATENCY}, the largest latency that the runner's"
+            " histogram tells apart: lower it",
+            ".p95Latency",
+            holds=lambda it: seconds(it.p95_latency) <= seconds(LONGEST_LATENCY),
+        ),
+        rule(
+            "self.custom.all(a, self.custom.exists_one(b, b.name == a.name))",
+            "custom guardrails must have different names: rename one",
+            ".custom",
+            holds=lambda it: unique(custom.name for custom in it.custom),
         ),
     )
 
-    prometheus: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512)] | None = Field(
+    prometheus: PrometheusUrl | None = Field(
         default=None,
         description="URL of the Prometheus that scrapes the runner; the operator's own default"
         " when left out.",
     )
-    interval: Duration = Field(default="15s", description="Time between two judgements.")
+    interval: Duration = Field(
+        default="15s", description="Time between two judgements, at least 1s."
+    )
     window: Duration = Field(
         default="1m", description="Span of samples that one judgement looks back on."
     )
@@ -59,7 +98,8 @@ class Guardrails(Model):
         default=0.02, description="Share of order requests that may fail."
     )
     p95_latency: Duration = Field(
-        default="500ms", description="95th percentile that the order latency may reach."
+        default="500ms",
+        description="95th percentile that the order latency may reach, at most 10s.",
     )
     metric_gap: Duration | None = Field(
         default=None,
@@ -116,6 +156,22 @@ class OnInconclusive(StrEnum):
 
 class CutoverPolicy(Model):
     """How a cutover proceeds; the template of automatic ones, and part of each cutover's spec."""
+
+    cel: ClassVar[Sequence[Rule]] = (
+        rule(
+            "duration(self.bake) >= duration(self.guardrails.interval)",
+            "bake must not be shorter than guardrails.interval, else nothing is judged: raise bake",
+            ".bake",
+            holds=lambda it: seconds(it.bake) >= seconds(it.guardrails.interval),
+        ),
+        rule(
+            "duration(self.rollback.deadline) > duration(self.guardrails.window)",
+            "rollback.deadline must be longer than guardrails.window, for which a rollback is"
+            " verified: raise rollback.deadline",
+            ".rollback.deadline",
+            holds=lambda it: seconds(it.rollback.deadline) > seconds(it.guardrails.window),
+        ),
+    )
 
     guardrails: Guardrails = Field(
         default=Guardrails(), description="Limits that the release must keep to."

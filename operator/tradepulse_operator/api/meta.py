@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from .base import Model
+from .units import Instant
 
 
 class OwnerReference(Model):
@@ -51,7 +52,7 @@ class Condition(Model):
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: str = Field(max_length=1024, description="Why, as one CamelCase word.")
     message: str = Field(default="", max_length=32768, description="Why, for a person.")
-    last_transition_time: str = Field(description="When status last changed, RFC 3339.")
+    last_transition_time: Instant = Field(description="When status last changed, RFC 3339.")
     observed_generation: int = Field(
         default=0, description="Generation of the spec that this was said of."
     )

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field
 
-from .base import Model, rule
+from .base import Model, Rule, required, rule
+from .units import ObjectName, Text
+
+_PATH = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_TAG = r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+#: Source: the grammar of github.com/distribution/reference.
+_REFERENCE = (
+    rf"^([A-Za-z0-9][-.A-Za-z0-9]*(:[0-9]{{1,5}})?/)?{_PATH}(/{_PATH})*({_TAG})?"
+    r"(@sha256:[a-f0-9]{64})?$"
+)
+_PINNED = rf"{_TAG}$"  # the end of a digest looks like a tag
+_LATEST = r":latest(@.*)?$"
+
+
+def _image(pattern: str, message: str, *, refuse: bool = False) -> Rule:
+    found = re.compile(pattern, re.ASCII)
+    return rule(
+        f"{'!' if refuse else ''}self.image.matches(r'{pattern}')",
+        f"release.image {message}",
+        ".image",
+        holds=lambda release: bool(found.search(release.image)) is not refuse,
+        needs=["image"],
+    )
+
 
 IMAGE_RULES = (
-    rule(
-        r"self.image.matches('^[^@\\s]+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?@sha256:[a-f0-9]{64}$')"
-        r" || self.image.matches('^[^@\\s]*[^/@:\\s]:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$')",
-        "release.image needs a tag or a digest: write name:1.2.3 or name@sha256:…",
-        ".image",
-    ),
-    rule(
-        "!self.image.matches(':latest(@.*)?$')",
-        "release.image must not be :latest, which names another image tomorrow:"
-        " write the release's own tag or its digest",
-        ".image",
+    _image(_REFERENCE, "is not the name of an image: write e.g. registry.example.com/runner:1.2.3"),
+    _image(_PINNED, "needs a tag or a digest: write name:1.2.3 or name@sha256:…"),
+    _image(
+        _LATEST,
+        "must not be :latest, which names another image tomorrow: write the release's own tag or"
+        " its digest",
+        refuse=True,
     ),
 )
 
@@ -30,9 +50,10 @@ class ReleaseSpec(Model):
     cel = IMAGE_RULES
 
     image: Annotated[str, Field(min_length=1, max_length=512)] = Field(
-        description="Image of the runner, by tag or by digest; `latest` is refused."
+        description="Image of the runner, by tag or by digest; `latest` is refused.",
+        json_schema_extra=required("name the image of the runner by tag or digest"),
     )
-    config: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+    config: ObjectName | None = Field(
         default=None,
         description="Name of a ConfigMap in the same namespace whose key `runner.yaml` gives the"
         " runner's settings that this resource has no field for (loop intervals, strategy"
@@ -48,13 +69,13 @@ class ReleaseSpec(Model):
 class Release(Model):
     """A release as it was resolved and rendered; what status speaks of."""
 
-    id: str = Field(description="Hash of image and configuration: the release's identity.")
-    image: str = Field(description="Image as it was asked for.")
-    image_id: str | None = Field(
+    id: Text = Field(description="Hash of image and configuration: the release's identity.")
+    image: Text = Field(description="Image as it was asked for.")
+    image_id: Text | None = Field(
         default=None, description="Digest that the node resolved the image to."
     )
-    config_map: str = Field(description="The immutable ConfigMap that holds its configuration.")
-    config_hash: str = Field(description="SHA-256 of the rendered configuration, shortened.")
+    config_map: Text = Field(description="The immutable ConfigMap that holds its configuration.")
+    config_hash: Text = Field(description="SHA-256 of the rendered configuration, shortened.")
     cold_start: bool = Field(default=False, description="Whether it started cold.")
     credentials: Annotated[dict[str, str], Field(max_length=8)] = Field(
         default={},

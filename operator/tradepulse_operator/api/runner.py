@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import GROUP, Model, immutable, rule
+from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
 from .release import Release, ReleaseSpec
-from .units import Amount, Duration, FreeForm, Name, Quantity
+from .units import (
+    LONGEST_RUNNER,
+    RUNNER_HINT,
+    RUNNER_PATTERN,
+    Amount,
+    Cpu,
+    Duration,
+    FreeForm,
+    Instant,
+    LabelKey,
+    Labels,
+    LabelValue,
+    Line,
+    Message,
+    Name,
+    ObjectName,
+    Quantity,
+    Share,
+    Text,
+    seconds,
+)
 
 #: The API server's own finalizer rules ask for a domain; it holds the object until orders are out.
 CLEAN_STOP = f"{GROUP}/clean-stop"
@@ -20,7 +42,10 @@ CLEAN_STOP = f"{GROUP}/clean-stop"
 class Strategy(Model):
     """The strategy that trades."""
 
-    name: Name = Field(description="Name of a strategy that the image ships.")
+    name: Name = Field(
+        description="Name of a strategy that the image ships.",
+        json_schema_extra=required("name a strategy that the image ships"),
+    )
     parameters: FreeForm = Field(
         default={}, description="Parameters of the strategy; their meaning is the strategy's own."
     )
@@ -34,6 +59,21 @@ class Connector(StrEnum):
     COINBASE = "coinbase"
 
 
+Symbol = Annotated[
+    str,
+    Field(max_length=32),
+    matches(
+        r"^[A-Z0-9]+([-/][A-Z0-9]+)*$",
+        "not a symbol: write capital letters and digits, joined by '-' or '/', e.g. BTC-USD",
+    ),
+]
+_SYMBOLS = Rule(
+    "self.all(a, self.exists_one(b, b == a))",
+    "symbols must be different: remove the one that is listed twice",
+    holds=unique,
+)
+
+
 class Venue(Model):
     """A venue that the runner trades at."""
 
@@ -43,23 +83,28 @@ class Venue(Model):
             "credentialsSecret is required for a real venue: name the Secret that holds the API"
             " key",
             ".credentialsSecret",
+            holds=lambda it: it.connector is Connector.PAPER or it.credentials_secret is not None,
+            needs=["connector"],
         ),
     )
 
     name: Name = Field(description="Name of the venue, unique in its runner.")
-    connector: Connector = Field(description="Protocol: paper, binance or coinbase.")
+    connector: Connector = Field(
+        description="Protocol: paper, binance or coinbase.",
+        json_schema_extra=required("write paper, binance or coinbase"),
+    )
     sandbox: bool = Field(default=True, description="Trade at the venue's sandbox.")
-    credentials_secret: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+    credentials_secret: ObjectName | None = Field(
         default=None,
         description="Secret with the API credentials; mounted as files, never read by the"
         " operator.",
     )
-    symbols: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Z0-9]+([-/][A-Z0-9]+)*$", max_length=32)], ...],
-        Field(min_length=1, max_length=64),
-    ] = Field(
+    symbols: Annotated[tuple[Symbol, ...], Field(min_length=1, max_length=64), _SYMBOLS] = Field(
         description="Instruments that may be traded, e.g. BTC-USD; all others are refused.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
+        json_schema_extra={
+            "x-kubernetes-list-type": "set",
+            **required("list the instruments that may be traded, e.g. BTC-USD"),
+        },
     )
     options: FreeForm = Field(
         default={}, description="Options of the connector, e.g. the paper venue's seed."
@@ -85,15 +130,21 @@ class State(Model):
     """The volume that holds the order-management state."""
 
     cel = (
+        Rule(
+            "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+            "size can only grow, a volume never shrinks: write the old size or a larger one",
+            ".size",
+            reason="FieldValueForbidden",
+        ),
         immutable("storageClass", "create a new runner to move its state", optional=True),
         immutable("accessMode", "create a new runner to move its state"),
     )
 
     size: Quantity = Field(default="1Gi", description="Size of the volume; it can only grow.")
-    storage_class: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+    storage_class: ObjectName | None = Field(
         default=None, description="Storage class; the cluster's default when left out."
     )
-    access_mode: Annotated[str, Field(pattern="^(ReadWriteOncePod|ReadWriteOnce)$")] = Field(
+    access_mode: Literal["ReadWriteOncePod", "ReadWriteOnce"] = Field(
         default="ReadWriteOncePod",
         description="ReadWriteOncePod keeps a second pod from the state; ReadWriteOnce only where"
         " the storage driver can't do that.",
@@ -105,23 +156,51 @@ class State(Model):
     backups: Backups = Field(default=Backups(), description="Backups of the order state.")
 
 
+_WHY = "(RTS 6, art. 8)"
+
+
 class Risk(Model):
     """Limits that no order may pass; a runner without limits is refused (RTS 6, art. 8)."""
 
-    max_position: Amount = Field(description="Largest position per symbol, in base units.")
-    max_notional: Amount = Field(description="Largest total exposure, in quote currency.")
-    max_order_notional: Amount = Field(description="Largest single order, in quote currency.")
+    cel = (
+        rule(
+            "quantity(self.maxOrderNotional).compareTo(quantity(self.maxNotional)) <= 0",
+            "maxOrderNotional must not be above maxNotional, such an order could never be sent:"
+            " lower it",
+            ".maxOrderNotional",
+            holds=lambda it: Decimal(it.max_order_notional) <= Decimal(it.max_notional),
+            needs=["maxOrderNotional", "maxNotional"],
+        ),
+    )
+
+    max_position: Amount = Field(
+        description="Largest position per symbol, in base units.",
+        json_schema_extra=required(f'set the largest position per symbol, e.g. "5" {_WHY}'),
+    )
+    max_notional: Amount = Field(
+        description="Largest total exposure, in quote currency.",
+        json_schema_extra=required(f'set the largest total exposure, e.g. "500000" {_WHY}'),
+    )
+    max_order_notional: Amount = Field(
+        description="Largest single order, in quote currency.",
+        json_schema_extra=required(f'set the largest single order, e.g. "20000" {_WHY}'),
+    )
     max_orders_per_interval: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="Orders and cancels per interval that may leave the runner."
+        description="Orders and cancels per interval that may leave the runner.",
+        json_schema_extra=required(f"set how many orders may leave per interval, e.g. 60 {_WHY}"),
     )
     interval_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
         default=1, description="Length of that interval, in seconds."
     )
     max_daily_loss: Amount = Field(
-        description="Loss per UTC day, in quote currency, that engages the kill switch."
+        description="Loss per UTC day, in quote currency, that engages the kill switch.",
+        json_schema_extra=required(f'set the loss that stops trading, e.g. "10000" {_WHY}'),
     )
-    price_collar: Annotated[str, Field(pattern=r"^0?\.[0-9]{1,9}$", max_length=16)] = Field(
-        description="Largest distance of a limit price from the market, as a share: 0.05 is 5 %."
+    price_collar: Share = Field(
+        description="Largest distance of a limit price from the market, as a share: 0.05 is 5 %.",
+        json_schema_extra=required(
+            f'set the largest distance from the market, e.g. "0.05" for 5 percent {_WHY}'
+        ),
     )
 
 
@@ -130,23 +209,22 @@ class KillSwitch(Model):
 
     cel = (
         rule(
-            "!self.engaged || (has(self.reason) && self.reason.size() > 0)",
+            "!self.engaged || self.reason.matches('[^ ]')",
             "killSwitch.reason is required when it is engaged: say who stops trading and why",
             ".reason",
+            holds=lambda it: not it.engaged or bool(re.search("[^ ]", it.reason)),
         ),
     )
 
     engaged: bool = Field(default=False, description="Stop trading and cancel every order.")
-    reason: Annotated[str, Field(max_length=256, pattern=r"^[^\n]*$")] = Field(
-        default="", description="Who stops trading, and why."
-    )
+    reason: Line = Field(default="", description="Who stops trading, and why.")
 
 
 class Monitoring(Model):
     """How Prometheus finds the runner."""
 
     scrape_interval: Duration = Field(default="15s", description="Interval of the ServiceMonitor.")
-    labels: Annotated[dict[str, str], Field(max_length=32)] = Field(
+    labels: Labels = Field(
         default={},
         description="Labels of the ServiceMonitor, as your Prometheus selects them.",
     )
@@ -177,7 +255,7 @@ class CutoverSettings(Model):
 class Resources(Model):
     """Compute resources of the runner's container."""
 
-    cpu: Annotated[str, Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]+)?)$", max_length=16)] = Field(
+    cpu: Cpu = Field(
         default="100m", description="CPU request; there is no CPU limit, which would add latency."
     )
     memory: Quantity = Field(default="256Mi", description="Memory request and limit.")
@@ -186,45 +264,111 @@ class Resources(Model):
 class Toleration(Model):
     """Taint that the pod tolerates."""
 
-    key: str | None = Field(default=None, max_length=316, description="Key of the taint.")
-    operator: Annotated[str, Field(pattern="^(Exists|Equal)$")] = Field(
-        default="Equal", description="Exists or Equal."
+    cel = (
+        rule(
+            "self.operator == 'Exists' || has(self.key)",
+            "key is required with operator Equal: name the taint, or write operator Exists",
+            ".key",
+            holds=lambda it: it.operator == "Exists" or it.key is not None,
+        ),
+        rule(
+            "self.operator == 'Equal' || !has(self.value)",
+            "value must be left out with operator Exists: remove it, or write operator Equal",
+            ".value",
+            holds=lambda it: it.operator == "Equal" or it.value is None,
+        ),
     )
-    value: str | None = Field(default=None, max_length=63, description="Value of the taint.")
-    effect: str | None = Field(default=None, max_length=32, description="Effect of the taint.")
+
+    key: LabelKey | None = Field(default=None, description="Key of the taint.")
+    operator: Literal["Equal", "Exists"] = Field(default="Equal", description="Equal or Exists.")
+    value: LabelValue | None = Field(default=None, description="Value of the taint.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Effect of the taint; every effect when left out."
+    )
 
 
 class Pod(Model):
     """Where and how the runner's pod runs; a change takes effect with the next restart."""
 
     resources: Resources = Field(default=Resources(), description="Compute resources.")
-    node_selector: Annotated[dict[str, str], Field(max_length=32)] = Field(
-        default={}, description="Labels that the node must have."
-    )
+    node_selector: Labels = Field(default={}, description="Labels that the node must have.")
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = Field(
         default=(), description="Taints that the pod tolerates."
     )
-    image_pull_secrets: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=8)
-    ] = Field(default=(), description="Secrets for pulling the image.")
+    image_pull_secrets: Annotated[tuple[ObjectName, ...], Field(max_length=8)] = Field(
+        default=(), description="Secrets for pulling the image."
+    )
     termination_grace_period_seconds: Annotated[int, Field(ge=10, le=3600)] = Field(
         default=60, description="Time to cancel orders and flush the state before SIGKILL."
     )
 
 
+_TEMPLATE = "self.cutover.template.guardrails"
+
+
+def _gap_is_longer_than_a_scrape(spec: TradingRunnerSpec) -> bool:
+    gap = spec.cutover.template.guardrails.metric_gap
+    return gap is None or seconds(gap) > seconds(spec.monitoring.scrape_interval)
+
+
+def _window_holds_two_scrapes(spec: TradingRunnerSpec) -> bool:
+    window = seconds(spec.cutover.template.guardrails.window)
+    return window >= 2 * seconds(spec.monitoring.scrape_interval)
+
+
 class TradingRunnerSpec(Model):
     """What should run. Belongs to Git: the operator never writes it."""
 
-    release: ReleaseSpec = Field(description="The release that is wanted.")
-    strategy: Strategy = Field(description="The strategy that trades.")
+    cel = (
+        rule(
+            "self.venues.all(a, self.venues.exists_one(b, b.name == a.name))",
+            "venues must have different names: rename one",
+            ".venues",
+            holds=lambda it: unique(venue.name for venue in it.venues),
+            needs=["venues"],
+        ),
+        rule(
+            f"!has({_TEMPLATE}.metricGap)"
+            f" || duration({_TEMPLATE}.metricGap) > duration(self.monitoring.scrapeInterval)",
+            "metricGap must be longer than monitoring.scrapeInterval, else every scrape is a gap:"
+            " raise metricGap or scrape more often",
+            ".cutover.template.guardrails.metricGap",
+            holds=_gap_is_longer_than_a_scrape,
+        ),
+        rule(
+            f"duration({_TEMPLATE}.window) >= duration(self.monitoring.scrapeInterval)"
+            " + duration(self.monitoring.scrapeInterval)",
+            "window must hold two scrapes, else nothing can be judged: raise window to twice"
+            " monitoring.scrapeInterval, or scrape more often",
+            ".cutover.template.guardrails.window",
+            holds=_window_holds_two_scrapes,
+        ),
+    )
+
+    release: ReleaseSpec = Field(
+        description="The release that is wanted.",
+        json_schema_extra=required("name the image that runs, release.image"),
+    )
+    strategy: Strategy = Field(
+        description="The strategy that trades.",
+        json_schema_extra=required("name the strategy that trades, strategy.name"),
+    )
     venues: Annotated[tuple[Venue, ...], Field(min_length=1, max_length=8)] = Field(
         description="Venues that the runner trades at.",
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["name"],
+            **required("list at least one venue, with name, connector and symbols"),
         },
     )
-    risk: Risk = Field(description="Limits that no order may pass; required.")
+    risk: Risk = Field(
+        description="Limits that no order may pass; a runner without them is refused (RTS 6, art."
+        " 8).",
+        json_schema_extra=required(
+            "a runner without limits never trades (RTS 6, art. 8): set maxPosition, maxNotional,"
+            " maxOrderNotional, maxOrdersPerInterval, maxDailyLoss and priceCollar"
+        ),
+    )
     state: State = Field(default=State(), description="The volume of the order state.")
     kill_switch: KillSwitch = Field(default=KillSwitch(), description="The kill switch.")
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
@@ -254,17 +398,17 @@ class HistoryEntry(Model):
     """A release that ran."""
 
     release: Release = Field(description="The release.")
-    since: str = Field(description="When it became active, RFC 3339.")
-    cutover: str | None = Field(default=None, description="The cutover that brought it.")
+    since: Instant = Field(description="When it became active, RFC 3339.")
+    cutover: Text | None = Field(default=None, description="The cutover that brought it.")
 
 
 class RejectedRelease(Model):
     """A release that was rolled back; not tried again by itself."""
 
     release: Release = Field(description="The release.")
-    cutover: str = Field(description="The cutover that rejected it.")
-    reason: str = Field(description="Why it was rolled back.")
-    at: str = Field(description="When, RFC 3339.")
+    cutover: Text = Field(description="The cutover that rejected it.")
+    reason: Message = Field(description="Why it was rolled back.")
+    at: Instant = Field(description="When, RFC 3339.")
 
 
 class TradingRunnerStatus(Model):
@@ -272,7 +416,7 @@ class TradingRunnerStatus(Model):
 
     observed_generation: int = Field(default=0, description="Generation this status speaks of.")
     phase: RunnerPhase | None = Field(default=None, description="Summary for people.")
-    conditions: tuple[Condition, ...] = Field(
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Observations: Ready, TradingEnabled, KillSwitch, ReleaseDrift; Reconciling"
         " and Stalled only while True.",
@@ -283,11 +427,11 @@ class TradingRunnerStatus(Model):
     )
     active_release: Release | None = Field(default=None, description="The release that runs.")
     previous_release: Release | None = Field(default=None, description="The release before it.")
-    cutover: str | None = Field(default=None, description="The cutover in progress.")
-    history: tuple[HistoryEntry, ...] = Field(
+    cutover: Text | None = Field(default=None, description="The cutover in progress.")
+    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=32)] = Field(
         default=(), description="Releases that ran, newest first; ten at most."
     )
-    rejected_releases: tuple[RejectedRelease, ...] = Field(
+    rejected_releases: Annotated[tuple[RejectedRelease, ...], Field(max_length=32)] = Field(
         default=(), description="Releases rolled back, newest first; ten at most."
     )
     writer_epoch: int | None = Field(
@@ -296,19 +440,32 @@ class TradingRunnerStatus(Model):
 
 
 class TradingRunner(Model):
-    """A trading runner."""
+    """A trading runner: one process that holds live orders at one or more venues."""
 
     KIND: ClassVar[str] = "TradingRunner"
     PLURAL: ClassVar[str] = "tradingrunners"
+    SHORT: ClassVar[str] = "tr"
 
     cel = (
-        # The StatefulSet's revision label adds 11 characters to the name; a label holds 63.
         rule(
-            "self.metadata.name.size() <= 52",
-            "metadata.name must not be longer than 52 characters: shorten it",
+            f"self.metadata.name.size() <= {LONGEST_RUNNER}",
+            f"metadata.name must not be longer than {LONGEST_RUNNER} characters: shorten it",
+            ".metadata.name",
+            holds=lambda it: len(it.metadata.name) <= LONGEST_RUNNER,
+        ),
+        rule(
+            f"self.metadata.name.matches(r'{RUNNER_PATTERN}')",
+            f"metadata.name is {RUNNER_HINT}",
+            ".metadata.name",
+            holds=lambda it: bool(re.fullmatch(RUNNER_PATTERN, it.metadata.name)),
         ),
     )
 
     metadata: Meta
-    spec: TradingRunnerSpec
-    status: TradingRunnerStatus = TradingRunnerStatus()
+    spec: TradingRunnerSpec = Field(
+        description="What should run. Belongs to Git: the operator never writes it.",
+        json_schema_extra=required("say what should run, see manifests/samples"),
+    )
+    status: TradingRunnerStatus = Field(
+        default=TradingRunnerStatus(), description="What runs. Written by the operator."
+    )
