@@ -1,1 +1,1 @@
-"""The incident bundle."""
+"""The incident report: evidence → one ConfigMap. Pure."""

@@ -1,0 +1,92 @@
+"""Evidence → the ConfigMap that is the incident report.
+
+It belongs to nobody, so it outlives the cutover and the runner. It is filed twice: while the failed
+release still exists (`evidence`), and when the outcome is known (`final`); the second time adds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tradepulse_operator.api.base import GROUP
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.names import (
+    LABEL_CUTOVER,
+    LABEL_MANAGED_BY,
+    LABEL_RUNNER,
+    MANAGER,
+    incident_name,
+)
+from tradepulse_operator.reconcile.conditions import timestamp
+from tradepulse_operator.reconcile.step import Manifest
+
+from .chain import Link, extend
+from .evidence import Evidence
+from .markdown import render
+from .parts import LIMITS, bounded, collected
+
+ANNOTATION_STAGE = f"{GROUP}/report-stage"
+MANIFEST = "manifest.json"
+REPORT = "report.md"
+_LONGEST_LABEL = 63
+
+
+def stage(report: Mapping[str, Any] | None) -> str:
+    """How far a report is: "", evidence or final."""
+    meta = (report or {}).get("metadata") or {}
+    return str((meta.get("annotations") or {}).get(ANNOTATION_STAGE) or "")
+
+
+def build(evidence: Evidence, previous: Mapping[str, Any] | None = None) -> Manifest:
+    """The report's ConfigMap; `previous`: the one filed before, as it is in the API."""
+    old = {
+        name: text
+        for name, text in ((previous or {}).get("data") or {}).items()
+        if name in LIMITS and name != REPORT
+    }
+    parts = {**old, **collected(evidence)}
+    parts[REPORT] = bounded(render(evidence, parts), LIMITS[REPORT])
+    links = extend(_links(previous), evidence.stage, parts)
+    head = links[-1]["chain"] if links else ""
+    manifest = {"at": timestamp(evidence.at), "head": head, "links": links}
+    parts[MANIFEST] = json.dumps(manifest, indent=1)
+    return _config_map(evidence.cutover, evidence.stage, parts)
+
+
+def head(report: Mapping[str, Any]) -> str:
+    """The newest hash of a report's chain, to be noted elsewhere."""
+    return str(json.loads(report["data"][MANIFEST])["head"])
+
+
+def _links(previous: Mapping[str, Any] | None) -> list[Link]:
+    text = ((previous or {}).get("data") or {}).get(MANIFEST)
+    try:
+        return list(json.loads(text)["links"]) if text else []
+    except (KeyError, TypeError, ValueError):
+        # Somebody changed it: that chain proves nothing any more, so a new one begins.
+        return []
+
+
+def _config_map(cutover: ReleaseCutover, stage: str, data: Mapping[str, str]) -> Manifest:
+    meta = cutover.metadata
+    name = meta.name if len(meta.name) <= _LONGEST_LABEL else meta.uid
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": incident_name(meta.name),
+            "namespace": meta.namespace,
+            "labels": {
+                LABEL_MANAGED_BY: MANAGER,
+                LABEL_RUNNER: cutover.spec.runner,
+                LABEL_CUTOVER: name,
+            },
+            "annotations": {
+                ANNOTATION_STAGE: stage,
+                f"{GROUP}/cutover-uid": meta.uid,
+            },
+        },
+        "data": dict(data),
+    }

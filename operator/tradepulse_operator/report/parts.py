@@ -1,0 +1,126 @@
+"""Evidence → the files of a report, each within its size."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .evidence import Evidence
+from .redact import redact
+from .samples import fit
+
+_KIB = 1024
+#: Bytes that a part may have, by its stage. Their sum is below 700 KiB, and so below what etcd
+#: (1.5 MiB) and the API server (1 MiB of data in a ConfigMap) take.
+LIMITS: Mapping[str, int] = {
+    "report.md": 48 * _KIB,
+    "cutover.json": 24 * _KIB,
+    "samples.json": 160 * _KIB,
+    "queries.json": 16 * _KIB,
+    "events.json": 40 * _KIB,
+    "pod.json": 16 * _KIB,
+    "config.diff": 32 * _KIB,
+    "logs-runner.txt": 96 * _KIB,
+    "logs-previous.txt": 40 * _KIB,
+    "logs-state.txt": 16 * _KIB,
+    "final-cutover.json": 24 * _KIB,
+    "final-samples.json": 64 * _KIB,
+    "final-events.json": 32 * _KIB,
+    "final-pod.json": 16 * _KIB,
+    "final-logs-runner.txt": 48 * _KIB,
+    "final-logs-state.txt": 8 * _KIB,
+}
+
+
+def collected(evidence: Evidence) -> dict[str, str]:
+    """The parts of this stage, without the report itself; those of the final stage are prefixed.
+
+    The final stage adds to what was collected while the failed release still ran; it replaces
+    nothing of that.
+    """
+    raw: dict[str, str] = {"cutover.json": _json(evidence.cutover.wire())}
+    if evidence.recording is not None:
+        raw["samples.json"] = fit(evidence.recording, _limit(evidence, "samples.json"))[0]
+    if evidence.events:
+        raw["events.json"] = _items(evidence.events, _limit(evidence, "events.json"))
+    if evidence.pod is not None:
+        raw["pod.json"] = _json(_pod(evidence.pod))
+    raw |= {f"logs-{name}.txt": text for name, text in evidence.logs.items() if text}
+    if not evidence.final:
+        raw["queries.json"] = _json(dict(evidence.queries))
+        raw["config.diff"] = _diff(evidence.configs)
+    prefix = "final-" if evidence.final else ""
+    return {
+        f"{prefix}{part}": bounded(redact(text), LIMITS[f"{prefix}{part}"])
+        for part, text in raw.items()
+        if text and f"{prefix}{part}" in LIMITS
+    }
+
+
+def bounded(text: str, limit: int) -> str:
+    """`text` in at most `limit` bytes of UTF-8; the end stays, and a first line says what went."""
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    note = f"[truncated: the first {len(data) - limit + 100} of {len(data)} bytes left out]\n"
+    return note + data[-(limit - 100) :].decode(errors="ignore")
+
+
+def _limit(evidence: Evidence, part: str) -> int:
+    return LIMITS[f"final-{part}" if evidence.final else part]
+
+
+def _json(found: Any) -> str:
+    return json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def _items(found: Iterable[Mapping[str, Any]], limit: int) -> str:
+    """A JSON list of the newest items that fit; it stays JSON."""
+    items = [_event(item) for item in found]
+    items.sort(key=lambda item: str(item["at"]))
+    while len(_json(items).encode()) > limit:
+        items = items[len(items) // 4 + 1 :]
+    return _json(items)
+
+
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+    about = event.get("involvedObject") or {}
+    return {
+        "at": event.get("lastTimestamp")
+        or event.get("eventTime")
+        or (event.get("metadata") or {}).get("creationTimestamp")
+        or "",
+        "about": f"{about.get('kind')}/{about.get('name')}",
+        "type": event.get("type"),
+        "reason": event.get("reason"),
+        "message": str(event.get("message") or "")[:2048],
+        "count": event.get("count"),
+    }
+
+
+def _pod(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """The pod without its environment and mounts, where somebody may have put a secret."""
+    meta = pod.get("metadata") or {}
+    spec = pod.get("spec") or {}
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    return {
+        "name": meta.get("name"),
+        "uid": meta.get("uid"),
+        "labels": meta.get("labels"),
+        "annotations": meta.get("annotations"),
+        "deletionTimestamp": meta.get("deletionTimestamp"),
+        "node": spec.get("nodeName"),
+        "images": {item.get("name"): item.get("image") for item in containers},
+        "status": pod.get("status"),
+    }
+
+
+def _diff(configs: Mapping[str, str]) -> str:
+    if "source" not in configs or "target" not in configs:
+        return ""
+    lines = difflib.unified_diff(
+        configs["source"].splitlines(), configs["target"].splitlines(), "source", "target", n=3
+    )
+    return "\n".join((*lines, "")) or "the configuration of both releases is the same\n"
