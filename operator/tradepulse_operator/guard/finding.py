@@ -1,0 +1,63 @@
+"""What one guardrail, and all of them together, say about one instant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tradepulse_operator.api.cutover import VerdictKind
+
+#: Names of the built-in guardrails, as they appear in the spec.
+ERROR_RATE = "errorRate"
+P95_LATENCY = "p95Latency"
+METRIC_GAP = "metricGap"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One guardrail at one instant. `reason` is one CamelCase word; `message` is for a person."""
+
+    kind: VerdictKind
+    guardrail: str
+    reason: str
+    message: str
+    value: float | None = None
+    limit: float | None = None
+
+
+#: A silent runner's numbers are of the past, so a gap speaks before a breach; and what is proven
+#: by one guardrail stands even though another one can't tell.
+_PRIORITY = (VerdictKind.GAP, VerdictKind.BREACH, VerdictKind.UNKNOWN, VerdictKind.OK)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of the instant `at` (unix seconds); `findings` holds at least one."""
+
+    at: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def decisive(self) -> Finding:
+        """The finding that makes the verdict: gap before breach before unknown before ok."""
+        return min(self.findings, key=lambda found: _PRIORITY.index(found.kind))
+
+    @property
+    def kind(self) -> VerdictKind:
+        """ok, breach, gap or unknown."""
+        return self.decisive.kind
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether anything is known at all."""
+        return self.kind is not VerdictKind.UNKNOWN
+
+
+def unknown(guardrail: str, reason: str, message: str) -> Finding:
+    """A finding that can't tell."""
+    return Finding(VerdictKind.UNKNOWN, guardrail, reason, message)
+
+
+def verdict(at: float, findings: Sequence[Finding]) -> Verdict:
+    """`findings` of the instant `at` as a verdict."""
+    return Verdict(at, tuple(findings))

@@ -1,0 +1,185 @@
+"""Samples and limits → verdict, for one instant.
+
+ok, breach, gap and unknown are four things. A runner that is silent while Prometheus scrapes others
+is a gap; a Prometheus that doesn't answer or doesn't scrape is unknown, as is every sample that
+can't be relied on: nothing is rolled back and nothing is promoted on an unknown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.guardrails import CustomGuardrail
+
+from .evidence import LATENCY, REQUIRED, Counter, Evidence, evidence
+from .finding import ERROR_RATE, METRIC_GAP, P95_LATENCY, Finding, Verdict, unknown, verdict
+from .limits import Limits
+from .quantile import MalformedBuckets, Quantile, quantile
+from .samples import Recording
+from .silence import scraping, silence
+
+_DOWN = "PrometheusDown"
+
+
+def judge(
+    recording: Recording, at: float, limits: Limits, *, start: float | None = None
+) -> Verdict:
+    """The verdict on the instant `at` (unix seconds), from samples up to `at`.
+
+    `start`: when watching began, the recording's own beginning when left out; what came before it
+    isn't judged.
+    """
+    return judge_evidence(evidence(recording, limits, start), at, limits)
+
+
+def judge_evidence(seen: Evidence, at: float, limits: Limits) -> Verdict:
+    """As `judge`, of a recording that was prepared once for many instants."""
+    if seen.outage:
+        return verdict(at, [unknown(METRIC_GAP, _DOWN, f"no answer: {seen.outage}")])
+    if not scraping(seen, at, limits):
+        return verdict(at, [unknown(METRIC_GAP, _DOWN, "Prometheus scraped nothing of late")])
+    alive = silence(seen, at, limits)
+    if alive.reason == _DOWN:
+        return verdict(at, [alive])
+    after = max(seen.start, at - limits.window)
+    return verdict(
+        at,
+        [
+            alive,
+            _error_rate(seen.outcomes, after, at, limits),
+            _latency(seen.latency, after, at, limits),
+            *(_custom(rule, seen, at, limits) for rule in limits.custom),
+        ],
+    )
+
+
+def missing(recording: Recording, at: float, limits: Limits) -> str:
+    """What a judgement at `at` would lack: a message, or "" when every series is fresh."""
+    seen = evidence(recording, limits)
+    if seen.outage:
+        return f"Prometheus is down: {seen.outage}"
+    if not scraping(seen, at, limits):
+        return "Prometheus scraped nothing of late"
+    newest = (seen.heartbeat.last(at), seen.outcomes.last(at), seen.latency.last(at))
+    stale = [
+        name
+        for name, last in zip(REQUIRED, newest, strict=True)
+        if last is None or at - last > limits.metric_gap
+    ]
+    return f"Prometheus has no fresh samples of {', '.join(stale)}" if stale else ""
+
+
+def _error_rate(counter: Counter, after: float, at: float, limits: Limits) -> Finding:
+    useless = _useless(counter, ERROR_RATE, after, at, limits)
+    if useless:
+        return useless
+    total = failed = 0.0
+    for (_, outcome), found in counter.increases.items():
+        rise = found.between(after, at)
+        total += rise
+        failed += rise if outcome == "error" else 0.0
+    if total < limits.min_requests:
+        return _too_few(ERROR_RATE, total, limits)
+    share = failed / total
+    return _compared(ERROR_RATE, "ErrorRateAboveLimit", share, limits.error_rate, "of requests")
+
+
+def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Finding:
+    useless = _useless(counter, P95_LATENCY, after, at, limits)
+    if useless:
+        return useless
+    try:
+        buckets = _buckets(counter, after, at)
+        found = quantile(0.95, buckets)
+    except ValueError as error:
+        return unknown(P95_LATENCY, "MalformedBuckets", f"{LATENCY}: {error}")
+    total = max(buckets.values())
+    if found is None or total < limits.min_requests:
+        return _too_few(P95_LATENCY, total, limits)
+    return _quantile(found, limits)
+
+
+def _quantile(found: Quantile, limits: Limits) -> Finding:
+    if not found.open:
+        return _compared(P95_LATENCY, "LatencyAboveLimit", found.value, limits.p95, "s")
+    message = f"p95 is above the last bucket, {found.value:g} s; allowed are {limits.p95:g} s"
+    if found.value < limits.p95:
+        return unknown(P95_LATENCY, "BucketsTooCoarse", message)
+    return Finding(
+        VerdictKind.BREACH, P95_LATENCY, "LatencyAboveLimit", message, found.value, limits.p95
+    )
+
+
+def _buckets(counter: Counter, after: float, at: float) -> Mapping[float, float]:
+    """{upper bound: increase}, summed over venues. Raises MalformedBuckets, ValueError."""
+    found: defaultdict[float, float] = defaultdict(float)
+    bounds: defaultdict[str, set[str]] = defaultdict(set)
+    for (venue, le), rise in counter.increases.items():
+        found[float(le)] += rise.between(after, at)
+        bounds[venue].add(le)
+    if len({frozenset(les) for les in bounds.values()}) > 1:
+        raise MalformedBuckets("venues have different buckets")
+    return found
+
+
+def _custom(rule: CustomGuardrail, seen: Evidence, at: float, limits: Limits) -> Finding:
+    after = max(seen.start, at - max(limits.interval, limits.metric_gap))
+    tracks = [
+        track
+        for track in seen.custom.get(rule.name, ())
+        if (last := track.last(at)) is not None and last > after
+    ]
+    if not tracks:
+        return unknown(rule.name, "NoData", "the query yields nothing fresh")
+    if len(tracks) > 1:
+        return unknown(rule.name, "TwoSeries", f"the query yields {len(tracks)} series, not one")
+    doubt = tracks[0].doubt(after, at)
+    if doubt:
+        return unknown(rule.name, doubt.reason, doubt.message)
+    value = [v for t, v in tracks[0].points if t <= at][-1]
+    if rule.max is not None and value > rule.max:
+        return _compared(rule.name, "AboveMax", value, rule.max, "")
+    if rule.min is not None and value < rule.min:
+        return Finding(
+            VerdictKind.BREACH,
+            rule.name,
+            "BelowMin",
+            f"{value:g}, allowed are at least {rule.min:g}",
+            value,
+            rule.min,
+        )
+    limit = rule.max if rule.max is not None else rule.min
+    return Finding(VerdictKind.OK, rule.name, "WithinLimits", f"{value:g}", value, limit)
+
+
+def _useless(
+    counter: Counter, guardrail: str, after: float, at: float, limits: Limits
+) -> Finding | None:
+    """Why `counter` can't be judged; None when it can."""
+    last = counter.last(at)
+    if last is None:
+        return unknown(guardrail, "MissingSeries", f"there is no {counter.metric}")
+    if at - last > limits.metric_gap:
+        return unknown(guardrail, "StaleSeries", f"{counter.metric} has no fresh sample")
+    found = (track.doubt(after, at) for track in counter.tracks.values())
+    doubt = next((d for d in found if d), None)
+    return unknown(guardrail, doubt.reason, f"{counter.metric}: {doubt.message}") if doubt else None
+
+
+def _too_few(guardrail: str, total: float, limits: Limits) -> Finding:
+    return unknown(
+        guardrail,
+        "InsufficientRequests",
+        f"{total:g} requests in the window, {limits.min_requests} are needed",
+    )
+
+
+def _compared(guardrail: str, reason: str, value: float, limit: float, unit: str) -> Finding:
+    if value > limit:
+        message = f"{value:.4g} {unit}".rstrip() + f", allowed are at most {limit:g}"
+        return Finding(VerdictKind.BREACH, guardrail, reason, message, value, limit)
+    return Finding(
+        VerdictKind.OK, guardrail, "WithinLimits", f"{value:.4g} {unit}".rstrip(), value, limit
+    )
