@@ -44,7 +44,7 @@ class Cluster:
             raise
         return dict(found.to_dict())
 
-    def list(
+    def objects(
         self, kind: str, namespace: str, api_version: str = "v1", labels: str = ""
     ) -> list[Manifest]:
         """The objects of a kind."""
@@ -105,7 +105,7 @@ class Cluster:
 
     def cutovers(self, namespace: str, runner: str) -> list[Manifest]:
         """The cutovers of a runner, oldest first."""
-        found = self.list("ReleaseCutover", namespace, API_VERSION)
+        found = self.objects("ReleaseCutover", namespace, API_VERSION)
         mine = [item for item in found if item["spec"]["runner"] == runner]
         return sorted(mine, key=lambda item: item["metadata"]["creationTimestamp"])
 

@@ -106,7 +106,7 @@ def save_report(cluster: Cluster, found: Manifest) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in stored["data"].items():
         (folder / file).write_text(text)
-    return folder / "report.md"
+    return Path(folder / "report.md")
 
 
 def seconds_between(first: str, second: str) -> float:

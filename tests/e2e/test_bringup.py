@@ -69,7 +69,7 @@ def test_nothing_of_kopf_is_left_on_any_object(
         [
             runner,
             cluster.get("StatefulSet", RUNNER, namespace, "apps/v1"),
-            *cluster.list("Pod", namespace),
+            *cluster.objects("Pod", namespace),
         ]
     )
     assert "kopf" not in seen
@@ -92,7 +92,7 @@ def test_events_tell_each_transition_once(
     cluster: Cluster, namespace: str, runner: Manifest
 ) -> None:
     def look() -> list[Manifest] | None:
-        found = cluster.list("Event", namespace)
+        found = cluster.objects("Event", namespace)
         about = [item for item in found if item["involvedObject"]["name"] == RUNNER]
         mine = [item for item in about if item["involvedObject"]["kind"] == "TradingRunner"]
         return mine or None

@@ -71,7 +71,7 @@ def test_describe_shows_each_transition_once(
     name = promoted[0]["metadata"]["name"]
 
     def look() -> list[str] | None:
-        events = cluster.list("Event", namespace)
+        events = cluster.objects("Event", namespace)
         mine = [item for item in events if item["involvedObject"]["name"] == name]
         reasons = [item["reason"] for item in mine]
         return reasons if "Succeeded" in reasons else None
