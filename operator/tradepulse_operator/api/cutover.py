@@ -117,6 +117,9 @@ class BakeStatus(Model):
     evaluated_until: Instant = Field(description="Up to when samples were judged, RFC 3339.")
     verified_seconds: float = Field(default=0, description="Seconds seen to be good.")
     consecutive: int = Field(default=0, description="Breaches or gaps in a row.")
+    evidence_at: Instant | None = Field(
+        default=None, description="Last instant of which the guard could tell anything, RFC 3339."
+    )
 
 
 class BackupRecord(Model):
@@ -174,6 +177,9 @@ class ReleaseCutoverStatus(Model):
         default=None, description="The guard's last verdict that mattered."
     )
     rollback: RollbackStatus | None = Field(default=None, description="The way back.")
+    verification: BakeStatus | None = Field(
+        default=None, description="Checkpoint of the watch over the previous release, once back."
+    )
     report: ReportRecord | None = Field(default=None, description="The incident report.")
 
 

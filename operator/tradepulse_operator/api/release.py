@@ -77,7 +77,7 @@ class Release(Model):
     config_map: Text = Field(description="The immutable ConfigMap that holds its configuration.")
     config_hash: Text = Field(description="SHA-256 of the rendered configuration, shortened.")
     cold_start: bool = Field(default=False, description="Whether it started cold.")
-    credentials: Annotated[dict[str, str], Field(max_length=8)] = Field(
+    credentials: Annotated[dict[str, Text], Field(max_length=8)] = Field(
         default={},
         description="Secret with the credentials of each venue; a rollback needs the old ones.",
     )
