@@ -1,0 +1,220 @@
+"""A cutover on its way forward, one small decision a phase."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tradepulse_operator.api.cutover import BackupRecord, CutoverPhase
+from tradepulse_operator.api.release import Release
+from tradepulse_operator.api.units import seconds
+from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, begin, next_look
+from tradepulse_operator.model.config import ConfigError
+from tradepulse_operator.model.configmap import config_map
+from tradepulse_operator.model.release import Rendered, render_release
+
+from .cutover_rollback import halted, roll_back
+from .cutover_status import POLL, enter, entered, say
+from .cutover_watch import bake_limits, checkpoint, due, in_words, record, stored
+from .observed import CutoverObserved, PodView
+from .preflight import Refusal, preflight, stopping
+from .step import Apply, Step, Wait
+
+#: Restarts while it starts that count as a crash: it never came up.
+_CRASHED = "Crashed"
+
+
+def pending(observed: CutoverObserved) -> Step:
+    """Wait to be the runner's one cutover; then fix what is moved from where to where."""
+    name, runner = observed.cutover.spec.runner, observed.runner
+    if observed.cutover.spec.abort:
+        return _aborted(observed)
+    if runner is None:
+        return say(observed, f"waits for TradingRunner {name}, which doesn't exist", 10 * POLL)
+    if runner.status.cutover != observed.cutover.metadata.name:
+        return say(observed, f"waits until TradingRunner {name} is free for it", 10 * POLL)
+    source = runner.status.active_release
+    if source is None:
+        return say(observed, f"waits for the first release of TradingRunner {name}", 10 * POLL)
+    try:
+        spec = observed.cutover.spec.release or runner.spec.release
+        found = render_release(runner, spec, observed.user_config)
+    except ConfigError as error:
+        return fail(observed, error.reason, str(error))
+    return _prepared(observed, source, found)
+
+
+def _prepared(observed: CutoverObserved, source: Release, found: Rendered) -> Step:
+    status = observed.cutover.status
+    if (status.source, status.target) != (source, found.release):
+        message = f"stores the configuration of release {found.release.id}"
+        return say(observed, message, source=source, target=found.release)
+    if observed.target_config is None and observed.runner is not None:
+        return Apply(config_map(observed.runner, found.text))
+    message = f"checks whether release {source.id} can be moved to {found.release.id}"
+    return enter(observed, CutoverPhase.PREFLIGHT, message)
+
+
+def checking(observed: CutoverObserved) -> Step:
+    """Preflight: nothing is touched before everything that the way back needs is there."""
+    if observed.cutover.spec.abort:
+        return _aborted(observed)
+    found = preflight(observed)
+    if isinstance(found, Refusal):
+        return fail(observed, found.reason, found.message)
+    if found:
+        return say(observed, found.message, 5 * POLL)
+    source = observed.cutover.status.source
+    if source and observed.pod and observed.pod.image_id:
+        # What the node resolved the image to: the way back has to end with the very same.
+        source = source.model_copy(update={"image_id": observed.pod.image_id})
+    message = "the active release cancels its orders and drains"
+    return enter(observed, CutoverPhase.HALTING, message, source=source)
+
+
+def halting(observed: CutoverObserved) -> Step:
+    """The source stops sending, cancels and drains; it may still go on as if nothing had been."""
+    if observed.cutover.spec.abort:
+        return _aborted(observed)
+    refused = stopping(observed)
+    if refused:
+        return fail(observed, refused.reason, refused.message)
+    cutover = observed.cutover
+    why = halted(observed, cutover.status.source)
+    left = entered(cutover.status) + seconds(cutover.spec.halt_deadline) - observed.now
+    if not why and left <= 0:
+        why = "haltDeadline passed before the active release had drained"
+    if why:
+        return enter(observed, CutoverPhase.BACKING_UP, f"{why}; its state is backed up")
+    return say(observed, "waits for the active release to cancel its orders", min(POLL, left))
+
+
+def backing_up(observed: CutoverObserved) -> Step:
+    """The target's pod backs the state up before its own process may start."""
+    pod = _target_pod(observed)
+    if pod is None or pod.init_exit is None:
+        return _not_ready(observed, pod, "waits for the backup of the order state")
+    if pod.init_exit != 0:
+        said = _said(pod).get("error") or pod.init_message or "no message"
+        message = f"the state container ended with {pod.init_exit}: {said}"
+        return roll_back(observed, "BackupFailed", message)
+    backup = _backup(observed, pod)
+    if backup is None:
+        return roll_back(observed, "BackupFailed", "the state container told of no backup")
+    message = f"the state is backed up ({backup.files} files); the new release starts"
+    return enter(observed, CutoverPhase.SWITCHING, message, backup=backup)
+
+
+def switching(observed: CutoverObserved) -> Step:
+    """The target starts and reconciles with the venue."""
+    pod = _target_pod(observed)
+    if pod is None or not pod.ready:
+        return _not_ready(observed, pod, "waits for the new release to be ready")
+    target = observed.cutover.status.target
+    if target and pod.image_id:
+        target = target.model_copy(update={"image_id": pod.image_id})
+    return enter(
+        observed,
+        CutoverPhase.BAKING,
+        f"the new release trades; it bakes for {observed.cutover.spec.bake}",
+        reason="Watching",
+        target=target,
+        bake=stored(begin(observed.now)),
+    )
+
+
+def baking(observed: CutoverObserved) -> Step:
+    """The guard watches. What it finds is persisted before anything follows from it."""
+    cutover, runner, pod = observed.cutover, observed.runner, _target_pod(observed)
+    if runner is None or observed.recording is None:
+        return Wait("waits for samples", seconds(cutover.spec.guardrails.interval))
+    if pod and pod.waiting:
+        return roll_back(observed, pod.waiting, f"the new release can't run: {pod.waiting}")
+    held = bake_limits(cutover, runner)
+    before = checkpoint(cutover.status.bake, entered(cutover.status))
+    progress = advance(before, observed.recording, observed.now, held)
+    if progress.decision is not Decision.CONTINUE:
+        return _decided(observed, progress)
+    changes: dict[str, Any] = {}
+    if due(before, progress.checkpoint, held) or _news(observed, progress):
+        changes["bake"] = stored(progress.checkpoint)
+        if progress.verdict:
+            changes["verdict"] = record(progress.verdict)
+    target = cutover.status.target
+    reason, message = in_words(progress.verdict, target.id if target else "")
+    if progress.verdict is None and not changes:
+        return Wait(message, next_look(progress.checkpoint, observed.now, held))
+    look = next_look(progress.checkpoint, observed.now, held)
+    return say(observed, message, look, reason=reason, **changes)
+
+
+def _news(observed: CutoverObserved, progress: BakeProgress) -> bool:
+    """Whether the guard found something else than what the status tells."""
+    told, found = observed.cutover.status.verdict, progress.verdict
+    if found is None:
+        return False
+    decisive = found.decisive
+    return told is None or (told.verdict, told.guardrail) != (decisive.kind, decisive.guardrail)
+
+
+def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
+    found, spec = progress.verdict, observed.cutover.spec
+    changes: dict[str, Any] = {"bake": stored(progress.checkpoint)}
+    if found:
+        changes["verdict"] = record(found)
+    if progress.decision is Decision.PROMOTE:
+        message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
+        return enter(observed, CutoverPhase.SUCCEEDED, message, **changes)
+    if progress.decision is Decision.INCONCLUSIVE or found is None:
+        message = f"the guard could tell nothing for {spec.switch_deadline} (onInconclusive)"
+        return roll_back(observed, "Inconclusive", message, **changes)
+    decisive = found.decisive
+    message = f"{decisive.guardrail}: {decisive.message}"
+    return roll_back(observed, decisive.reason, message, **changes)
+
+
+def fail(observed: CutoverObserved, reason: str, message: str) -> Step:
+    """End before anything was switched; the source goes on."""
+    return enter(observed, CutoverPhase.FAILED, f"{reason}: {message}", reason=reason)
+
+
+def _aborted(observed: CutoverObserved) -> Step:
+    return fail(observed, "Aborted", "aborted by spec.abort before anything was switched")
+
+
+def _target_pod(observed: CutoverObserved) -> PodView | None:
+    pod, target = observed.pod, observed.cutover.status.target
+    return pod if pod and target and pod.release == target.id and not pod.deleting else None
+
+
+def _not_ready(observed: CutoverObserved, pod: PodView | None, message: str) -> Step:
+    """Wait for `pod` until switchDeadline, unless it shows that it won't come."""
+    cutover = observed.cutover
+    if pod and pod.waiting:
+        return roll_back(observed, pod.waiting, f"the new release can't start: {pod.waiting}")
+    if pod and (pod.restarts > 0 or pod.phase == "Failed"):
+        return roll_back(observed, _CRASHED, "the new release crashed while it started")
+    left = entered(cutover.status) + seconds(cutover.spec.switch_deadline) - observed.now
+    if left <= 0:
+        late = f"not ready within switchDeadline, {cutover.spec.switch_deadline}"
+        return roll_back(observed, "NotReady", late)
+    return say(observed, message, min(POLL, left))
+
+
+def _said(pod: PodView) -> dict[str, Any]:
+    """The state container's last word: a JSON object, or nothing that can be used."""
+    try:
+        found = json.loads(pod.init_message)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _backup(observed: CutoverObserved, pod: PodView) -> BackupRecord | None:
+    """The backup of this very cutover, if the state container told of it."""
+    found = _said(pod).get("backup")
+    try:
+        backup = BackupRecord.model_validate(found)
+    except ValueError:
+        return None
+    return backup if backup.id == observed.cutover.metadata.uid else None

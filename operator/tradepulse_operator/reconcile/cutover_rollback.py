@@ -1,0 +1,232 @@
+"""The way back: halt, collect the evidence, stop, start the release of before, and verify it.
+
+Nothing auxiliary can block it: each step but the last has a limit after which it goes on. What
+can't be finished by `rollback.deadline` ends Halted; there is no rollback of a rollback.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradepulse_operator.api.cutover import (
+    CutoverPhase,
+    ReportRecord,
+    RollbackStatus,
+    RollbackStep,
+)
+from tradepulse_operator.api.guardrails import StateOnRollback
+from tradepulse_operator.api.names import INCIDENTS_DIR, incident_name
+from tradepulse_operator.api.release import Release
+from tradepulse_operator.api.units import seconds
+from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, begin, next_look
+
+from .conditions import instant, timestamp
+from .cutover_status import POLL, enter, entered, ref, say, write
+from .cutover_watch import checkpoint, due, in_words, stored, verify_limits
+from .observed import CutoverObserved, PodView
+from .step import FileReport, Step, Wait
+
+#: Seconds after which the evidence is given up: a failing API must not keep a bad release.
+PATIENCE = 30.0
+
+
+def roll_back(observed: CutoverObserved, reason: str, message: str, **changes: Any) -> Step:
+    """The rollback is decided. Only written here: what follows is derived from it."""
+    at = timestamp(observed.now)
+    rollback = RollbackStatus(
+        step=RollbackStep.HALTING, step_at=at, started_at=at, reason=reason, message=message
+    )
+    return enter(
+        observed, CutoverPhase.ROLLING_BACK, message, reason=reason, rollback=rollback, **changes
+    )
+
+
+def halted(observed: CutoverObserved, release: Release | None) -> str:
+    """Why the process of `release` sends no more orders, in words; "" while it may."""
+    pod, process = observed.pod, observed.process
+    if pod is None or release is None or pod.release != release.id:
+        return "its pod is gone"
+    if pod.phase in {"Failed", "Succeeded"}:
+        return "its process has ended"
+    uid = observed.cutover.metadata.uid
+    if process and process.halt_token == uid and process.halt_complete:
+        return "its orders are cancelled and drained"
+    return ""
+
+
+def rolling_back(observed: CutoverObserved) -> Step:
+    """One step of the way back."""
+    rollback = observed.cutover.status.rollback
+    if rollback is None:
+        # Only a status that someone else wrote: what is known is that it goes back.
+        return roll_back(observed, "Unknown", "the status told of no reason")
+    return _STEPS[rollback.step](observed, rollback)
+
+
+def _halting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
+    """The target stops sending, cancels and drains, as far as it still can."""
+    limit = seconds(observed.cutover.spec.halt_deadline)
+    left = instant(rollback.step_at) + limit - observed.now
+    if halted(observed, observed.cutover.status.target) or _never_ran(observed.pod) or left <= 0:
+        return _next(observed, rollback, RollbackStep.COLLECTING_EVIDENCE)
+    message = "waits for the new release to cancel its orders"
+    return say(observed, message, min(POLL, left), reason=rollback.reason)
+
+
+def _never_ran(pod: PodView | None) -> bool:
+    """Whether no process of this pod can be sending: it can't start, or prepares its state."""
+    return pod is not None and (bool(pod.waiting) or pod.init_exit != 0)
+
+
+def _collecting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
+    """The evidence is taken while the pod still exists."""
+    if observed.report:
+        report = _report(observed)
+        return _next(observed, rollback, RollbackStep.STOPPING, report=report)
+    if observed.now - instant(rollback.step_at) > PATIENCE:
+        message = f"{rollback.message}; the evidence could not be filed within {PATIENCE:g} s"
+        told = rollback.model_copy(update={"message": message[:1024]})
+        return _next(observed, told, RollbackStep.STOPPING)
+    return FileReport(ref(observed.cutover), final=False)
+
+
+def _stopping(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
+    """Until the target's pod is gone nothing else may start."""
+    target = observed.cutover.status.target
+    pod = observed.pod
+    if pod is None or target is None or pod.release != target.id:
+        return _next(observed, rollback, RollbackStep.STARTING)
+    return _until_deadline(observed, rollback, "waits for the pod of the new release to be gone")
+
+
+def _starting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
+    """The state is restored and the source starts again."""
+    pod = _source_pod(observed)
+    if observed.cutover.spec.rollback.state is StateOnRollback.FREEZE and _frozen(observed, pod):
+        message = "the state is frozen and the kill switch engaged, as rollback.state asks"
+        return stop(observed, "Frozen", message)
+    if pod and pod.ready:
+        return enter(
+            observed,
+            CutoverPhase.VERIFYING,
+            in_words(None, pod.release)[1],
+            reason="Watching",
+            verification=stored(begin(observed.now)),
+        )
+    if pod and pod.init_exit not in (None, 0):
+        message = f"the state container ended with {pod.init_exit}: it is tried again"
+    elif pod and pod.waiting:
+        message = f"the previous release can't start: {pod.waiting}"
+    else:
+        message = "waits for the previous release to be ready"
+    return _until_deadline(observed, rollback, message)
+
+
+def _frozen(observed: CutoverObserved, pod: PodView | None) -> bool:
+    return bool(pod and observed.process and observed.process.kill_switch)
+
+
+_STEPS = {
+    RollbackStep.HALTING: _halting,
+    RollbackStep.COLLECTING_EVIDENCE: _collecting,
+    RollbackStep.STOPPING: _stopping,
+    RollbackStep.STARTING: _starting,
+}
+
+
+def verifying(observed: CutoverObserved) -> Step:
+    """The source has to meet the same limits before the rollback counts as done."""
+    cutover, runner, pod = observed.cutover, observed.runner, _source_pod(observed)
+    source, rollback = cutover.status.source, cutover.status.rollback
+    if source is None or rollback is None or runner is None or observed.recording is None:
+        return Wait("waits for samples", seconds(cutover.spec.guardrails.interval))
+    if pod and pod.image_id and source.image_id not in (None, pod.image_id):
+        message = f"{source.image} is now {pod.image_id}, it was {source.image_id}"
+        return stop(observed, "ImageChanged", message)
+    held = verify_limits(cutover, runner)
+    before = checkpoint(cutover.status.verification, entered(cutover.status))
+    progress = advance(before, observed.recording, observed.now, held)
+    if progress.decision is Decision.ROLLBACK and progress.verdict:
+        found = progress.verdict.decisive
+        message = f"{found.guardrail}: {found.message}"
+        return stop(observed, found.reason, message, verification=stored(progress.checkpoint))
+    if progress.decision is Decision.PROMOTE and pod and pod.ready:
+        return enter(
+            observed,
+            CutoverPhase.ROLLED_BACK,
+            f"release {source.id} is back and verified; {rollback.message}",
+            reason=rollback.reason,
+            verification=stored(progress.checkpoint),
+        )
+    reason, message = in_words(progress.verdict, source.id)
+    look = next_look(progress.checkpoint, observed.now, held)
+    changes = _kept(progress) if due(before, progress.checkpoint, held) else {}
+    return _until_deadline(observed, rollback, message, seconds=look, reason=reason, **changes)
+
+
+def _kept(progress: BakeProgress) -> dict[str, Any]:
+    return {"verification": stored(progress.checkpoint)}
+
+
+def stop(observed: CutoverObserved, reason: str, message: str, **changes: Any) -> Step:
+    """Nothing trades any more: a person decides."""
+    return enter(observed, CutoverPhase.HALTED, f"{reason}: {message}", reason=reason, **changes)
+
+
+def ended(observed: CutoverObserved) -> Step:
+    """After a rollback the report gets its outcome, once."""
+    cutover = observed.cutover
+    if observed.report != "final":
+        return FileReport(ref(cutover), final=True)
+    if cutover.status.report is None:
+        return write(observed, report=_report(observed))
+    return Wait("ended")
+
+
+def _report(observed: CutoverObserved) -> ReportRecord:
+    meta = observed.cutover.metadata
+    return ReportRecord(
+        config_map=incident_name(meta.name),
+        path=f"{INCIDENTS_DIR}/{meta.uid}",
+        captured_at=timestamp(observed.now),
+    )
+
+
+def _source_pod(observed: CutoverObserved) -> PodView | None:
+    pod, source = observed.pod, observed.cutover.status.source
+    return pod if pod and source and pod.release == source.id and not pod.deleting else None
+
+
+def _next(
+    observed: CutoverObserved, rollback: RollbackStatus, step: RollbackStep, **changes: Any
+) -> Step:
+    at = timestamp(observed.now)
+    changes["rollback"] = rollback.model_copy(update={"step": step, "step_at": at})
+    return say(observed, _SAYING[step], reason=rollback.reason, **changes)
+
+
+_SAYING = {
+    RollbackStep.HALTING: "the new release cancels its orders and drains",
+    RollbackStep.COLLECTING_EVIDENCE: "the evidence is collected",
+    RollbackStep.STOPPING: "the new release is stopped",
+    RollbackStep.STARTING: "the previous release is started",
+}
+
+
+def _until_deadline(
+    observed: CutoverObserved,
+    rollback: RollbackStatus,
+    message: str,
+    *,
+    seconds: float = POLL,
+    reason: str = "",
+    **changes: Any,
+) -> Step:
+    left = _deadline(observed, rollback) - observed.now
+    if left <= 0:
+        return stop(observed, "NotVerified", f"not done within rollback.deadline: {message}")
+    return say(observed, message, min(seconds, left), reason=reason or rollback.reason, **changes)
+
+
+def _deadline(observed: CutoverObserved, rollback: RollbackStatus) -> float:
+    return instant(rollback.started_at) + seconds(observed.cutover.spec.rollback.deadline)
