@@ -28,19 +28,26 @@ from .markdown import render
 from .parts import LIMITS, bounded, collected
 
 ANNOTATION_STAGE = f"{GROUP}/report-stage"
+ANNOTATION_UID = f"{GROUP}/cutover-uid"
 MANIFEST = "manifest.json"
 REPORT = "report.md"
 _LONGEST_LABEL = 63
 
 
-def stage(report: Mapping[str, Any] | None) -> str:
-    """How far a report is: "", evidence or final."""
+def stage(report: Mapping[str, Any] | None, uid: str) -> str:
+    """How far the report on the cutover with that uid is: "", evidence or final.
+
+    A report on an earlier cutover of the same name is not this one's.
+    """
     meta = (report or {}).get("metadata") or {}
-    return str((meta.get("annotations") or {}).get(ANNOTATION_STAGE) or "")
+    marks = meta.get("annotations") or {}
+    return str(marks.get(ANNOTATION_STAGE) or "") if marks.get(ANNOTATION_UID) == uid else ""
 
 
 def build(evidence: Evidence, previous: Mapping[str, Any] | None = None) -> Manifest:
     """The report's ConfigMap; `previous`: the one filed before, as it is in the API."""
+    if not stage(previous, evidence.cutover.metadata.uid):
+        previous = None
     old = {
         name: text
         for name, text in ((previous or {}).get("data") or {}).items()
@@ -85,7 +92,7 @@ def _config_map(cutover: ReleaseCutover, stage: str, data: Mapping[str, str]) ->
             },
             "annotations": {
                 ANNOTATION_STAGE: stage,
-                f"{GROUP}/cutover-uid": meta.uid,
+                ANNOTATION_UID: meta.uid,
             },
         },
         "data": dict(data),

@@ -70,8 +70,9 @@ def test_the_same_evidence_makes_the_same_report() -> None:
 def test_the_final_stage_adds_and_keeps_the_chain() -> None:
     first = bundle.build(evidence())
     last = bundle.build(evidence("RolledBack", final=True, logs={"runner": "fine\n"}), first)
-    assert (bundle.stage(first), bundle.stage(last)) == ("evidence", "final")
-    assert bundle.stage(None) == ""
+    assert bundle.stage(first, "uid-1") == "evidence"
+    assert bundle.stage(last, "uid-1") == "final"
+    assert bundle.stage(None, "uid-1") == ""
     for part in ("samples.json", "logs-runner.txt", "config.diff"):
         assert data(last)[part] == data(first)[part]
     assert data(last)["final-logs-runner.txt"] == "fine\n"
@@ -81,6 +82,15 @@ def test_the_final_stage_adds_and_keeps_the_chain() -> None:
     parts = {name: text for name, text in data(last).items() if name != bundle.MANIFEST}
     assert chain.broken(links, parts) == ""
     assert bundle.head(last) == links[-1]["chain"]
+
+
+def test_a_report_on_an_earlier_namesake_is_not_continued() -> None:
+    found = cutover()
+    meta = found.metadata.model_copy(update={"uid": "uid-2"})
+    other = evidence(cutover=found.model_copy(update={"metadata": meta}))
+    first = bundle.build(evidence())
+    assert bundle.stage(first, "uid-2") == ""
+    assert bundle.build(other, first) == bundle.build(other)
 
 
 def test_filing_again_changes_nothing() -> None:

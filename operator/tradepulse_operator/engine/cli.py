@@ -1,0 +1,113 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import yaml
+
+from tradepulse_operator.api.validate import problems
+
+from . import logs
+from .options import Options
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tradepulse")
+def main() -> None:
+    """Moves releases of live trading runners on evidence, one writer at a time."""
+
+
+@main.command()
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="Namespace to serve; may be given several times. All of them when left out, or `all`.",
+)
+@click.option(
+    "--default-prometheus",
+    default="",
+    envvar="TRADEPULSE_PROMETHEUS",
+    help="URL of the Prometheus for cutovers that name none.",
+)
+@click.option(
+    "--workers", default=8, show_default=True, type=click.IntRange(1, 256), help="Looks at once."
+)
+@click.option(
+    "--resync",
+    default=300.0,
+    show_default=True,
+    type=click.FloatRange(10, 86_400),
+    help="Seconds within which every object is looked at, even without an event.",
+)
+@click.option("--port", default=8080, show_default=True, help="Port of the probes and metrics.")
+@click.option(
+    "--log-level",
+    default="INFO",
+    show_default=True,
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    help="Least severe message to log.",
+)
+def run(
+    *,
+    namespaces: tuple[str, ...],
+    default_prometheus: str,
+    workers: int,
+    resync: float,
+    port: int,
+    log_level: str,
+) -> None:
+    """Run the operator with the credentials of its service account, or of $KUBECONFIG."""
+    # `validate` must work where neither kopf nor a client is installed.
+    from . import app  # noqa: PLC0415
+
+    logs.configure(log_level)
+    options = Options(
+        namespaces=() if "all" in namespaces else namespaces,
+        default_prometheus=default_prometheus,
+        workers=workers,
+        resync=resync,
+        port=port,
+        namespace=os.environ.get("POD_NAMESPACE", "default"),
+        # A process of its own, even when the pod's name is the same.
+        identity=f"{os.environ.get('POD_NAME', 'local')}_{uuid.uuid4()}",
+    )
+    asyncio.run(app.run(options))
+
+
+@main.command()
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+def validate(files: tuple[Path, ...]) -> None:
+    """Say offline what the API server would refuse in TradingRunners and ReleaseCutovers."""
+    found = [line for file in files for line in _check(file)]
+    for line in found:
+        click.echo(line, err=True)
+    if found:
+        sys.exit(1)
+    click.echo(f"{len(files)} files are valid")
+
+
+def _check(file: Path) -> Iterator[str]:
+    try:
+        documents = [item for item in yaml.safe_load_all(file.read_text()) if item is not None]
+    except yaml.YAMLError as error:
+        yield f"{file}: not valid YAML: {error}"
+        return
+    for number, document in enumerate(documents, 1):
+        where = f"{file}" if len(documents) == 1 else f"{file} (document {number})"
+        if not isinstance(document, dict):
+            yield f"{where}: not a mapping: write a Kubernetes manifest"
+            continue
+        yield from (f"{where}: {problem}" for problem in problems(document))

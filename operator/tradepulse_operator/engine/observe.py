@@ -1,0 +1,195 @@
+"""Live reads → what the reconcilers see.
+
+Nothing is taken from a cache: a watch may be behind, and a decision on a stale view can run two
+writers. Reads go out together; any that fails fails the look, which is then taken again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.names import (
+    CONFIG_FILE,
+    LABEL_CUTOVER,
+    LABEL_MANAGED_BY,
+    LABEL_RUNNER,
+    MANAGER,
+    incident_name,
+    pod_name,
+    pvc_name,
+)
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.guard.samples import Recording
+from tradepulse_operator.ports import kinds
+from tradepulse_operator.ports.clock import Clock
+from tradepulse_operator.ports.kube import Kube, ref_of
+from tradepulse_operator.ports.process import Process
+from tradepulse_operator.ports.prometheus import Prometheus
+from tradepulse_operator.reconcile.observed import (
+    CutoverObserved,
+    PodView,
+    ProcessView,
+    RunnerObserved,
+)
+from tradepulse_operator.reconcile.step import Manifest, Ref
+from tradepulse_operator.report.bundle import stage
+
+from .key import Key
+from .pods import address, pod_view
+from .question import UNCONFIGURED, question
+from .served import Served
+
+#: Children that carry the runner's own name.
+_NAMED = (
+    kinds.SERVICE_ACCOUNT,
+    kinds.SERVICE,
+    kinds.STATEFUL_SET,
+    kinds.PDB,
+    kinds.NETWORK_POLICY,
+    kinds.SERVICE_MONITOR,
+)
+
+
+class Observer:
+    """Reads the world around one object."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        process: Process,
+        prometheus: Prometheus,
+        clock: Clock,
+        *,
+        served: Served,
+        default_prometheus: str = "",
+        needs_recording: Callable[[ReleaseCutover], bool],
+    ) -> None:
+        self._kube = kube
+        self._process = process
+        self._prometheus = prometheus
+        self._clock = clock
+        self._served = served
+        self._default = default_prometheus
+        self._needs_recording = needs_recording
+
+    async def runner(self, key: Key) -> RunnerObserved | None:
+        """The world around a TradingRunner; None when it is gone. Raises KubeError."""
+        namespace, name = key.namespace, key.name
+        found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
+        if found is None:
+            return None
+        runner = TradingRunner.model_validate(found)
+        unserved = await self._served.missing(kinds.SERVICE_MONITOR)
+        cutovers, children, (pod, process), user_config = await asyncio.gather(
+            self._cutovers(namespace, name),
+            self._children(namespace, name, unserved),
+            self._pod(namespace, name),
+            self._user_config(namespace, runner.spec.release.config),
+        )
+        return RunnerObserved(
+            runner=runner,
+            now=self._clock.now(),
+            cutovers=cutovers,
+            children=children,
+            pod=pod,
+            process=process,
+            user_config=user_config,
+            unserved=frozenset(kind for _, kind in unserved),
+        )
+
+    async def cutover(self, key: Key) -> CutoverObserved | None:
+        """The world around a ReleaseCutover; None when it is gone. Raises KubeError."""
+        namespace = key.namespace
+        found = await self._kube.get(kinds.ref(kinds.CUTOVER, namespace, key.name))
+        if found is None:
+            return None
+        cutover = ReleaseCutover.model_validate(found)
+        name = cutover.spec.runner
+        live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
+        runner = None if live is None else TradingRunner.model_validate(live)
+        (pod, process), pvc, target, user_config, report, recording = await asyncio.gather(
+            self._pod(namespace, name),
+            self._kube.get(kinds.ref(kinds.PVC, namespace, pvc_name(name))),
+            self._target(cutover),
+            self._user_config(namespace, _config_of(cutover, runner)),
+            self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, incident_name(key.name))),
+            self.recording(cutover, runner),
+        )
+        return CutoverObserved(
+            cutover=cutover,
+            # After the reads: the samples must not be newer than the clock that judges them.
+            now=self._clock.now() if recording is None else recording.until,
+            runner=runner,
+            pod=pod,
+            process=process,
+            pvc=pvc,
+            target_config=target,
+            user_config=user_config,
+            recording=recording,
+            report=stage(report, cutover.metadata.uid),
+        )
+
+    async def recording(
+        self, cutover: ReleaseCutover, runner: TradingRunner | None, *, always: bool = False
+    ) -> Recording | None:
+        """Samples for the next judgement; None in phases that judge nothing, unless `always`."""
+        if runner is None or not (always or self._needs_recording(cutover)):
+            return None
+        now = self._clock.now()
+        asked = question(cutover, runner, now, self._default)
+        if asked is None:
+            return Recording(now, now, outage=UNCONFIGURED)
+        return await self._prometheus.record(asked)
+
+    async def process(self, where: str) -> ProcessView | None:
+        """What the process at that address says; None when it says nothing, or "" is given."""
+        return await self._process.status(where) if where else None
+
+    async def _pod(self, namespace: str, runner: str) -> tuple[PodView | None, ProcessView | None]:
+        pod = await self._kube.get(kinds.ref(kinds.POD, namespace, pod_name(runner)))
+        if pod is None or (pod["metadata"].get("labels") or {}).get(LABEL_RUNNER) != runner:
+            return None, None
+        return pod_view(pod), await self.process(address(pod))
+
+    async def _cutovers(self, namespace: str, runner: str) -> tuple[ReleaseCutover, ...]:
+        found = await self._kube.list(kinds.CUTOVER, namespace, fields=f"spec.runner={runner}")
+        return tuple(ReleaseCutover.model_validate(item) for item in found)
+
+    async def _children(
+        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind]
+    ) -> dict[Ref, Manifest]:
+        refs = [kinds.ref(kind, namespace, runner) for kind in _NAMED if kind not in unserved]
+        refs.append(kinds.ref(kinds.PVC, namespace, pvc_name(runner)))
+        labels = f"{LABEL_RUNNER}={runner},{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
+        configs, named = await asyncio.gather(
+            self._kube.list(kinds.CONFIG_MAP, namespace, labels=labels),
+            asyncio.gather(*(self._kube.get(ref) for ref in refs)),
+        )
+        found = dict(zip(refs, named, strict=True))
+        live = {ref: item for ref, item in found.items() if item is not None}
+        return live | {ref_of(item): item for item in configs}
+
+    async def _target(self, cutover: ReleaseCutover) -> Manifest | None:
+        target = cutover.status.target
+        if target is None:
+            return None
+        return await self._kube.get(
+            kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, target.config_map)
+        )
+
+    async def _user_config(self, namespace: str, name: str | None) -> str | None:
+        if name is None:
+            return None
+        found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
+        text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
+        return text if isinstance(text, str) else None
+
+
+def _config_of(cutover: ReleaseCutover, runner: TradingRunner | None) -> str | None:
+    """The user's ConfigMap of the target: the cutover's own, or the runner's."""
+    if cutover.spec.release is not None:
+        return cutover.spec.release.config
+    return runner.spec.release.config if runner else None

@@ -1,0 +1,59 @@
+"""Which samples a cutover's next judgement needs. Pure."""
+
+from __future__ import annotations
+
+from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.release import Release
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.guard.limits import limits
+from tradepulse_operator.ports.promql import Question
+from tradepulse_operator.reconcile.conditions import instant
+
+#: Phases in which the runner's previous release is the one that is watched.
+_SOURCE = frozenset(
+    {CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.VERIFYING, CutoverPhase.ROLLED_BACK}
+)
+
+UNCONFIGURED = (
+    "no Prometheus is known: set spec.guardrails.prometheus, or the operator's --default-prometheus"
+)
+
+
+def question(
+    cutover: ReleaseCutover, runner: TradingRunner, now: float, default: str
+) -> Question | None:
+    """What to ask Prometheus; None when it is unknown which one, or which release is meant.
+
+    `default`: URL to ask when the cutover names none. The span begins where the last checkpoint
+    ended, less what a judgement looks back on.
+    """
+    guardrails = cutover.spec.guardrails
+    release = watched(cutover)
+    url = guardrails.prometheus or default
+    if release is None or not url:
+        return None
+    held = limits(guardrails, runner.spec.monitoring.scrape_interval)
+    return Question(
+        url=url,
+        namespace=cutover.metadata.namespace,
+        runner=cutover.spec.runner,
+        release=release.id,
+        since=min(_judged(cutover, now), now) - held.lookback,
+        until=now,
+        step=held.interval,
+        custom={rule.name: rule.query for rule in guardrails.custom},
+    )
+
+
+def watched(cutover: ReleaseCutover) -> Release | None:
+    """The release that is judged in this phase."""
+    status = cutover.status
+    return status.source if status.phase in _SOURCE else status.target
+
+
+def _judged(cutover: ReleaseCutover, now: float) -> float:
+    """Up to when everything has been judged: the checkpoint, or the beginning of the phase."""
+    status = cutover.status
+    times = [status.bake.evaluated_until] if status.bake else []
+    times += [status.phases[-1].at] if status.phases else []
+    return max((instant(at) for at in times), default=now)
