@@ -1,0 +1,1 @@
+"""A real, throw-away Kubernetes cluster for the demo and the end-to-end tests."""

@@ -1,0 +1,61 @@
+"""python -m tests.e2e.cluster up|down|status"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.table import Table
+
+from tests.e2e.cluster import lifecycle
+from tests.e2e.cluster.netguard import GuardFailed
+from tests.e2e.cluster.podman import PodmanFailed
+from tests.e2e.cluster.processes import Busy
+from tests.e2e.cluster.progress import Progress, StepFailed
+from tests.e2e.cluster.settings import Paths
+from tests.e2e.cluster.verify import KubectlFailed
+
+EXPECTED = (lifecycle.Refused, Busy, StepFailed, PodmanFailed, GuardFailed, KubectlFailed)
+
+
+class OneSentence(click.Group):
+    """Failures that we foresaw end with their message, not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=OneSentence)
+def main() -> None:
+    """A real Kubernetes cluster (kind on podman) for the demo and the end-to-end tests."""
+
+
+@main.command()
+def up() -> None:
+    """Start the cluster; at once if it is healthy already."""
+    lifecycle.up(Paths.default(), Progress())
+
+
+@main.command()
+def down() -> None:
+    """Remove the cluster and every trace of it; the caches stay."""
+    lifecycle.down(Paths.default(), Progress())
+
+
+@main.command()
+def status() -> None:
+    """Tell how the cluster is; exit code 0 only if it is healthy."""
+    checks = lifecycle.status(Paths.default())
+    table = Table("check", "state", "detail")
+    for check in checks:
+        state = "[green]ok[/]" if check.ok else "[red]no[/]"
+        table.add_row(check.name, state, check.detail)
+    Progress().console.print(table)
+    sys.exit(0 if all(check.ok for check in checks) else 1)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.e2e.cluster")
