@@ -427,6 +427,11 @@ class TradingRunnerStatus(Model):
     )
     active_release: Release | None = Field(default=None, description="The release that runs.")
     previous_release: Release | None = Field(default=None, description="The release before it.")
+    agreed_release: Text | None = Field(
+        default=None,
+        description="Id of the release in which spec and active release last agreed. While the spec"
+        " still means that one, a cutover by hand away from it isn't undone.",
+    )
     cutover: Text | None = Field(default=None, description="The cutover in progress.")
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=32)] = Field(
         default=(), description="Releases that ran, newest first; ten at most."

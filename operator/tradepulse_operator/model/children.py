@@ -22,19 +22,17 @@ def children(
     runner: TradingRunner,
     intent: Intent,
     configs: Mapping[str, str],
-    current_size: str = "0",
+    current: Manifest | None = None,
 ) -> tuple[Manifest, ...]:
     """What the pod needs comes before the StatefulSet that starts it.
 
-    `configs`: hash → text of the configurations in use; without the one of `intent.release` its
-    ConfigMap is left out. `current_size`: what the live claim asks for. The ServiceMonitor is last:
-    where its kind isn't installed, everything else still stands.
+    `configs`: hash → text of the configurations in use. `current`: the live claim, if there is one.
+    The ServiceMonitor is last: where its kind isn't installed, everything else still stands.
     """
-    text = configs.get(intent.release.config_hash)
     return (
         service_account(runner),
-        *(() if text is None else (config_map(runner, text),)),
-        claim(runner, current_size),
+        *(config_map(runner, text) for _, text in sorted(configs.items())),
+        claim(runner, current),
         service(runner),
         network_policy(runner, intent),
         disruption_budget(runner),

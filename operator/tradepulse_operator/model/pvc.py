@@ -11,21 +11,24 @@ from .manifest import Manifest, metadata, seal
 from .quantity import canonical, larger
 
 
-def claim(runner: TradingRunner, current_size: str = "0") -> Manifest:
-    """The claim; `current_size` is what the live one asks for, as a claim can't shrink.
+def claim(runner: TradingRunner, current: Manifest | None = None) -> Manifest:
+    """The claim. Of `current`, the live one, everything stays that can't be changed.
 
-    It has an owner only when the spec says that it may go with the runner: the order state is
-    what can't be made again.
+    It may be the volume of an earlier runner of that name, and a volume can't shrink. It has an
+    owner only when the spec says that it may go with the runner: the order state is what can't be
+    made again.
     """
     state = runner.spec.state
     owned = state.reclaim is Reclaim.DELETE
-    size = canonical(larger(state.size, current_size))
+    live: dict[str, Any] = (current or {}).get("spec") or {}
+    class_name = live.get("storageClassName", state.storage_class)
+    asked = ((live.get("resources") or {}).get("requests") or {}).get("storage", "0")
     spec: dict[str, Any] = {
-        "accessModes": [state.access_mode],
-        "resources": {"requests": {"storage": size}},
+        "accessModes": live.get("accessModes") or [state.access_mode],
+        "resources": {"requests": {"storage": canonical(larger(state.size, asked))}},
     }
-    if state.storage_class is not None:
-        spec["storageClassName"] = state.storage_class
+    if class_name is not None:
+        spec["storageClassName"] = class_name
     return seal(
         {
             "apiVersion": "v1",

@@ -55,9 +55,11 @@ def stateful_set(runner: TradingRunner, intent: Intent, configs: Mapping[str, st
 
 
 def orders(intent: Intent) -> dict[str, str]:
-    """The operator's orders to the pod, as annotations; absent means trade."""
-    found = {ANNOTATION_TRADING: intent.halt, ANNOTATION_KILL_SWITCH: intent.kill_switch}
-    return {key: value for key, value in found.items() if value}
+    """The operator's orders to the pod, as annotations; empty means trade.
+
+    Always both, so that the operator owns them: another hand's order would outlast an absent one.
+    """
+    return {ANNOTATION_TRADING: intent.halt, ANNOTATION_KILL_SWITCH: intent.kill_switch}
 
 
 def _copies(configs: Mapping[str, str]) -> dict[str, str]:

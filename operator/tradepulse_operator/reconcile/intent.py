@@ -11,7 +11,6 @@ from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.model.intent import Intent, Prepare
 
-
 __all__ = ["Intent", "Prepare", "intent"]
 
 _BEFORE = {None, CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.FAILED}

@@ -1,0 +1,72 @@
+"""The TradingRunner reconciler: what a runner needs next.
+
+A chain of small pure steps; the first that has a request decides. Their order is the safety of it:
+what stops trading comes first, what starts it comes after everything that it rests on, and what the
+pod can do without comes last, so that nothing auxiliary holds up a rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .drift import deleting
+from .observed import RunnerObserved
+from .runner_children import (
+    make_room,
+    release,
+    restore,
+    restore_auxiliary,
+    restrain,
+    template_seen,
+)
+from .runner_end import end, hold
+from .runner_prune import prune_configs, prune_cutovers
+from .runner_release import absorb, claim, stamp, start
+from .runner_status import report
+from .runner_view import View, look
+from .step import Step, Wait
+
+STEPS: tuple[Callable[[View], Step | None], ...] = (
+    end,
+    restrain,
+    hold,
+    absorb,
+    claim,
+    start,
+    restore,
+    make_room,
+    release,
+    stamp,
+    report,
+    restore_auxiliary,
+    prune_cutovers,
+    prune_configs,
+)
+
+#: Seconds between two looks at what no watch event tells of: the word of the process.
+_SOON = 2.0
+
+
+def decide(observed: RunnerObserved) -> Step:
+    """The next request for the observed runner, or a wait."""
+    view = look(observed)
+    for step in STEPS:
+        found = step(view)
+        if found is not None:
+            return found
+    return _wait(view)
+
+
+def _wait(view: View) -> Wait:
+    pod = view.pod
+    if any(deleting(live) for live in view.seen.children.values()):
+        return Wait("a child is being deleted", _SOON)
+    if pod is None:
+        return Wait("no pod")
+    if pod.deleting or not pod.ready:
+        return Wait("the pod is on its way", _SOON)
+    if view.stateful_set is not None and not template_seen(view):
+        return Wait("the StatefulSet's controller has not seen its template yet", _SOON)
+    if view.seen.process is None:
+        return Wait("the process does not answer", _SOON)
+    return Wait("all is as it should be")
