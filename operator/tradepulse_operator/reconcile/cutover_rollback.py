@@ -18,11 +18,19 @@ from tradepulse_operator.api.guardrails import StateOnRollback
 from tradepulse_operator.api.names import INCIDENTS_DIR, incident_name
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
-from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, begin, next_look
+from tradepulse_operator.guard.bake import (
+    BakeProgress,
+    Checkpoint,
+    Decision,
+    advance,
+    begin,
+    next_look,
+)
+from tradepulse_operator.guard.limits import Limits
 
 from .conditions import instant, timestamp
-from .cutover_status import POLL, enter, entered, ref, say, write
-from .cutover_watch import checkpoint, due, in_words, stored, verify_limits
+from .cutover_status import POLL, enter, entered, ref, say, waits_for, write
+from .cutover_watch import checkpoint, in_words, overdue, stored, verify_limits
 from .observed import CutoverObserved, PodView
 from .step import FileReport, Step, Wait
 
@@ -158,14 +166,28 @@ def verifying(observed: CutoverObserved) -> Step:
             reason=rollback.reason,
             verification=stored(progress.checkpoint),
         )
-    reason, message = in_words(progress.verdict, source.id)
+    return _watching(observed, rollback, before, progress, held)
+
+
+def _watching(
+    observed: CutoverObserved,
+    rollback: RollbackStatus,
+    before: Checkpoint,
+    progress: BakeProgress,
+    held: Limits,
+) -> Step:
+    source = observed.cutover.status.source
+    if progress.decision is Decision.PROMOTE:
+        message = "verified, but the pod of the previous release isn't ready"
+        return _until_deadline(observed, rollback, message)
+    changes: dict[str, Any] = {}
+    reason, message = waits_for(observed.cutover.status), observed.cutover.status.message
+    if progress.verdict:
+        reason, message = in_words(progress.verdict, source.id if source else "")
     look = next_look(progress.checkpoint, observed.now, held)
-    changes = _kept(progress) if due(before, progress.checkpoint, held) else {}
+    if overdue(before, progress.checkpoint):
+        changes["verification"] = stored(progress.checkpoint)
     return _until_deadline(observed, rollback, message, seconds=look, reason=reason, **changes)
-
-
-def _kept(progress: BakeProgress) -> dict[str, Any]:
-    return {"verification": stored(progress.checkpoint)}
 
 
 def stop(observed: CutoverObserved, reason: str, message: str, **changes: Any) -> Step:

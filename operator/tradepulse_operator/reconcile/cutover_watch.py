@@ -77,8 +77,13 @@ def stored(found: Checkpoint) -> BakeStatus:
 
 def due(before: Checkpoint, after: Checkpoint, held: Limits) -> bool:
     """Whether `after` is far enough from the stored `before` to be stored itself."""
-    stretch = max(held.interval, min(held.required / 10, _LONGEST_STRETCH))
-    return after.evaluated_until - before.evaluated_until >= stretch
+    stretch = max(held.interval, held.required / 10)
+    return overdue(before, after) or after.evaluated_until - before.evaluated_until >= stretch
+
+
+def overdue(before: Checkpoint, after: Checkpoint) -> bool:
+    """Whether so much lies between them that judging it again becomes work."""
+    return after.evaluated_until - before.evaluated_until >= _LONGEST_STRETCH
 
 
 def record(found: Verdict) -> VerdictRecord:
