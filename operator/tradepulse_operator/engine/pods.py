@@ -48,8 +48,8 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
 def address(pod: Mapping[str, Any]) -> str:
     """The IP at which its process can be asked; "" while it doesn't run."""
     status = pod.get("status") or {}
-    running = (_container(status, "containerStatuses", CONTAINER).get("state") or {}).get("running")
-    return str(status.get("podIP") or "") if running else ""
+    state = _container(status, "containerStatuses", CONTAINER).get("state") or {}
+    return str(status.get("podIP") or "") if "running" in state else ""
 
 
 def _container(status: Mapping[str, Any], field: str, name: str) -> Mapping[str, Any]:

@@ -76,7 +76,7 @@ def custom(question: Question, query: str) -> str:
 
 
 def steps(question: Question, step: float) -> tuple[float, float]:
-    """(start, step) of a range query that ends exactly at `until`. The step grows with a long span."""
+    """(start, step) of a range query that ends at `until`. The step grows with a long span."""
     span = max(1.0, question.until - question.since)
     wide = max(1.0, step, span / _STEPS)
     return question.until - math.floor(span / wide) * wide, wide

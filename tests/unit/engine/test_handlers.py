@@ -1,0 +1,80 @@
+"""Events become keys; nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradepulse_operator.engine import handlers
+from tradepulse_operator.engine import key as keys
+from tradepulse_operator.engine.key import Key
+from tradepulse_operator.engine.watch import Witness
+
+RUNNER = keys.runner("ns", "btc")
+CUTOVER = keys.cutover("ns", "btc-1")
+
+
+def event(kind: str, **body: Any) -> dict[str, Any]:
+    meta = {"name": "btc", "namespace": "ns", "resourceVersion": "7", **body.pop("metadata", {})}
+    return {"type": kind, "object": {"metadata": meta, **body}}
+
+
+def edge() -> tuple[handlers.Edge, list[Key], Witness]:
+    seen: list[Key] = []
+    witness = Witness()
+    return handlers.Edge(seen.append, witness), seen, witness
+
+
+def test_a_runner_wakes_itself_and_its_claimed_cutover() -> None:
+    it, seen, witness = edge()
+    it.runner(event("MODIFIED", status={"cutover": "btc-1"}))
+    assert seen == [RUNNER, CUTOVER]
+    assert witness.known() == {RUNNER}
+
+
+def test_a_pod_wakes_its_runner_and_what_is_claimed() -> None:
+    it, seen, _ = edge()
+    pod = event("MODIFIED", metadata={"name": "btc-0", "labels": {"tradepulse.io/runner": "btc"}})
+    it.child(pod)
+    assert seen == [RUNNER]
+    it.runner(event("ADDED", status={"cutover": "btc-1"}))
+    seen.clear()
+    it.child(pod)
+    assert seen == [RUNNER, CUTOVER]
+    it.runner(event("MODIFIED", status={}))
+    seen.clear()
+    it.child(pod)
+    assert seen == [RUNNER]
+
+
+def test_a_cutover_wakes_its_runner() -> None:
+    it, seen, _ = edge()
+    it.cutover(event("ADDED", metadata={"name": "btc-1"}, spec={"runner": "btc"}))
+    assert seen == [CUTOVER, RUNNER]
+
+
+def test_a_deleted_runner_is_looked_at_once_more() -> None:
+    it, seen, witness = edge()
+    it.runner(event("ADDED", status={"cutover": "btc-1"}))
+    seen.clear()
+    it.runner(event("DELETED", status={"cutover": "btc-1"}))
+    assert seen == [RUNNER]
+    assert witness.known() == frozenset()
+
+
+def test_foreign_objects_wake_nobody() -> None:
+    it, seen, _ = edge()
+    it.child(event("ADDED", metadata={"labels": None}))
+    assert seen == []
+
+
+def test_kopf_only_watches() -> None:
+    it, _, _ = edge()
+    registry = handlers.registry(it)
+    assert not registry._changing.get_all_handlers()
+    assert not registry._spawning.get_all_handlers()
+    assert not registry._indexing.get_all_handlers()
+    assert len(registry._watching.get_all_handlers()) == 2 + len(handlers.CHILDREN)
+    found = handlers.settings()
+    assert found.peering.standalone
+    assert not found.posting.enabled
+    assert len(found.watching.label_selectors) == len(handlers.CHILDREN)
