@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tradepulse_operator.reconcile import cutover, events, runner
+from tradepulse_operator.reconcile.cutover import decide as decide_cutover
 from tradepulse_operator.reconcile.cutover import needs_recording
+from tradepulse_operator.reconcile.events import cutover_events, runner_events
+from tradepulse_operator.reconcile.runner import decide as decide_runner
 
 from .loop import Reconcilers
 
@@ -13,8 +15,8 @@ __all__ = ["needs_recording", "reconcilers"]
 def reconcilers() -> Reconcilers:
     """Those of this operator."""
     return Reconcilers(
-        runner=runner.decide,
-        cutover=cutover.decide,
-        runner_events=events.runner_events,
-        cutover_events=events.cutover_events,
+        runner=decide_runner,
+        cutover=decide_cutover,
+        runner_events=runner_events,
+        cutover_events=cutover_events,
     )
