@@ -11,6 +11,7 @@ from tradepulse_operator.reconcile.step import (
     Apply,
     Delete,
     FileReport,
+    Replace,
     SetFinalizers,
     Step,
     WriteStatus,
@@ -54,6 +55,8 @@ class Applier:
         match step:
             case Apply(manifest):
                 await self._kube.apply(manifest)
+            case Replace(manifest):
+                await self._kube.replace(manifest)
             case Delete(ref, uid):
                 await self._kube.delete(ref, uid)
             case Annotate(ref, uid, annotations):

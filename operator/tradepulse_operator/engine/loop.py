@@ -15,8 +15,20 @@ from pydantic import ValidationError
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.ports.kube import ref_of
 from tradepulse_operator.reconcile.observed import CutoverObserved, RunnerObserved
-from tradepulse_operator.reconcile.step import Event, Step, Wait, WriteStatus
+from tradepulse_operator.reconcile.step import (
+    Annotate,
+    Apply,
+    Delete,
+    Event,
+    FileReport,
+    Replace,
+    SetFinalizers,
+    Step,
+    Wait,
+    WriteStatus,
+)
 
 from .apply import Applier
 from .emit import Emitter
@@ -25,6 +37,8 @@ from .lease import LeaseLost
 from .logs import about
 from .metrics import Metrics
 from .observe import Observer
+
+Request = Apply | Replace | Delete | Annotate | SetFinalizers | WriteStatus | FileReport
 
 #: A user's ConfigMap carries no label of ours, so no watch covers it: runners that name one are
 #: looked at again after these seconds. A change of configuration is then found within them.
@@ -113,7 +127,7 @@ class Loop:
         kind = type(step).__name__
         self._metrics.stepped(key, kind)
         done = await self._applier.carry_out(step)
-        _log.info("%s", kind if done else f"{kind} refused, looking again")
+        _log.info("%s %s%s", kind, _target(step), "" if done else ": refused, looking again")
         return 0.0
 
     def _count(self, cutover: ReleaseCutover, step: Step) -> None:
@@ -124,3 +138,8 @@ class Loop:
         verdict = step.status.get("verdict")
         if verdict and (before is None or before.at != verdict["at"]):
             self._metrics.judged(verdict["verdict"], verdict.get("guardrail", ""))
+
+
+def _target(step: Request) -> str:
+    ref = ref_of(step.manifest) if isinstance(step, Apply | Replace) else step.ref
+    return f"{ref.kind}/{ref.name}"

@@ -107,6 +107,7 @@ class Kube:
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """Replace the whole object; its resourceVersion is the guard."""
+        guard(manifest["metadata"].get("resourceVersion") or "")
         return await self._write("replace", ref_of(manifest), "PUT", manifest)
 
     async def replace_status(self, target: Ref, resource_version: str, status: Manifest) -> None:

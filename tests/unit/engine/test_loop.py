@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.engine.fakes import failing
-from tests.unit.engine.world import CUTOVER, POD, RUNNER, World, config_map, cutover, runner
+from tests.unit.engine.world import CUTOVER, POD, RUNNER, World, config_map, cutover, pod, runner
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.engine import key as keys
 from tradepulse_operator.engine.apply import Applier
@@ -26,6 +26,7 @@ from tradepulse_operator.reconcile.step import (
     Apply,
     Delete,
     Event,
+    Replace,
     SetFinalizers,
     Step,
     Wait,
@@ -74,6 +75,7 @@ async def test_a_wait_writes_nothing(seconds: float | None) -> None:
     ("step", "verb"),
     [
         (Apply(config_map("new", "x")), "apply"),
+        (Replace({**pod(), "metadata": {**pod()["metadata"], "resourceVersion": "3"}}), "replace"),
         (Delete(POD, "uid-btc-0"), "delete"),
         (Annotate(POD, "uid-btc-0", {"a": "b"}), "annotate"),
         (SetFinalizers(RUNNER, "1", ()), "finalizers"),
@@ -89,6 +91,7 @@ async def test_a_request_is_sent_once_and_then_it_looks_again(step: Step, verb: 
 @pytest.mark.parametrize(
     "step",
     [
+        Replace({**pod(), "metadata": {**pod()["metadata"], "resourceVersion": "99"}}),
         Delete(POD, "uid-of-another"),
         Annotate(POD, "uid-of-another", {"a": "b"}),
         Annotate(kinds.ref(kinds.POD, "ns", "gone-0"), "x", {"a": "b"}),
