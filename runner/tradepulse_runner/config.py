@@ -166,9 +166,7 @@ def load_config(path: Path) -> RunnerConfig:
     return parse_model(RunnerConfig, raw, source=str(path))
 
 
-def parse_model(
-    model: type[M], raw: dict[str, Any], *, source: str, prefix: str = ""
-) -> M:
+def parse_model(model: type[M], raw: dict[str, Any], *, source: str, prefix: str = "") -> M:
     """Validate ``raw`` as ``model``; errors become one :class:`ConfigError`, a line per field."""
     try:
         return model.model_validate(raw)

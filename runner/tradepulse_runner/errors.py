@@ -1,7 +1,7 @@
 """Every error the runner raises on purpose, in one place.
 
 The venue branch follows one question: *may the order be live at the venue?*
-``OrderRejected`` means certainly not; ``OutcomeUnknown`` means perhaps, and only a query may decide.
+``OrderRejected`` means certainly not; ``OutcomeUnknown`` means perhaps, and only a query decides.
 """
 
 from __future__ import annotations

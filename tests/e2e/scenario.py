@@ -30,6 +30,8 @@ POLICY: Manifest = {
         "minRequests": 10,
     },
     "bake": "20s",
+    "haltDeadline": "10s",
+    "switchDeadline": "1m",
     "rollback": {"deadline": "3m"},
 }
 

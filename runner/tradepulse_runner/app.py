@@ -1,0 +1,82 @@
+"""Builds a runner from its configuration and runs it until a signal or a failure ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.metrics import RunnerMetrics
+from tradepulse_runner.regressions import wrap
+from tradepulse_runner.release import Release, load_release
+from tradepulse_runner.risk import RiskLimits, RiskManager
+from tradepulse_runner.server import Server
+from tradepulse_runner.strategy.catalog import build_strategy
+from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.paper import build_paper
+
+log = logging.getLogger(__name__)
+
+
+def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecutionLoop:
+    """The loop of a configuration. Raises :class:`ConfigError`."""
+    connectors: dict[str, ExecutionConnector] = {
+        venue.name: wrap(
+            build_paper(venue, config.state_dir, source=source, clock=time.time),
+            release.regression,
+            release.regression_after,
+        )
+        for venue in config.venues
+    }
+    metrics = RunnerMetrics(
+        connectors,
+        version=release.version,
+        revision=release.revision,
+        config_hash=config_hash(config),
+    )
+    return LiveExecutionLoop(
+        connectors,
+        RiskManager(RiskLimits.from_config(config.risk), clock=time.time),
+        config=LiveLoopConfig.of(config),
+        metrics=metrics,
+        strategy=build_strategy(config.strategy, source=source),
+    )
+
+
+def config_hash(config: RunnerConfig) -> str:
+    """The hash that the operator gave this configuration, from the environment or the file."""
+    return os.environ.get("TRADEPULSE_CONFIG_HASH") or config.config_hash
+
+
+async def run(config: RunnerConfig, path: Path) -> None:
+    """Run until SIGTERM or SIGINT, then stop cleanly. Raises what made the loop fail."""
+    release = load_release()
+    loop = build(config, release, source=str(path))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = Server(loop, release, config_hash(config))
+    ports = await server.start(config.http, config.metrics)
+    log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
+    try:
+        await loop.start(config.cold_start)
+        await _until_stopped(loop, stop)
+    finally:
+        await loop.shutdown()
+        await server.stop()
+
+
+async def _until_stopped(loop: LiveExecutionLoop, stop: asyncio.Event) -> None:
+    ended = asyncio.create_task(loop.wait())
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if ended.done():
+        ended.result()
+    else:
+        ended.cancel()

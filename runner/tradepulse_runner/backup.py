@@ -1,0 +1,179 @@
+"""Backups of the order state: made, verified and restored while no writer runs.
+
+Idempotent and keyed: a backup or restore of one id happens once, however often it is asked for and
+wherever a kill strikes. What a rollback must not turn back is left out: the writer epoch (ids would
+repeat), the kill switch (only a person resets it), and the paper venue's own book (the world).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tradepulse_runner.errors import StateError
+from tradepulse_runner.snapshot import (
+    SCHEMA,
+    Step,
+    canonical,
+    fsync_dir,
+    make_dirs,
+    no_fault,
+    write_durable,
+)
+
+FOLDER = "backups"
+MANIFEST = "manifest.json"
+RESTORED = "restored.json"
+_KEPT_OUT = ("epoch.json", "kill_switch.json")
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """A finished backup; ``sha256`` is its manifest's checksum, ``bytes`` the sum of its files."""
+
+    id: str
+    files: int
+    bytes: int
+    sha256: str
+
+
+def state_files(state_dir: Path) -> list[Path]:
+    """The order state: snapshots and journals, both generations."""
+    if not state_dir.is_dir():
+        return []
+    return sorted(
+        path
+        for path in state_dir.iterdir()
+        if path.is_file()
+        and not path.name.startswith((".", *_KEPT_OUT))
+        and ("_oms.json" in path.name or "_journal." in path.name)
+    )
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Backups:
+    """The backups of one state directory. ``clock`` gives unix seconds."""
+
+    def __init__(
+        self, state_dir: Path, *, clock: Callable[[], float], step: Step = no_fault
+    ) -> None:
+        self._state, self._folder = state_dir, state_dir / FOLDER
+        self._clock, self._step = clock, step
+
+    def make(self, key: str) -> BackupResult:
+        """Back the state up as ``key``; one that exists is verified instead. An empty state makes
+        a valid, empty backup. Raises :class:`StateError` for one that is damaged."""
+        make_dirs(self._folder)
+        target = self._folder / key
+        if not target.exists():
+            self._copy(state_files(self._state), target)
+        return self.verify(key)
+
+    def verify(self, key: str) -> BackupResult:
+        """Check every file of a backup against its manifest. Raises :class:`StateError`."""
+        target = self._folder / key
+        try:
+            text = (target / MANIFEST).read_bytes()
+            manifest = json.loads(text)
+            files = dict(manifest["files"])
+            schema = int(manifest["schema"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StateError(
+                f"{target}: not a backup: {error}; remedy: use another one of {self.ids()}"
+            ) from error
+        if schema > SCHEMA:
+            raise StateError(
+                f"{target}: made with schema {schema}, this release reads up to {SCHEMA}; remedy:"
+                " restore it with the release that made it"
+            )
+        for name, wanted in files.items():
+            path = target / name
+            if not path.is_file() or checksum(path) != wanted["sha256"]:
+                raise StateError(
+                    f"{path}: missing or damaged; remedy: use another one of {self.ids()}"
+                )
+        size = sum(int(wanted["bytes"]) for wanted in files.values())
+        return BackupResult(key, len(files), size, hashlib.sha256(text).hexdigest())
+
+    def restore(self, key: str) -> dict[str, Any]:
+        """Bring backup ``key`` back, once. What is replaced is kept beside it.
+
+        Without such a backup nothing was ever written after it could have been made: there is
+        nothing to restore. Raises :class:`StateError` for a damaged backup, before any change.
+        """
+        target = self._folder / key
+        if not target.exists():
+            return {"id": key, "skipped": "no such backup: the new release never started"}
+        if (target / RESTORED).exists():
+            return {"id": key, "skipped": "restored already"}
+        found = self.verify(key)
+        replaced = self._folder / f"{key}-replaced"
+        if not replaced.exists():
+            self._copy(state_files(self._state), replaced)
+        names = json.loads((target / MANIFEST).read_bytes())["files"]
+        self._replace(target, set(names))
+        done = {"at": self._clock(), "sha256": found.sha256}
+        write_durable(target / RESTORED, canonical(done) + b"\n", step=self._step)
+        return {"id": key, "files": found.files, "bytes": found.bytes, "sha256": found.sha256}
+
+    def prune(self, keep: int, *, protect: str) -> None:
+        """Keep the newest ``keep`` backups, and ``protect`` whatever its age."""
+        for key in self.ids()[keep:]:
+            if key != protect:
+                for path in (self._folder / key, self._folder / f"{key}-replaced"):
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def ids(self) -> list[str]:
+        """Ids of the backups, newest first."""
+        if not self._folder.is_dir():
+            return []
+        found = [
+            path
+            for path in self._folder.iterdir()
+            if (path / MANIFEST).is_file() and not path.name.endswith("-replaced")
+        ]
+        return [path.name for path in sorted(found, key=_age, reverse=True)]
+
+    def _replace(self, source: Path, names: set[str]) -> None:
+        for name in sorted(names):
+            write_durable(self._state / name, (source / name).read_bytes(), step=self._step)
+        for path in state_files(self._state):
+            if path.name not in names:
+                self._step("unlink")
+                path.unlink()
+        fsync_dir(self._state)
+
+    def _copy(self, files: list[Path], target: Path) -> None:
+        """Copy into a folder that appears whole or not at all."""
+        stage = target.with_name(f".{target.name}.tmp")
+        shutil.rmtree(stage, ignore_errors=True)
+        make_dirs(stage)
+        entries: dict[str, dict[str, Any]] = {}
+        for path in files:
+            write_durable(stage / path.name, path.read_bytes(), step=self._step)
+            copied = stage / path.name
+            entries[path.name] = {"sha256": checksum(copied), "bytes": copied.stat().st_size}
+        manifest = {"schema": SCHEMA, "at": self._clock(), "files": entries}
+        write_durable(stage / MANIFEST, canonical(manifest) + b"\n", step=self._step)
+        self._step("publish")
+        stage.rename(target)
+        fsync_dir(target.parent)
+
+
+def _age(path: Path) -> float:
+    return float(json.loads((path / MANIFEST).read_bytes())["at"])
+
+
+def as_json(result: BackupResult) -> dict[str, Any]:
+    """The result as the operator reads it."""
+    return asdict(result)

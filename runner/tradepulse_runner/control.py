@@ -1,0 +1,45 @@
+"""Orders from the operator: files projected from pod annotations into ``control_dir``.
+
+Kubernetes swaps a symlink, so files are opened by path on each read, never held. ``trading``
+empty or missing means trade; ``halt <token> <reason…>`` means stop. Anything else is not
+understood, and what is not understood halts. ``kill-switch`` non-empty is a reason to engage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """What the operator wants. ``token`` names the halt so that its completion can be matched."""
+
+    halt: bool = False
+    token: str = ""
+    reason: str = ""
+    kill_switch: str = ""
+
+
+def read_control(directory: Path | None) -> Directive:
+    """The current directive; without a directory there is none (trade)."""
+    if directory is None:
+        return Directive()
+    kill = _read(directory / "kill-switch")
+    trading = _read(directory / "trading")
+    if not trading:
+        return Directive(kill_switch=kill)
+    words = trading.split(maxsplit=2)
+    if words[0] != "halt" or len(words) < 2:
+        return Directive(True, "", f"control value not understood: {trading[:200]!r}", kill)
+    return Directive(True, words[1], words[2] if len(words) > 2 else "", kill)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as exc:
+        # Present but unreadable: an order we cannot see. Not understood, so it halts.
+        return f"unreadable: {exc}"

@@ -1,0 +1,69 @@
+"""The writer epoch: a number that only rises, persisted before it is used.
+
+Client order ids contain it, so two processes (or one process and its restored backup) can never
+make the same id. ``incarnation`` is random and made once per state directory: even a lost volume
+cannot repeat ids. Restores never touch this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from tradepulse_runner.errors import SnapshotDamaged
+from tradepulse_runner.snapshot import SnapshotFile
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+ID_LIMIT = 36
+
+
+def base36(number: int) -> str:
+    """``number`` ≥ 0 in base 36."""
+    text = ""
+    while True:
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+        if number == 0:
+            return text
+
+
+@dataclass(slots=True)
+class OrderIds:
+    """Client order ids ``tp-<runner>-<incarnation>-<epoch>-<seq>``, at most 36 characters."""
+
+    prefix: str
+    incarnation: str
+    epoch: int
+    seq: int = 0
+
+    def next(self) -> str:
+        self.seq += 1
+        made = f"{self.prefix}{self.incarnation}-{base36(self.epoch)}-{base36(self.seq)}"
+        if len(made) > ID_LIMIT:
+            raise OverflowError(f"client order id {made!r} exceeds {ID_LIMIT} characters")
+        return made
+
+    def ours(self, client_id: str) -> bool:
+        """Whether this runner, in any incarnation, made ``client_id``."""
+        return client_id.startswith(self.prefix)
+
+
+def claim_epoch(state_dir: Path, runner: str) -> OrderIds:
+    """Raise the epoch by one, durably, and return the id source for it.
+
+    ``runner`` is ``namespace/name``. A damaged file starts a new incarnation: unique again.
+    """
+    file = SnapshotFile(state_dir / "epoch.json")
+    try:
+        known = file.load()
+    except SnapshotDamaged:
+        known = None
+    # ``.prev`` may miss the newest epochs: skip far ahead rather than reuse one.
+    skip = 1_000 if file.damaged or not file.path.exists() else 1
+    epoch = (int(known.payload["epoch"]) if known else 0) + skip
+    incarnation = str(known.payload["incarnation"]) if known else secrets.token_hex(2)
+    file.save({"epoch": epoch, "incarnation": incarnation})
+    digest = hashlib.sha256(runner.encode()).hexdigest()[:8]
+    return OrderIds(f"tp-{digest}-", incarnation, epoch)

@@ -1,0 +1,249 @@
+"""One venue's conversation: connect, reconcile, poll, cancel. The venue is the truth.
+
+Reading order matters: open orders first, trades after. A fill between the two is then seen
+twice (and booked once) instead of never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import TypeVar
+
+from tradepulse_runner.domain import (
+    ZERO,
+    OrderStatus,
+    Positions,
+    Trade,
+    VenueOrder,
+)
+from tradepulse_runner.epoch import OrderIds
+from tradepulse_runner.errors import (
+    DurabilityLost,
+    OrderError,
+    OrderNotFound,
+    OutcomeUnknown,
+    RunnerError,
+)
+from tradepulse_runner.oms import Oms
+from tradepulse_runner.oms_state import OrderRecord
+from tradepulse_runner.venues.base import ExecutionConnector
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+REQUEST_TIMEOUT = 10.0
+POSITION_READS = 10
+
+
+class BodyMismatch(RunnerError):
+    """The venue returned another order for our id: ids collide, nothing can be trusted."""
+
+
+class VenueSession:
+    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds."""
+
+    def __init__(
+        self,
+        connector: ExecutionConnector,
+        oms: Oms,
+        ids: OrderIds,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.connector = connector
+        self.oms = oms
+        self.name = connector.name
+        self.symbols = connector.symbols
+        self.reconciled = False
+        self.wake = asyncio.Event()
+        self._ids = ids
+        self._clock = clock
+        self._lock = asyncio.Lock()
+
+    async def ask(self, request: Awaitable[T]) -> T:
+        """Await a request, at most ``REQUEST_TIMEOUT`` s; what is not a clear answer becomes
+        :class:`OutcomeUnknown`."""
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                return await request
+        except (OrderError, DurabilityLost):
+            raise
+        except Exception as exc:
+            raise OutcomeUnknown(f"{self.name}: {type(exc).__name__}: {exc}") from exc
+
+    # -- reconciliation --------------------------------------------------------------------
+
+    async def reconcile(self) -> None:
+        """Make the local state agree with the venue; returns when nothing is unknown.
+
+        Nothing may be sent meanwhile. Raises :class:`OrderError` when the venue cannot be asked.
+        """
+        async with self._lock:
+            if self.oms.state.cursor is None:
+                await self._begin_fresh()
+            while True:
+                await self._match_open_orders()
+                await self._book_trades()
+                if not self.oms.state.with_status(OrderStatus.UNKNOWN):
+                    break
+                await asyncio.sleep(self._next_proof())
+            await self._match_positions()
+
+    async def _begin_fresh(self) -> None:
+        """Nothing is known: take positions and the trade cursor from one quiet moment."""
+        for _ in range(POSITION_READS):
+            before = await self.ask(self.connector.trades_since(None))
+            positions = await self.ask(self.connector.get_positions())
+            after = await self.ask(self.connector.trades_since(None))
+            if before.cursor == after.cursor:
+                self._adopt_positions(positions)
+                self.oms.book((), after.cursor)
+                return
+        raise OutcomeUnknown(f"{self.name}: positions would not hold still")
+
+    async def _match_open_orders(self) -> None:
+        # Only what was live before the question: an order sent meanwhile is rightly absent.
+        ours = [r for r in self.oms.state.live.values() if r.status is not OrderStatus.QUEUED]
+        asked = {r.client_id for r in ours if r.status is not OrderStatus.PENDING}
+        found = {o.client_id: o for o in await self.ask(self.connector.open_orders())}
+        page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
+        for order in found.values():
+            self._match_found(order, page.trades)
+        self.oms.book(page.trades, page.cursor)
+        for client_id in asked - found.keys():
+            await self._settle_absent(client_id)
+
+    def _match_found(self, found: VenueOrder, unbooked: tuple[Trade, ...]) -> None:
+        known = self.oms.state.orders.get(found.client_id)
+        if known is None:
+            if not self._ids.ours(found.client_id):
+                log.warning("live_loop.foreign_order", extra={"order": found.client_id})
+                return
+            coming = sum((t.quantity for t in unbooked if t.client_id == found.client_id), ZERO)
+            self.oms.adopt(found, filled=max(ZERO, found.filled - coming))
+            log.warning("live_loop.adopt_order", extra={"order": found.client_id})
+            return
+        self._same_body(known, found)
+        if known.status.terminal and known.status is not OrderStatus.FILLED:
+            # A cancel or fill answered while we were reading is newer than what we read.
+            if known.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED):
+                self.oms.reopened(found.client_id, "open at the venue")
+        elif known.status is OrderStatus.UNKNOWN:
+            self.oms.acknowledged(found)
+
+    async def _settle_absent(self, client_id: str) -> None:
+        """Not among the open orders: that is not "unfilled". Ask for the order itself."""
+        known = self.oms.state.live.get(client_id)
+        if known is None:
+            return
+        try:
+            found = await self.ask(self.connector.fetch_order(client_id))
+        except OrderNotFound:
+            self._settle_not_found(known)
+            return
+        self._same_body(known, found)
+        if not found.status.terminal:
+            if known.status is OrderStatus.UNKNOWN:
+                self.oms.acknowledged(found)
+            return
+        if known.final is not None and known.filled < known.final[1]:
+            # It was closed before this round read the trades to their end, and they are short.
+            await self._book_trades()
+            if not known.status.terminal:
+                self.oms.close_as(client_id, found.status, "closed with fills missing")
+                log.error("live_loop.fills_missing", extra={"order": client_id})
+            return
+        self.oms.closed(found)
+
+    def _settle_not_found(self, known: OrderRecord) -> None:
+        age = self._clock() - known.sent_at
+        if known.status is not OrderStatus.UNKNOWN:
+            self.oms.expired(known.client_id, "the venue no longer knows it")
+        elif age > self.connector.unknown_fence:
+            self.oms.expired(known.client_id, f"never accepted: not found {age:.1f} s after")
+
+    def _next_proof(self) -> float:
+        """Seconds until the next unknown order passes its fence."""
+        now, fence = self._clock(), self.connector.unknown_fence
+        waits = [r.sent_at + fence - now for r in self.oms.state.with_status(OrderStatus.UNKNOWN)]
+        return min(max(min(waits, default=0.0), 0.0) + 0.05, fence + 0.05)
+
+    async def _match_positions(self) -> None:
+        """Book trades until positions and trades are of one moment, then believe the venue."""
+        for _ in range(POSITION_READS):
+            cursor = self.oms.state.cursor
+            positions = await self.ask(self.connector.get_positions())
+            await self._book_trades()
+            if self.oms.state.cursor == cursor:
+                self._adopt_positions(positions)
+                return
+
+    def _adopt_positions(self, positions: Positions) -> None:
+        for symbol in {*positions, *self.oms.state.positions}:
+            theirs = positions.get(symbol, ZERO)
+            held = self.oms.state.positions.get(symbol, ZERO)
+            if held == theirs:
+                continue
+            quote = self.connector.quote(symbol)
+            self.oms.adjust(symbol, theirs, quote.mid if quote else Decimal(0))
+            log.warning(
+                "live_loop.position_adjusted",
+                extra={"symbol": symbol, "held": str(held), "venue_holds": str(theirs)},
+            )
+
+    def _same_body(self, known: OrderRecord, found: VenueOrder) -> None:
+        if known.order.body_hash() != found.order.body_hash():
+            raise BodyMismatch(f"{self.name}: {found.client_id} is another order at the venue")
+
+    async def _book_trades(self) -> None:
+        while True:
+            page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
+            self.oms.book(page.trades, page.cursor)
+            if not page.trades:
+                return
+
+    # -- running ---------------------------------------------------------------------------
+
+    async def poll(self) -> Positions:
+        """One round: orders, trades, unknowns, positions. Returns the venue's positions."""
+        async with self._lock:
+            await self._match_open_orders()
+            positions = await self.ask(self.connector.get_positions())
+            if self._drifted(positions):
+                await self._match_positions()
+            return positions
+
+    def _drifted(self, positions: Positions) -> bool:
+        held = self.oms.state.positions
+        return any(positions.get(s, ZERO) != held.get(s, ZERO) for s in {*positions, *held})
+
+    async def cancel(self, client_id: str) -> None:
+        """Cancel one order. Raises :class:`OrderError`; the order then stays as it was."""
+        answer = await self.ask(self.connector.cancel_order(client_id))
+        self.oms.closed(answer, "cancelled")
+        self.wake.set()
+
+    async def cancel_all(self) -> None:
+        """Try to cancel every working order; what could not be cancelled is still working."""
+        targets = [r.client_id for r in self.oms.state.working() if r.final is None]
+        limit = asyncio.Semaphore(16)
+
+        async def one(client_id: str) -> None:
+            async with limit:
+                try:
+                    await self.cancel(client_id)
+                except OrderError as exc:
+                    details = {"order": client_id, "why": str(exc)}
+                    log.warning("live_loop.cancel_failed", extra=details)
+
+        async with asyncio.TaskGroup() as group:
+            for client_id in targets:
+                group.create_task(one(client_id))
+
+    async def cancel_without_state(self) -> None:
+        """Last resort when the disk is gone: cancel ours at the venue, write nothing."""
+        for order in await self.ask(self.connector.open_orders()):
+            if self._ids.ours(order.client_id):
+                await self.ask(self.connector.cancel_order(order.client_id))

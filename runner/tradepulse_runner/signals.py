@@ -1,0 +1,29 @@
+"""Signals: named moments that others may listen to, without the loop knowing them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Generic, ParamSpec
+
+P = ParamSpec("P")
+log = logging.getLogger(__name__)
+
+
+class Signal(Generic[P]):
+    """``connect`` a callable, ``emit`` calls all of them in order."""
+
+    def __init__(self) -> None:
+        self._receivers: list[Callable[P, object]] = []
+
+    def connect(self, receiver: Callable[P, object]) -> None:
+        self._receivers.append(receiver)
+
+    def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call every receiver; one that raises is logged and stops nobody: listeners are
+        auxiliary, the loop is not theirs to break."""
+        for receiver in self._receivers:
+            try:
+                receiver(*args, **kwargs)
+            except Exception:
+                log.exception("signal.receiver_failed")

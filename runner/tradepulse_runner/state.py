@@ -1,0 +1,142 @@
+"""What is done to the state directory while no runner writes: prepare, inspect, verify."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tradepulse_runner.backup import Backups, as_json, state_files
+from tradepulse_runner.errors import RunnerError, SnapshotDamaged
+from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.oms_state import OmsState
+from tradepulse_runner.snapshot import Step, fsync_dir, make_dirs, no_fault, read_snapshot
+
+FROZEN = "frozen.json"
+INCIDENTS = "incidents"
+
+
+class Mode(StrEnum):
+    """What a rollback does with the state: bring the backup back, keep what is, or stop."""
+
+    RESTORE = "restore"
+    KEEP = "keep"
+    FREEZE = "freeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What to do, each part once: keys are the cutover's uid."""
+
+    backup: str | None = None
+    restore: str | None = None
+    mode: Mode = Mode.RESTORE
+    keep: int = 5
+    incident_dir: Path | None = None
+
+
+def prepare(
+    state_dir: Path,
+    wanted: Preparation,
+    *,
+    clock: Callable[[], float],
+    step: Step = no_fault,
+) -> dict[str, Any]:
+    """Carry out ``wanted``; the result is JSON values. Raises :class:`RunnerError`, OSError.
+
+    Safe to run again after any interruption, and changes nothing when it was all done before.
+    """
+    make_dirs(state_dir)
+    backups = Backups(state_dir, clock=clock, step=step)
+    result: dict[str, Any] = {}
+    if wanted.backup:
+        result["backup"] = as_json(backups.make(wanted.backup))
+        backups.prune(wanted.keep, protect=wanted.backup)
+    if wanted.restore:
+        result["restore"] = _go_back(state_dir, wanted.restore, wanted.mode, backups, clock)
+    key = wanted.restore or wanted.backup
+    if wanted.incident_dir and key:
+        result["incident"] = _keep_incident(state_dir, wanted.incident_dir, key)
+    return {**result, "ok": True}
+
+
+def _go_back(
+    state_dir: Path, key: str, mode: Mode, backups: Backups, clock: Callable[[], float]
+) -> dict[str, Any]:
+    if mode is Mode.RESTORE:
+        return backups.restore(key)
+    if mode is Mode.KEEP:
+        return {"id": key, "skipped": "the current state is kept"}
+    done = state_dir / INCIDENTS / key / FROZEN
+    if done.exists():
+        return {"id": key, "skipped": "frozen already"}
+    KillSwitch(state_dir, clock=clock).engage(f"rollback {key} froze the state")
+    make_dirs(done.parent)
+    done.write_text(json.dumps({"at": clock()}))
+    fsync_dir(done.parent)
+    return {"id": key, "frozen": True}
+
+
+def _keep_incident(state_dir: Path, source: Path, key: str) -> dict[str, Any]:
+    """Copy the report that is mounted at ``source``; a mounted ConfigMap has hidden entries."""
+    if not source.is_dir():
+        return {"files": 0}
+    target = state_dir / INCIDENTS / key
+    make_dirs(target)
+    files = [path for path in source.iterdir() if path.is_file() and path.name[0] != "."]
+    for path in files:
+        shutil.copyfile(path, target / path.name)
+    fsync_dir(target)
+    return {"files": len(files)}
+
+
+def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
+    """What the state directory holds, for a person. Reads only; journals are not replayed."""
+    venues = {
+        path.name.removesuffix("_oms.json"): _venue(path)
+        for path in state_files(state_dir)
+        if path.name.endswith("_oms.json")
+    }
+    switch = KillSwitch(state_dir, clock=clock)
+    return {
+        "venues": venues,
+        "kill_switch": {"engaged": switch.engaged, "reason": switch.reason},
+        "backups": Backups(state_dir, clock=clock).ids(),
+    }
+
+
+def _venue(path: Path) -> dict[str, Any]:
+    try:
+        found = read_snapshot(path)
+    except RunnerError as error:
+        return {"error": str(error)}
+    state = OmsState.from_json(found.payload["state"])
+    return {
+        "generation": found.generation,
+        "sha256": found.sha256,
+        "journal_seq": found.payload["seq"],
+        "positions": {symbol: str(held) for symbol, held in state.positions.items()},
+        "live_orders": sorted(state.live),
+    }
+
+
+def problems(state_dir: Path, *, clock: Callable[[], float]) -> list[str]:
+    """Every snapshot and backup that can't be trusted, one sentence each; empty when all can."""
+    found = []
+    for path in state_files(state_dir):
+        if "_oms.json" in path.name:
+            try:
+                read_snapshot(path)
+            except (SnapshotDamaged, RunnerError) as error:
+                found.append(str(error))
+    backups = Backups(state_dir, clock=clock)
+    for key in backups.ids():
+        try:
+            backups.verify(key)
+        except RunnerError as error:
+            found.append(str(error))
+    return found

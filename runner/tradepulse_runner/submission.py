@@ -1,0 +1,158 @@
+"""The only way an order leaves: queue, gate, intent on disk, gate again, request.
+
+``place_order`` is called in exactly one place, :meth:`Submitter._send`; a test checks that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from tradepulse_runner.domain import Order, OrderStatus
+from tradepulse_runner.epoch import OrderIds
+from tradepulse_runner.errors import NotTrading, OrderError, OrderRejected, RiskRejected
+from tradepulse_runner.metrics import RunnerMetrics
+from tradepulse_runner.oms_state import Exposure
+from tradepulse_runner.risk import RiskManager, RiskView
+from tradepulse_runner.session import VenueSession
+
+log = logging.getLogger(__name__)
+MAX_IN_FLIGHT = 8
+
+
+class Submitter:
+    """Sends orders while ``gate()`` returns ""; otherwise its text says why not."""
+
+    def __init__(
+        self,
+        sessions: Mapping[str, VenueSession],
+        risk: RiskManager,
+        ids: OrderIds,
+        metrics: RunnerMetrics,
+        *,
+        gate: Callable[[], str],
+        interval: float,
+    ) -> None:
+        self._sessions = sessions
+        self._risk = risk
+        self._ids = ids
+        self._metrics = metrics
+        self._gate = gate
+        self._interval = interval
+        self._queue: deque[tuple[VenueSession, str]] = deque()
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self.in_flight = 0
+        self.counts = {"submitted": 0, "ok": 0, "error": 0}
+
+    def submit(self, venue: str, order: Order) -> str:
+        """Queue ``order``; returns its client id. Raises :class:`RiskRejected`."""
+        session = self._sessions[venue]
+        try:
+            self._require_gate()
+            self._risk.validate(venue, order, self._view(session, order))
+        except RiskRejected as exc:
+            self._metrics.risk.labels(exc.rule).inc()
+            raise
+        client_id = self._ids.next()
+        session.oms.queue(client_id, order)
+        self._queue.append((session, client_id))
+        self._wake.set()
+        return client_id
+
+    async def run(self) -> None:
+        """Worker: sends the queue, up to ``MAX_IN_FLIGHT`` requests at a time."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                while self._queue:
+                    await self._slots.acquire()
+                    if not self._queue:  # expired by a halt while we waited
+                        self._slots.release()
+                        break
+                    session, client_id = self._queue.popleft()
+                    self.in_flight += 1
+                    group.create_task(self._dispatch(session, client_id))
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(self._interval):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    def expire_queue(self, reason: str) -> None:
+        """Drop what was not sent: it was decided in another situation."""
+        while self._queue:
+            session, client_id = self._queue.popleft()
+            session.oms.expired(client_id, reason)
+
+    async def _dispatch(self, session: VenueSession, client_id: str) -> None:
+        try:
+            if self._approve(session, client_id):
+                await self._send(session, client_id)
+        finally:
+            self.in_flight -= 1
+            self._slots.release()
+
+    def _approve(self, session: VenueSession, client_id: str) -> bool:
+        """Check again at the moment of sending: the market and the state moved on."""
+        order = session.oms.state.orders[client_id].order
+        try:
+            self._require_gate()
+            self._risk.validate(session.name, order, self._view(session, order, client_id))
+            self._risk.throttle()
+        except RiskRejected as exc:
+            self._metrics.risk.labels(exc.rule).inc()
+            session.oms.expired(client_id, f"not sent: {exc}")
+            return False
+        self._metrics.risk.labels("passed").inc()
+        return True
+
+    async def _send(self, session: VenueSession, client_id: str) -> None:
+        order = session.oms.state.orders[client_id].order
+        await session.oms.intend(client_id)
+        # The sync took time; a halt may have come. No await between this check and the request.
+        if why := self._gate():
+            session.oms.expired(client_id, f"not sent: {why}")
+            return
+        self.counts["submitted"] += 1
+        self._metrics.submitted.labels(session.name).inc()
+        began = time.perf_counter()
+        outcome = "error"
+        try:
+            answer = await session.ask(session.connector.place_order(order, client_id))
+            session.oms.acknowledged(answer)
+            outcome = "ok"
+            if answer.filled:
+                session.wake.set()
+        except OrderRejected as exc:
+            session.oms.rejected(client_id, str(exc))
+            log.info("live_loop.order_rejected", extra={"order": client_id, "why": str(exc)})
+        except OrderError as exc:
+            session.oms.unknown(client_id, str(exc))
+            session.wake.set()
+            log.warning("live_loop.order_unknown", extra={"order": client_id, "why": str(exc)})
+        finally:
+            if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
+                outcome = "error"  # cancelled mid-request: restart makes it UNKNOWN
+            self.counts[outcome] += 1
+            self._metrics.outcomes.labels(session.name, outcome).inc()
+            self._metrics.latency.labels(session.name).observe(time.perf_counter() - began)
+
+    def _require_gate(self) -> None:
+        if why := self._gate():
+            raise NotTrading("not_trading", why)
+
+    def _view(self, session: VenueSession, order: Order, without: str = "") -> RiskView:
+        exposures: dict[tuple[str, str], Exposure] = {}
+        marks: dict[tuple[str, str], Decimal] = {}
+        for name, other in self._sessions.items():
+            for symbol in {*other.symbols, *other.oms.state.positions}:
+                exposures[name, symbol] = other.oms.state.exposure(symbol, without=without)
+                if quote := other.connector.quote(symbol):
+                    marks[name, symbol] = quote.mid
+        quote = session.connector.quote(order.symbol) if order.symbol in session.symbols else None
+        return RiskView(quote, exposures, marks, session.symbols)

@@ -1,0 +1,59 @@
+"""What the loop asks of a venue, and nothing more.
+
+Errors tell how certain the answer is: :class:`OrderRejected` (refused: does not exist),
+:class:`OrderNotFound`, :class:`OutcomeUnknown` (may exist), :class:`VenueDisconnected`.
+Anything else a connector raises is treated as unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tradepulse_runner.domain import (
+    Instrument,
+    Order,
+    Positions,
+    Quote,
+    TradePage,
+    VenueOrder,
+)
+
+
+class ExecutionConnector(Protocol):
+    """One venue. All methods belong to the loop's event loop."""
+
+    name: str
+    symbols: frozenset[str]  # what may be traded here
+    # Seconds after sending beyond which "not found" proves that the venue never accepted the
+    # request and no longer can (Binance: recvWindow + clock skew + margin).
+    unknown_fence: float
+
+    async def connect(self) -> None:
+        """Open the connection. Raises :class:`VenueDisconnected`."""
+
+    async def disconnect(self) -> None:
+        """Close it; never raises for a connection already gone."""
+
+    async def place_order(self, order: Order, idempotency_key: str) -> VenueOrder:
+        """Send ``order`` under the client id ``idempotency_key``."""
+
+    async def cancel_order(self, client_id: str) -> VenueOrder:
+        """Cancel; returns the closed order. A closed order is returned as it closed."""
+
+    async def fetch_order(self, client_id: str) -> VenueOrder:
+        """The venue's view of one order, open or closed."""
+
+    async def open_orders(self) -> list[VenueOrder]:
+        """All orders resting at the venue for this account."""
+
+    async def get_positions(self) -> Positions:
+        """Signed base quantities by symbol; a missing symbol is zero."""
+
+    async def trades_since(self, cursor: str | None) -> TradePage:
+        """Own trades after ``cursor``, oldest first; None: only the newest cursor, no trades."""
+
+    def quote(self, symbol: str) -> Quote | None:
+        """Latest best bid and ask; None when none is known."""
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Price and quantity steps."""
