@@ -188,7 +188,8 @@ class ReleaseCutover(Model):
 
     KIND: ClassVar[str] = "ReleaseCutover"
     PLURAL: ClassVar[str] = "releasecutovers"
-    SHORT: ClassVar[str] = "rc"
+    #: Not `rc`: to kubectl that is a ReplicationController, which comes first.
+    SHORT: ClassVar[str] = "rco"
 
     cel: ClassVar[Sequence[Rule]] = (
         # The report is named after it, and a name holds 253 characters.

@@ -114,15 +114,21 @@ def _own(error: ValidationError) -> Iterator[ErrorDetails]:
 
 def _explain(error: ErrorDetails, schema: Schema) -> str:
     """One finding of pydantic, with the schema's own remedy where it has one."""
-    path = error["loc"]
-    message = error["msg"]
+    path, message = error["loc"], error["msg"]
     if error["type"] == "missing":
-        node: Schema = schema
-        for key in path[:-1]:
-            node = _child(node, key) or {}
-        rules = {each["rule"]: each["message"] for each in node.get(VALIDATIONS, ())}
-        message = f"Required value: {rules.get(has(str(path[-1])), 'it has no default')}"
+        rules = _at(path[:-1], schema).get(VALIDATIONS, ())
+        remedies = {each["rule"]: each["message"] for each in rules}
+        message = f"Required value: {remedies.get(has(str(path[-1])), 'it has no default')}"
+    if len(path) > 1 and "additionalProperties" in _at(path[:-1], schema):
+        return f"{_dotted(path[:-1])}[{path[-1]}]: {message}"
     return f"{_dotted(path)}: {message}"
+
+
+def _at(path: Path, schema: Schema) -> Schema:
+    """The schema of what stands there."""
+    for key in path:
+        schema = _child(schema, key) or {}
+    return schema
 
 
 def _broken(value: Any, path: Path) -> Iterator[str]:

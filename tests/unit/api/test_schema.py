@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import Field
 
+from tests.unit.api.walk import nodes
 from tradepulse_operator.api import schema
 from tradepulse_operator.api.base import VALIDATIONS, Model, Rule, matches, rule
 from tradepulse_operator.api.generated import difference, main
@@ -18,17 +19,6 @@ from tradepulse_operator.api.units import LONGEST_MESSAGE, Duration, Message
 CRDS = Path(__file__).parents[3] / "crds"
 #: What the API server brings itself.
 SERVERS_OWN = {"apiVersion", "kind", "metadata"}
-
-
-def nodes(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every node of a schema with its path."""
-    yield path, node
-    for name, each in node.get("properties", {}).items():
-        yield from nodes(each, f"{path}.{name}")
-    if "items" in node:
-        yield from nodes(node["items"], f"{path}[]")
-    if "additionalProperties" in node:
-        yield from nodes(node["additionalProperties"], f"{path}{{}}")
 
 
 def every_node() -> list[Any]:

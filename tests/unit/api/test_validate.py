@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from tests.mutations import Manifest, Place, faulty, look, samples
+from tests.mutations import Manifest, Place, faulty, samples
+from tests.refusals import DROP, REQUIRED, RULES, SERVERS_OWN, TRANSITIONS, Refusal, changed
+from tests.unit.api.walk import nodes
+from tradepulse_operator.api.base import VALIDATIONS
+from tradepulse_operator.api.schema import KINDS, root
 from tradepulse_operator.api.validate import problems
-
-
-def changed(name: str, place: Place, value: Any = None) -> Manifest:
-    """A sample with one value replaced; None removes it."""
-    found = copy.deepcopy(samples()[name])
-    parent = look(found, place[:-1])
-    if value is None:
-        del parent[place[-1]]
-    else:
-        parent[place[-1]] = value
-    return found
 
 
 @pytest.mark.parametrize("name", samples())
@@ -29,57 +20,42 @@ def test_the_samples_are_valid(name: str) -> None:
     assert problems(samples()[name]) == []
 
 
+@pytest.mark.parametrize("refusal", [*REQUIRED, *RULES, *SERVERS_OWN], ids=str)
+def test_each_fault_is_named_with_its_remedy(refusal: Refusal) -> None:
+    words = refusal.offline or refusal.remedy
+    found = problems(refusal.manifest())
+    assert [line for line in found if line.startswith(f"{refusal.field}: ") and words in line], (
+        found
+    )
+
+
+def test_no_rule_of_the_crds_is_without_a_case() -> None:
+    said = [case.remedy for case in (*REQUIRED, *RULES)]
+    said += [case.remedy for case in TRANSITIONS if case.remedy]
+    untested = {
+        found["message"]
+        for kind in KINDS
+        for _, node in nodes(root(kind))
+        for found in node.get(VALIDATIONS, ())
+        if not any(words in found["message"] for words in said)
+    }
+    assert untested == set()
+
+
 @pytest.mark.parametrize(
-    ("name", "place", "value", "expected"),
+    ("change", "expected"),
     [
-        ("tradingrunner", ("kind",), "TradingRuner", "kind: not a resource of this operator"),
-        (
-            "tradingrunner",
-            ("apiVersion",),
-            "tradepulse.io/v1",
-            "write apiVersion tradepulse.io/v1a",
-        ),
-        ("tradingrunner", ("metadata", "name"), None, "metadata.name: name the object"),
-        ("tradingrunner", ("metadata", "name"), "a_b", "metadata.name: write lower-case letters"),
-        ("tradingrunner", ("metadata", "name"), "a" * 53, "metadata.name: metadata.name must not"),
-        ("tradingrunner", ("spec",), None, "spec: Required value: say what should run"),
-        ("tradingrunner", ("spec", "risk"), None, "spec.risk: Required value: a runner without"),
-        (
-            "tradingrunner",
-            ("spec", "risk", "maxDailyLoss"),
-            None,
-            "spec.risk.maxDailyLoss: Required value: set the loss that stops trading",
-        ),
-        (
-            "tradingrunner",
-            ("spec", "venues", 0, "name"),
-            None,
-            "spec.venues[0].name: Required value",
-        ),
-        (
-            "tradingrunner",
-            ("spec", "venues", 0, "connector"),
-            "kraken",
-            "spec.venues[0].connector: Input should be 'paper', 'binance' or 'coinbase'",
-        ),
-        (
-            "tradingrunner",
-            ("spec", "venues", 0, "symbols", 0),
-            "btc",
-            "spec.venues[0].symbols[0]: not a symbol: write capital letters",
-        ),
-        (
-            "tradingrunner",
-            ("spec", "relaese"),
-            {},
-            "spec.relaese: unknown field: correct its spelling or remove it",
-        ),
+        ({("kind",): "TradingRuner"}, "kind: not a resource of this operator"),
+        ({("apiVersion",): "tradepulse.io/v1"}, "write apiVersion tradepulse.io/v1alpha1"),
+        ({("metadata",): DROP}, "metadata.name: name the object"),
+        ({("metadata", "name"): "a_b"}, "metadata.name: write lower-case letters"),
+        ({("spec", "relaese"): {}}, "spec.relaese: unknown field: correct its spelling or remove"),
     ],
 )
-def test_each_fault_is_named_with_its_remedy(
-    name: str, place: Place, value: Any, expected: str
+def test_what_the_api_server_knows_without_the_crd(
+    change: dict[Place, object], expected: str
 ) -> None:
-    found = problems(changed(name, place, value))
+    found = problems(changed(samples()["tradingrunner"], change))
     assert len(found) == 1, found
     assert expected in found[0]
 

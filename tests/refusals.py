@@ -1,0 +1,444 @@
+"""What must be refused, at which field and in which words: for the API server and for offline."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+from tests.mutations import Manifest, Place, look, samples
+
+#: In place of a value: the key is removed.
+DROP = object()
+RUNNER, CUTOVER = "tradingrunner", "releasecutover"
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """A sample with `changes` must be refused: the error names `field` and says `remedy`.
+
+    `offline`: the words of the offline check, where the API server's own check has others.
+    """
+
+    sample: str
+    changes: dict[Place, Any]
+    field: str
+    remedy: str
+    offline: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.sample} {self.field}: {self.remedy[:40]}"
+
+    def manifest(self) -> Manifest:
+        """The manifest that is refused."""
+        return changed(samples()[self.sample], self.changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transition:
+    """An update of a stored object; refused at `field` with `remedy` unless that is empty."""
+
+    sample: str
+    changes: dict[Place, Any]
+    field: str = ""
+    remedy: str = ""
+    before: dict[Place, Any] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        places = ", ".join(".".join(map(str, place)) for place in self.changes)
+        return f"{self.sample} {places}{'' if self.field else ' is allowed'}"
+
+
+def changed(manifest: Manifest, changes: dict[Place, Any]) -> Manifest:
+    """A copy with values set or dropped."""
+    found = copy.deepcopy(manifest)
+    for place, value in changes.items():
+        parent = look(found, place[:-1])
+        if value is DROP:
+            del parent[place[-1]]
+        else:
+            parent[place[-1]] = value
+    return found
+
+
+def _spec(*place: str | int) -> Place:
+    return ("spec", *place)
+
+
+def _runner(place: Place, value: Any, name: str, remedy: str, **more: Any) -> Refusal:
+    return Refusal(RUNNER, {place: value}, name, remedy, **more)
+
+
+def _cutover(place: Place, value: Any, name: str, remedy: str, **more: Any) -> Refusal:
+    return Refusal(CUTOVER, {place: value}, name, remedy, **more)
+
+
+_VENUE = _spec("venues", 0)
+_IMAGE = _spec("release", "image")
+_LIMITS = {
+    "maxPosition": "set the largest position per symbol",
+    "maxNotional": "set the largest total exposure",
+    "maxOrderNotional": "set the largest single order",
+    "maxOrdersPerInterval": "set how many orders may leave per interval",
+    "maxDailyLoss": "set the loss that stops trading",
+    "priceCollar": "set the largest distance from the market",
+}
+_REFERENCE = "is not the name of an image: write e.g. registry.example.com/runner:1.2.3"
+_DURATION = "not a length of time: write e.g. 500ms, 15s, 5m or 1h30m"
+_TEMPLATE = _spec("cutover")
+_GUARDRAILS = "spec.cutover.template.guardrails"
+
+
+def _template(**guardrails: Any) -> dict[str, Any]:
+    return {"template": {"guardrails": guardrails}}
+
+
+def _custom(**more: Any) -> dict[str, Any]:
+    return {"name": "slippage", "query": "strategy_slippage", **more}
+
+
+REQUIRED: tuple[Refusal, ...] = (
+    _runner(_spec(), DROP, "spec", "say what should run, see manifests/samples"),
+    _runner(_spec("release"), DROP, "spec.release", "name the image that runs"),
+    _runner(_IMAGE, DROP, "spec.release.image", "name the image of the runner by tag or digest"),
+    _runner(_spec("strategy"), DROP, "spec.strategy", "name the strategy that trades"),
+    _runner(
+        _spec("strategy", "name"), DROP, "spec.strategy.name", "name a strategy that the image"
+    ),
+    _runner(_spec("venues"), DROP, "spec.venues", "list at least one venue, with name, connector"),
+    _runner(
+        (*_VENUE, "connector"),
+        DROP,
+        "spec.venues[0].connector",
+        "write paper, binance or coinbase",
+    ),
+    _runner(
+        (*_VENUE, "symbols"),
+        DROP,
+        "spec.venues[0].symbols",
+        "list the instruments that may be traded",
+    ),
+    _runner(_spec("risk"), DROP, "spec.risk", "a runner without limits never trades (RTS 6"),
+    *(
+        _runner(_spec("risk", name), DROP, f"spec.risk.{name}", remedy)
+        for name, remedy in _LIMITS.items()
+    ),
+    _cutover(_spec(), DROP, "spec", "name the runner to move, see manifests/samples"),
+    _cutover(_spec("runner"), DROP, "spec.runner", "name the TradingRunner that is moved"),
+    _cutover(
+        _spec("guardrails"),
+        {"custom": [{"name": "slippage", "max": 1}]},
+        "spec.guardrails.custom[0].query",
+        "write the PromQL that is judged",
+    ),
+)
+
+RULES: tuple[Refusal, ...] = (
+    _runner(("metadata", "name"), "a" * 53, "metadata.name", "longer than 52 characters: shorten"),
+    _runner(("metadata", "name"), "a.b", "metadata.name", "is not the name of a runner: write"),
+    _runner(("metadata", "name"), "1a", "metadata.name", "beginning with a letter"),
+    _cutover(("metadata", "name"), "a" * 244, "metadata.name", "longer than 243 characters"),
+    _cutover(_spec("runner"), "1a", "spec.runner", "not the name of a runner: write lower-case"),
+    *(
+        _runner(_IMAGE, image, "spec.release.image", remedy)
+        for image, remedy in {
+            "runner:latest": "must not be :latest, which names another image tomorrow: write",
+            f"runner:latest@sha256:{'a' * 64}": "must not be :latest",
+            "runner": "needs a tag or a digest: write name:1.2.3 or name@sha256:…",
+            "localhost:5000/runner": "needs a tag or a digest",
+            "Runner:1": _REFERENCE,
+            "runner:1 ": _REFERENCE,
+            f"runner@sha256:{'a' * 63}": _REFERENCE,
+        }.items()
+    ),
+    _cutover(_IMAGE, "runner:latest", "spec.release.image", "must not be :latest"),
+    _runner(_spec("release", "config"), "A_B", "spec.release.config", "not the name of an object"),
+    _runner(_spec("strategy", "name"), "A B", "spec.strategy.name", "not a name: write lower-case"),
+    _runner(
+        _spec("venues"),
+        [samples()[RUNNER]["spec"]["venues"][0]] * 2,
+        "spec.venues",
+        "venues must have different names: rename one",
+    ),
+    _runner(
+        (*_VENUE, "connector"),
+        "binance",
+        "spec.venues[0].credentialsSecret",
+        "credentialsSecret is required for a real venue: name the Secret that holds the API key",
+    ),
+    _runner(
+        (*_VENUE, "symbols"),
+        ["BTC-USD", "BTC-USD"],
+        "spec.venues[0].symbols",
+        "symbols must be different: remove the one that is listed twice",
+    ),
+    _runner(
+        (*_VENUE, "symbols"),
+        ["btc"],
+        "spec.venues[0].symbols[0]",
+        "not a symbol: write capital letters and digits, joined by '-' or '/', e.g. BTC-USD",
+    ),
+    _runner(
+        _spec("risk", "maxNotional"), "a lot", "spec.risk.maxNotional", "write digits in quotes"
+    ),
+    _runner(
+        _spec("risk", "maxPosition"), "0.00", "spec.risk.maxPosition", "zero is not allowed: write"
+    ),
+    _runner(
+        _spec("risk", "maxOrderNotional"),
+        "500000.000000001",
+        "spec.risk.maxOrderNotional",
+        "maxOrderNotional must not be above maxNotional, such an order could never be sent: lower",
+    ),
+    _runner(
+        _spec("risk", "priceCollar"),
+        "5",
+        "spec.risk.priceCollar",
+        'not a share below 1: write a decimal in quotes, e.g. "0.05" for 5 percent',
+    ),
+    _runner(
+        _spec("state"),
+        {"size": "big"},
+        "spec.state.size",
+        "not a size in bytes: write e.g. 256Mi or 1Gi",
+    ),
+    *(
+        _runner(
+            _spec("killSwitch"),
+            {"engaged": True, **reason},
+            "spec.killSwitch.reason",
+            "killSwitch.reason is required when it is engaged: say who stops trading and why",
+        )
+        for reason in ({}, {"reason": "  "})
+    ),
+    _runner(
+        _spec("killSwitch"),
+        {"reason": "two\nlines"},
+        "spec.killSwitch.reason",
+        "must be one line: remove line breaks and control characters",
+    ),
+    _runner(
+        _spec("monitoring"),
+        {"labels": {"a b": "c"}},
+        "spec.monitoring.labels",
+        "not the key of a label: write e.g. team or example.com/team",
+    ),
+    _runner(
+        _spec("pod"),
+        {"nodeSelector": {"zone": "a b"}},
+        "spec.pod.nodeSelector[zone]",
+        "not the value of a label: write letters, digits",
+    ),
+    _runner(
+        _spec("pod"),
+        {"resources": {"cpu": "half"}},
+        "spec.pod.resources.cpu",
+        'not an amount of CPU: write e.g. 100m or "0.5"',
+    ),
+    _runner(
+        _spec("pod"),
+        {"tolerations": [{"operator": "Equal"}]},
+        "spec.pod.tolerations[0].key",
+        "key is required with operator Equal: name the taint, or write operator Exists",
+    ),
+    _runner(
+        _spec("pod"),
+        {"tolerations": [{"operator": "Exists", "value": "x"}]},
+        "spec.pod.tolerations[0].value",
+        "value must be left out with operator Exists: remove it, or write operator Equal",
+    ),
+    _runner(
+        _TEMPLATE,
+        _template(metricGap="15s"),
+        f"{_GUARDRAILS}.metricGap",
+        "metricGap must be longer than monitoring.scrapeInterval, else every scrape is a gap",
+    ),
+    _runner(
+        _TEMPLATE,
+        _template(window="29s"),
+        f"{_GUARDRAILS}.window",
+        "window must hold two scrapes, else nothing can be judged: raise window to twice",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"prometheus": "prometheus:9090"},
+        "spec.guardrails.prometheus",
+        "not a URL: write e.g. http://prometheus-operated.monitoring:9090",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"interval": "999ms"},
+        "spec.guardrails.interval",
+        "interval must be at least 1s",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"window": "14s"},
+        "spec.guardrails.window",
+        "window must not be shorter than interval: raise window or lower interval",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"p95Latency": "10s1ms"},
+        "spec.guardrails.p95Latency",
+        "p95Latency must not be above 10s, the largest latency that the runner's histogram tells",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"custom": [_custom()]},
+        "spec.guardrails.custom[0]",
+        "a custom guardrail needs a limit: set max, min or both",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"custom": [_custom(min=2, max=1.5)]},
+        "spec.guardrails.custom[0].min",
+        "min must not be above max, no value could pass: lower min or raise max",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"custom": [_custom(min=1), _custom(max=1)]},
+        "spec.guardrails.custom",
+        "custom guardrails must have different names: rename one",
+    ),
+    _cutover(_spec("bake"), "5 minutes", "spec.bake", _DURATION),
+    _cutover(_spec("bake"), "0s", "spec.bake", "zero is not allowed: write a value above zero"),
+    _cutover(
+        _spec("bake"),
+        "14s",
+        "spec.bake",
+        "bake must not be shorter than guardrails.interval, else nothing is judged: raise bake",
+    ),
+    _cutover(
+        _spec("rollback"),
+        {"deadline": "1m"},
+        "spec.rollback.deadline",
+        "rollback.deadline must be longer than guardrails.window, for which a rollback is verified",
+    ),
+)
+
+#: What the API server's own check words, well enough.
+SERVERS_OWN: tuple[Refusal, ...] = (
+    _runner(
+        (*_VENUE, "connector"),
+        "kraken",
+        "spec.venues[0].connector",
+        'Unsupported value: "kraken": supported values: "paper", "binance", "coinbase"',
+        offline="Input should be 'paper', 'binance' or 'coinbase'",
+    ),
+    _runner(
+        (*_VENUE, "name"),
+        DROP,
+        "spec.venues[0].name",
+        "Required value",
+    ),
+    _runner(
+        _spec("venues"),
+        [],
+        "spec.venues",
+        "should have at least 1 items",
+        offline="should have at least 1 item",
+    ),
+    _runner(
+        _spec("risk", "maxOrdersPerInterval"),
+        0,
+        "spec.risk.maxOrdersPerInterval",
+        "should be greater than or equal to 1",
+    ),
+    _runner(
+        _spec("risk", "priceCollar"),
+        0.05,
+        "spec.risk.priceCollar",
+        'must be of type string: "number"',
+        offline="should be a valid string",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"errorRate": 0},
+        "spec.guardrails.errorRate",
+        "should be greater than 0",
+    ),
+    _cutover(
+        _spec("onInconclusive"),
+        "Promote",
+        "spec.onInconclusive",
+        'supported values: "Hold", "Rollback"',
+        offline="Input should be 'Hold' or 'Rollback'",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"custom": [_custom(max=1, name=f"n{index}") for index in range(17)]},
+        "spec.guardrails.custom",
+        "must have at most 16 items",
+        offline="should have at most 16 items",
+    ),
+)
+
+_NEW = "create a new ReleaseCutover"
+_MOVE = "create a new runner to move its state"
+
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(RUNNER, {_IMAGE: "runner:2"}),
+    Transition(RUNNER, {_spec("state"): {"size": "1.5Gi"}}),
+    Transition(RUNNER, {_spec("state"): {"size": "1024Mi"}}),
+    Transition(
+        RUNNER,
+        {_spec("state"): {"size": "1023Mi"}},
+        "spec.state.size",
+        "size can only grow, a volume never shrinks: write the old size or a larger one",
+    ),
+    Transition(
+        RUNNER,
+        {_spec("state"): {"storageClass": "fast"}},
+        "spec.state.storageClass",
+        f"storageClass is immutable: {_MOVE}",
+    ),
+    Transition(
+        RUNNER,
+        {_spec("state"): DROP},
+        "spec.state.storageClass",
+        f"storageClass is immutable: {_MOVE}",
+        before={_spec("state"): {"storageClass": "fast"}},
+    ),
+    Transition(
+        RUNNER,
+        {_spec("state"): {"accessMode": "ReadWriteOnce"}},
+        "spec.state.accessMode",
+        f"accessMode is immutable: {_MOVE}",
+    ),
+    Transition(CUTOVER, {_spec("abort"): True}),
+    Transition(CUTOVER, {("metadata", "labels"): {"team": "market-making"}}),
+    Transition(
+        CUTOVER,
+        {_spec("abort"): False},
+        "spec.abort",
+        f"abort can't be taken back: {_NEW}",
+        before={_spec("abort"): True},
+    ),
+    Transition(CUTOVER, {_spec("runner"): "other"}, "spec.runner", "runner is immutable: create"),
+    Transition(
+        CUTOVER,
+        {_IMAGE: "runner:2"},
+        "spec.release",
+        f"release is immutable: {_NEW} for another release",
+    ),
+    Transition(CUTOVER, {_spec("release"): DROP}, "spec.release", "release is immutable"),
+    Transition(
+        CUTOVER,
+        {_spec("release"): {"image": "runner:2"}},
+        "spec.release",
+        "release is immutable",
+        before={_spec("release"): DROP},
+    ),
+    *(
+        Transition(CUTOVER, {_spec(name): value}, f"spec.{name}", f"{name} is immutable: {_NEW}")
+        for name, value in {
+            "guardrails": {"errorRate": 1},
+            "bake": "1m",
+            "haltDeadline": "2m",
+            "switchDeadline": "1m",
+            "rollback": {"state": "Keep"},
+            "onInconclusive": "Rollback",
+        }.items()
+    ),
+)
