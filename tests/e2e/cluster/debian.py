@@ -62,11 +62,12 @@ NODE = Rootfs(
     ),
 )
 
-# The node's entrypoint picks the legacy programs where no rule exists yet; both must agree.
+# kube-proxy's base, and by its busybox the probe that `verify` runs as pods. The node's entrypoint
+# picks the legacy programs where no rule exists yet; node and kube-proxy must agree.
 PROXY = Rootfs(
     "proxy-base",
     "extract",
-    ("iptables", "conntrack", "kmod", "busybox-static"),
+    ("iptables", "conntrack", "kmod", "busybox"),
     (
         "for name in iptables ip6tables; do for part in '' -save -restore; do "
         'ln -sf xtables-legacy-multi "$1/usr/sbin/$name$part"; done; done',

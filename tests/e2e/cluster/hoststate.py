@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tests.e2e.cluster.settings import Paths
@@ -33,7 +34,9 @@ class HostState:
     sysctls: dict[str, str]
     chains: dict[str, list[str]]
     namespaces: list[str]
-    kernel_modules: bool
+    # podman mounts this folder onto itself when it makes the first namespace.
+    namespace_mount: bool = True
+    kernel_modules: bool = True
 
 
 def record(paths: Paths) -> None:
@@ -46,11 +49,18 @@ def record(paths: Paths) -> None:
     draft.rename(paths.host_state)
 
 
+def parse(text: str) -> HostState:
+    """Whatever an older or newer checkout did not record is left alone."""
+    known = {field.name for field in fields(HostState)}
+    return HostState(**{name: value for name, value in json.loads(text).items() if name in known})
+
+
 def observe() -> HostState:
     return HostState(
         sysctls={name: value for name in SYSCTLS if (value := _read_sysctl(name)) is not None},
         chains={table: _chains(table) for table in TABLES},
         namespaces=_namespaces(),
+        namespace_mount=os.path.ismount(NETWORK_NAMESPACES),
         kernel_modules=KERNEL_MODULES.exists(),
     )
 
@@ -59,7 +69,7 @@ def restore(paths: Paths) -> None:
     """Undo what is ours. Without a record nothing was changed by us yet."""
     if not paths.host_state.exists():
         return
-    before = HostState(**json.loads(paths.host_state.read_text()))
+    before = parse(paths.host_state.read_text())
     for name, value in before.sysctls.items():
         if _read_sysctl(name) != value:
             with suppress(OSError):
@@ -68,6 +78,8 @@ def restore(paths: Paths) -> None:
         _remove_chains(table, set(_chains(table)) - set(before.chains.get(table, [])))
     for name in set(_namespaces()) - set(before.namespaces):
         subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+    if not before.namespace_mount and not _namespaces():
+        _drop_namespace_folder()
     if not before.kernel_modules:
         with suppress(OSError):
             KERNEL_MODULES.rmdir()
@@ -79,6 +91,14 @@ def _read_sysctl(name: str) -> str | None:
         return (Path("/proc/sys") / name).read_text().strip()
     except OSError:
         return None
+
+
+def _drop_namespace_folder() -> None:
+    while os.path.ismount(NETWORK_NAMESPACES):
+        if subprocess.run(["umount", NETWORK_NAMESPACES], check=False).returncode != 0:
+            return
+    with suppress(OSError):
+        NETWORK_NAMESPACES.rmdir()
 
 
 def _namespaces() -> list[str]:

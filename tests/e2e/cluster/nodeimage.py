@@ -14,7 +14,6 @@ from pathlib import Path
 from tests.e2e.cluster import debian, gobuild
 from tests.e2e.cluster.progress import Progress, Step
 from tests.e2e.cluster.settings import (
-    GO_MODULE,
     NODE_FILES,
     PREBUILT_NODE_IMAGE,
     PROBE_IMAGE,
@@ -79,7 +78,6 @@ def components(proxy_base: str) -> list[Component]:
         Component("coredns", f"{REPOSITORY}/coredns/coredns:{coredns_tag}"),
         Component("etcd", f"{REPOSITORY}/etcd:{etcd_tag}"),
         Component("pause", f"{REPOSITORY}/pause:{PAUSE_TAG}"),
-        Component("busybox", PROBE_IMAGE),
     ]
 
 
@@ -94,7 +92,11 @@ def ensure(paths: Paths, tools: Toolchain, progress: Progress) -> NodeImage:
     if tools.prebuilt_node:
         return NodeImage(PREBUILT_NODE_IMAGE, prebuilt=True)
     key = inputs_key(
-        NODE_FILES, GO_MODULE, tools.bin_dir.name, debian.NODE.image, debian.PROXY.image
+        NODE_FILES / "rootfs",
+        NODE_FILES / "node.Containerfile",
+        tools.bin_dir.name,
+        debian.NODE.image,
+        debian.PROXY.image,
     )
     coredns_tag, etcd_tag = dependency_tags()
     image = NodeImage(f"localhost/tradepulse/node:{key}", False, coredns_tag, etcd_tag)
@@ -129,7 +131,6 @@ def _component_archive(
     parts: list[Component], paths: Paths, tools: Toolchain, work: Path, step: Step
 ) -> None:
     gobuild.pause_program(paths, tools.bin_dir)
-    _busybox(tools)
     env = tools.podman.full_environment({"TMPDIR": str(paths.scratch)})
     for part in parts:
         containerfile = work / "Containerfile"
@@ -140,39 +141,23 @@ def _component_archive(
             paths.logs / f"image-{part.program}.log",
             env=env,
         )
-    images = [part.image for part in parts]
+    build_probe(paths, tools, step)
+    images = [*(part.image for part in parts), PROBE_IMAGE]
     save = ["save", "--quiet", "--multi-image-archive", "--output"]
     step.run(
         tools.podman.argv(*save, work / "images.tar", *images),
         paths.logs / "image-archive.log",
         env=env,
     )
-    tools.podman.run("rmi", "--force", *images)
+    # With one name only, podman would take away every name that the image has.
+    tools.podman.run("untag", PROBE_IMAGE, PROBE_IMAGE)
+    tools.podman.run("rmi", "--force", *images[:-1])
 
 
 def build_probe(paths: Paths, tools: Toolchain, step: Step) -> None:
     """The probe alone, for a node image that comes from a registry."""
-    with _scratch_folder(paths, "probe") as work:
-        debian.ensure(debian.PROXY, paths, tools.podman, step)
-        _busybox(tools)
-        containerfile = work / "Containerfile"
-        containerfile.write_text(Component("busybox", PROBE_IMAGE).containerfile)
-        tools.podman.run(
-            "build", "--quiet", f"--tag={PROBE_IMAGE}", f"--file={containerfile}", tools.bin_dir
-        )
-
-
-def _busybox(tools: Toolchain) -> None:
-    """A static shell, web server and client: the probe that `verify` runs as a pod."""
-    target = tools.bin_dir / "busybox"
-    if target.exists():
-        return
-    podman = tools.podman
-    container = podman.run("create", "--network=none", debian.PROXY.image, "/bin/busybox").strip()
-    try:
-        podman.run("cp", f"{container}:/bin/busybox", target)
-    finally:
-        podman.run("rm", "--force", container)
+    base = debian.ensure(debian.PROXY, paths, tools.podman, step)
+    tools.podman.run("tag", base, PROBE_IMAGE)
 
 
 def _assemble_rootfs(rootfs: Path, paths: Paths, tools: Toolchain) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from tests.e2e.cluster import netguard
 from tests.e2e.cluster.podman import Podman
 from tests.e2e.cluster.progress import Step, StepFailed
-from tests.e2e.cluster.settings import NODE, NODE_FILES, Paths
+from tests.e2e.cluster.settings import HERE, NODE, Paths
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 PROBE_NAMESPACE = "cluster-probe"
@@ -127,7 +127,7 @@ def fetch_through_service(paths: Paths, step: Step) -> None:
         "--wait",
         "--timeout=60s",
     )
-    kubectl(paths, "apply", "--filename=-", stdin=(NODE_FILES / "probe.yaml").read_text())
+    kubectl(paths, "apply", "--filename=-", stdin=(HERE / "probe.yaml").read_text())
     deadline = time.monotonic() + SETTLE_SECONDS
     phase = ""
     while phase not in {"Succeeded", "Failed"} and time.monotonic() < deadline:
