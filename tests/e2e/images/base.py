@@ -88,18 +88,6 @@ PYTHON = Rootfs(
     ),
 )
 
-# Debian's Prometheus drags in fonts and scripts of its old pages; the program alone will do.
-PROMETHEUS = Rootfs(
-    "prometheus",
-    ("libc6", "base-files"),
-    (
-        _CERTIFICATES,
-        _ACCOUNTS,
-        _strip(_SYSTEM),
-        _unpack("prometheus", 'cp x/usr/bin/prometheus "$1/usr/bin/prometheus"'),
-    ),
-)
-
 
 @dataclass(frozen=True)
 class PythonBase:

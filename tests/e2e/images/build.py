@@ -11,7 +11,7 @@ from tests.e2e.cluster.podman import Podman
 from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.settings import Paths
 from tests.e2e.images import base as bases
-from tests.e2e.images import wheels
+from tests.e2e.images import prometheus, wheels
 from tests.e2e.images.base import REPOSITORY, PythonBase
 from tests.e2e.images.catalog import APPS, LABEL, Image, all_images
 
@@ -57,9 +57,10 @@ def ensure(paths: Paths, podman: Podman, progress: Progress) -> list[Image]:
         return images
     _prepare(todo, base, paths, podman, progress)
     for image in todo:
+        context = _context(image, paths, progress)
         with progress.step(f"Building {image.name}") as step:
             step.run(
-                podman.argv(*_arguments(image, paths, progress)),
+                podman.argv(*_arguments(image, context)),
                 wheels.LOGS / f"{image.name.rsplit('/', 1)[1].replace(':', '-')}.log",
                 env=podman.full_environment({"TMPDIR": str(paths.scratch)}),
             )
@@ -74,16 +75,19 @@ def _prepare(
     apps = [app for app in APPS if any(image.app is app for image in todo)]
     if apps and base.local:
         bases.ensure(bases.PYTHON, paths, podman, progress)
-    if any("BASE" in image.arguments for image in todo):
-        bases.ensure(bases.PROMETHEUS, paths, podman, progress)
     for app in apps:
         wheels.stage(app, base, progress)
 
 
-def _arguments(image: Image, paths: Paths, progress: Progress) -> list[str | Path]:
-    context = image.context
+def _context(image: Image, paths: Paths, progress: Progress) -> Path:
+    if image.program == prometheus.PROGRAM:
+        return prometheus.ensure(paths, progress)
     if image.program:
-        context = toolchain.ensure(paths, progress).bin_dir
+        return toolchain.ensure(paths, progress).bin_dir
+    return image.context
+
+
+def _arguments(image: Image, context: Path) -> list[str | Path]:
     values = [f"--build-arg={name}={value}" for name, value in image.arguments.items()]
     tags = [f"--tag={tag}" for tag in image.tags]
     return [
@@ -104,7 +108,7 @@ def _arguments(image: Image, paths: Paths, progress: Progress) -> list[str | Pat
 def _forget_old(podman: Podman, images: list[Image]) -> None:
     """Untag what former inputs left; podman drops the layers that nothing uses any more."""
     current = {tag for image in images for tag in image.tags}
-    current |= {rootfs.image for rootfs in (bases.PYTHON, bases.PROMETHEUS)}
+    current.add(bases.PYTHON.image)
     former = sorted(stored(podman).keys() - current)
     if former:
         podman.run("rmi", *former)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tests.e2e.cluster import gobuild
 from tests.e2e.cluster.settings import inputs_key, module_version
-from tests.e2e.images.base import PROMETHEUS, REPOSITORY, PythonBase
+from tests.e2e.images import prometheus
+from tests.e2e.images.base import REPOSITORY, PythonBase
 
 #: On every image: the key of its inputs.
 LABEL = "io.tradepulse.inputs"
@@ -16,7 +17,6 @@ FILES = Path(__file__).resolve().parent / "files"
 ROOT = Path(__file__).resolve().parents[3]
 #: Of pyproject.toml; manifests/ name the operator's image by it.
 VERSION = "0.1.0"
-PROMETHEUS_VERSION = "2.42.0"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Image:
     context: Path
     arguments: Mapping[str, str] = field(default_factory=dict)
     app: App | None = None
-    #: Go programs that must be built before, and copied into the context.
+    #: The Go program in it; its folder, once it is built, is the context.
     program: str = ""
 
     @property
@@ -168,11 +168,11 @@ def runner_images(base: PythonBase) -> list[Image]:
 def prometheus_image() -> Image:
     dockerfile = FILES / "prometheus.Containerfile"
     return Image(
-        tags=(f"{REPOSITORY}/prometheus:v{PROMETHEUS_VERSION}",),
-        key=tree_key(PROMETHEUS.image, dockerfile),
+        tags=(f"{REPOSITORY}/prometheus:{prometheus.version()}",),
+        key=tree_key(prometheus.key(), dockerfile),
         dockerfile=dockerfile,
         context=FILES,
-        arguments={"BASE": PROMETHEUS.image},
+        program=prometheus.PROGRAM,
     )
 
 

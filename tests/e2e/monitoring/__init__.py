@@ -1,0 +1,1 @@
+"""Prometheus for the test cluster, configured by ServiceMonitors alone, as in production."""
