@@ -8,7 +8,9 @@ import pytest
 
 from tests.unit.manifests.rendering import ROOT, Manifest, find, load
 from tradepulse_operator.api.base import GROUP
+from tradepulse_operator.engine import handlers
 from tradepulse_operator.ports import kinds
+from tradepulse_operator.reconcile import drift
 
 APPLIED = {"get", "list", "watch", "create", "patch"}
 # (API group, resource) → the verbs that the operator uses on it, and why where that is not plain.
@@ -19,19 +21,18 @@ CLUSTER = {
     (GROUP, "releasecutovers/status"): {"update"},
     # Owner references that block deletion.
     (GROUP, "tradingrunners/finalizers"): {"update"},
-    (GROUP, "releasecutovers/finalizers"): {"update"},
-    ("", "configmaps"): APPLIED,
+    ("", "configmaps"): APPLIED | {"delete"},  # delete: no release uses it any more
     ("", "persistentvolumeclaims"): APPLIED,
-    ("", "services"): APPLIED,
+    ("", "services"): APPLIED | {"update"},  # update: takes foreign list elements out
     ("", "serviceaccounts"): APPLIED,
-    ("apps", "statefulsets"): APPLIED,
+    ("apps", "statefulsets"): APPLIED | {"update"},
     ("policy", "poddisruptionbudgets"): APPLIED,
     ("networking.k8s.io", "networkpolicies"): APPLIED,
     ("monitoring.coreos.com", "servicemonitors"): APPLIED,
     # The StatefulSet creates pods; the operator annotates them and deletes the one to replace.
     ("", "pods"): {"get", "list", "watch", "patch", "delete"},
     ("", "pods/log"): {"get"},
-    ("", "events"): {"list", "create", "patch"},
+    ("", "events"): {"list", "create"},
 }
 NAMESPACE = {("coordination.k8s.io", "leases"): {"get", "create", "update"}}
 
@@ -61,6 +62,18 @@ def test_every_kind_that_the_operator_handles_is_granted() -> None:
     for (version, _), plural in kinds.PLURALS.items():
         group = version.rpartition("/")[0]
         assert (group, plural) in CLUSTER | NAMESPACE
+
+
+def test_every_kind_that_is_watched_can_be() -> None:
+    for group, _, plural in handlers.CHILDREN:
+        assert {"list", "watch"} <= CLUSTER[group, plural]
+
+
+def test_lists_that_are_pruned_by_a_replace_can_be() -> None:
+    replaced = {kind for kind, fields in drift._MERGED.items() if fields}
+    plurals = {plural for (_, kind), plural in kinds.PLURALS.items() if kind in replaced}
+    granted_update = {resource for (_, resource), verbs in CLUSTER.items() if "update" in verbs}
+    assert plurals <= granted_update
 
 
 def test_nobody_gets_secrets_wildcards_or_another_role(objects: list[Manifest]) -> None:
