@@ -78,9 +78,24 @@ def own_groups(proc_self_cgroup: str) -> set[str]:
 
 
 def remove(group: Path) -> None:
-    """Remove a group and those below it. The kernel refuses where a process is left: so be it."""
-    for child in sorted((p for p in group.rglob("*") if p.is_dir()), reverse=True):
-        with suppress(OSError):
-            child.rmdir()
+    """Remove an empty group and those below it; a branch in which something lives stays whole.
+
+    podman's parent group is shared by every podman on the machine, not all of them ours.
+    """
+    for branch in (child for child in group.iterdir() if child.is_dir()):
+        if not _occupied(branch):
+            _remove_empty(branch)
     with suppress(OSError):
         group.rmdir()
+
+
+def _occupied(branch: Path) -> bool:
+    files = (branch / "cgroup.procs", *branch.rglob("cgroup.procs"))
+    return any(file.exists() and file.read_text().strip() for file in files)
+
+
+def _remove_empty(branch: Path) -> None:
+    below = [place for place in branch.rglob("*") if place.is_dir()]
+    for place in (*sorted(below, reverse=True), branch):
+        with suppress(OSError):
+            place.rmdir()

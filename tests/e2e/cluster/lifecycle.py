@@ -50,7 +50,7 @@ def _start(
     netguard.install()
     with progress.step("Creating the cluster") as step:
         kind.create(paths, tools.podman, image, step)
-    # podman has put its own rules first by now.
+    # In case podman put a rule of its own before the guard after all.
     netguard.install()
     if image.prebuilt:
         with progress.step("Loading the probe's image") as step:

@@ -13,6 +13,10 @@ from tests.e2e.cluster.settings import BRIDGE, GUARDED_RANGE
 
 CHAIN = "TRADEPULSE-GUARD"
 HOOKS = ("FORWARD", "OUTPUT")
+# podman's network helper puts a jump to this chain first, ahead of the guard, unless it is there
+# already: so we put it there, behind the guard, before podman starts.
+HELPER_CHAIN = "NETAVARK_FORWARD"
+HELPER_JUMP = ("-m", "comment", "--comment", "netavark firewall plugin rules", "-j", HELPER_CHAIN)
 
 
 class GuardFailed(RuntimeError):
@@ -39,6 +43,9 @@ def install() -> None:
         _must("-N", CHAIN)
         for rule in rules():
             _must("-A", CHAIN, *rule)
+    _iptables("-N", HELPER_CHAIN)
+    if not _iptables("-C", "FORWARD", *HELPER_JUMP):
+        _must("-A", "FORWARD", *HELPER_JUMP)
     for hook in HOOKS:
         if _first_jump(hook) == CHAIN:
             continue

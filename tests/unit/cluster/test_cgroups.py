@@ -49,5 +49,16 @@ def test_leftovers_are_removed_with_what_is_below_them(tmp_path: Path) -> None:
     assert not group.exists()
 
 
+def test_a_branch_in_which_something_lives_stays_whole(tmp_path: Path) -> None:
+    group = tmp_path / "libpod_parent"
+    alive = group / "libpod-1"
+    (alive / "kubelet" / "idle").mkdir(parents=True)
+    (alive / "kubelet" / "cgroup.procs").write_text("42\n")
+    (group / "libpod-2" / "kubelet").mkdir(parents=True)
+    cgroups.remove(group)
+    assert (alive / "kubelet" / "idle").is_dir()
+    assert not (group / "libpod-2").exists()
+
+
 def test_own_groups_include_the_root() -> None:
     assert cgroups.own_groups("9:name=systemd:/\n4:memory:/a/b\n0::/\n") == {"", "a/b"}
