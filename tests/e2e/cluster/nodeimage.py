@@ -27,7 +27,13 @@ PAUSE_TAG = "3.10.2"
 REPOSITORY = "registry.k8s.io"
 # No step of these builds runs anything, so none needs a network.
 BUILD = ("build", "--layers=false", "--network=none")
-SERVICES = ("containerd", "kubelet", "node-images", "undo-mount-hacks")
+UNITS = (
+    "containerd.service",
+    "kubelet.service",
+    "node-images.service",
+    "state-volumes.path",
+    "undo-mount-hacks.service",
+)
 # program → where it belongs in the node
 NODE_PROGRAMS = {
     "kubelet": "usr/bin",
@@ -172,8 +178,8 @@ def _assemble_rootfs(rootfs: Path, paths: Paths, tools: Toolchain) -> None:
         shutil.copy(tools.bin_dir / program, rootfs / folder / program)
     wants = rootfs / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir()
-    for service in SERVICES:
-        (wants / f"{service}.service").symlink_to(f"/etc/systemd/system/{service}.service")
+    for unit in UNITS:
+        (wants / unit).symlink_to(f"/etc/systemd/system/{unit}")
     (rootfs / "kind/version").write_text(module_version(gobuild.KUBERNETES))
     spec = subprocess.run(
         [tools.bin_dir / "ctr", "oci", "spec"], capture_output=True, text=True, check=True
