@@ -30,14 +30,46 @@ lint: setup ## ruff, mypy --strict, import contracts
 	$(BIN)/mypy operator runner tests
 	$(BIN)/lint-imports
 
-.PHONY: crds
-crds: setup ## Generate crds/*.yaml from the models
+.PHONY: crds check-crds
+crds: setup ## Generate crds/ and docs/reference.md from the models
 	$(BIN)/python -m tradepulse_operator.api.schema crds
+	$(BIN)/python -m tradepulse_operator.api.reference docs
+check-crds: setup ## Fail when they differ from the models
+	$(BIN)/python -m tradepulse_operator.api.schema crds --check
+	$(BIN)/python -m tradepulse_operator.api.reference docs --check
 
-.PHONY: cluster-up cluster-down cluster-status
+.PHONY: unit e2e test
+unit: setup ## Unit tests: no cluster, no root
+	$(BIN)/pytest tests/unit
+e2e: setup ## End-to-end tests on the real cluster, which is brought up when it isn't
+	$(BIN)/pytest tests/e2e --timeout=900
+test: lint check-crds unit e2e ## Everything: lint, generated files, unit tests, end-to-end tests
+
+.PHONY: demo bench
+demo: setup ## A bad release rolls itself back, on a real cluster, while you watch
+	$(BIN)/python -m tests.e2e.demo
+bench: setup ## Measure rollbacks on the real cluster
+	$(BIN)/python -m tests.bench.cutover
+
+.PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)
 	$(BIN)/python -m tests.e2e.cluster up
 cluster-down: setup ## Remove the cluster and everything that it left
 	$(BIN)/python -m tests.e2e.cluster down
 cluster-status: setup ## Say whether the cluster is healthy
 	$(BIN)/python -m tests.e2e.cluster status
+environment: setup ## The cluster with images, Prometheus and the operator
+	$(BIN)/python -m tests.e2e.environment
+
+.PHONY: images
+images: setup ## Build the images of operator, runner releases and monitoring
+	$(BIN)/python -m tests.e2e.images build
+
+.PHONY: lock
+UV_LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+lock: setup ## Lock the dependencies again (UPGRADE=--upgrade for newer ones)
+	$(UV_LOCK) requirements/uv.in -o requirements/uv.txt
+	$(UV_LOCK) pyproject.toml --extra dev -o requirements/dev.txt
+	$(UV_LOCK) pyproject.toml --extra operator -c requirements/dev.txt -o requirements/operator.txt
+	$(UV_LOCK) pyproject.toml --extra runner -c requirements/dev.txt -o requirements/runner.txt
