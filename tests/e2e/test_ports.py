@@ -166,7 +166,8 @@ async def test_status_is_replaced_alone_and_only_from_the_seen_version(
 
 
 async def replaced(kube: Kube, target: Ref, status: Manifest) -> str:
-    """Write the status, again while the operator (it sets Pending) is faster; the version before."""
+    """Write the status, again while the operator (it sets Pending) is faster; returns the version
+    from before."""
     while True:
         found = await kube.get(target)
         assert found
