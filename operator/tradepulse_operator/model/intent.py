@@ -31,5 +31,5 @@ class Intent:
     halt: str = ""
     kill_switch: str = ""
     prepare: Prepare | None = None
-    #: Whether a pod of another release may be deleted to make room.
+    #: Whether a pod of another release, or a stuck one, may be deleted to make room.
     replace: bool = False

@@ -104,7 +104,7 @@ def prepare_args(runner: TradingRunner, prepare: Prepare) -> list[str]:
     if prepare.restore:
         args += ["--restore", prepare.restore, "--mode", prepare.mode.value.lower()]
     if prepare.incident:
-        args += ["--incident", INCIDENT_DIR]
+        args += ["--incident-dir", INCIDENT_DIR]
     return args
 
 

@@ -21,14 +21,13 @@ def claim(runner: TradingRunner, current: Manifest | None = None) -> Manifest:
     state = runner.spec.state
     owned = state.reclaim is Reclaim.DELETE
     live: dict[str, Any] = (current or {}).get("spec") or {}
-    class_name = live.get("storageClassName", state.storage_class)
     asked = ((live.get("resources") or {}).get("requests") or {}).get("storage", "0")
     spec: dict[str, Any] = {
         "accessModes": live.get("accessModes") or [state.access_mode],
         "resources": {"requests": {"storage": canonical(larger(state.size, asked))}},
     }
-    if class_name is not None:
-        spec["storageClassName"] = class_name
+    if state.storage_class is not None:
+        spec["storageClassName"] = live.get("storageClassName") or state.storage_class
     return seal(
         {
             "apiVersion": "v1",

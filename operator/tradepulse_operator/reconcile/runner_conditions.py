@@ -130,7 +130,8 @@ def release_drift(view: View) -> Said:
     if not view.drifted:
         return Said(FALSE, "AsWanted", "the active release is the one of the spec")
     if view.status.cutover is not None:
-        return Said(TRUE, "CuttingOver", f"{view.status.cutover} decides")
+        reason = "CutoverHalted" if view.halted else "CuttingOver"
+        return Said(TRUE, reason, f"{view.status.cutover} decides")
     refused = rejected(view)
     if refused:
         return Said(TRUE, "Rejected", refused.message)
