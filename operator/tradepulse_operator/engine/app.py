@@ -15,7 +15,6 @@ from typing import Any
 import aiohttp
 import kopf
 from aiohttp import web
-from prometheus_client import disable_created_metrics
 
 from tradepulse_operator.ports import kinds
 from tradepulse_operator.ports.clock import SystemClock
@@ -214,8 +213,6 @@ async def run(options: Options) -> None:
     """Run the operator until SIGTERM or SIGINT."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        # A creation time beside every series would double their number and is of no use here.
-        disable_created_metrics()
         metrics = Metrics()
         kube = Kube(Transport(connect(), meter=metrics.requested))
         stack.push_async_callback(kube.close)
