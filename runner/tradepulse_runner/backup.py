@@ -29,6 +29,8 @@ from tradepulse_runner.snapshot import (
 FOLDER = "backups"
 MANIFEST = "manifest.json"
 RESTORED = "restored.json"
+#: In the state directory while files are being replaced: what lies there may be of two times.
+RESTORING = "restoring.json"
 _KEPT_OUT = ("epoch.json", "kill_switch.json")
 
 
@@ -73,8 +75,8 @@ class Backups:
     def make(self, key: str) -> BackupResult:
         """Back the state up as ``key``; one that exists is verified instead. An empty state makes
         a valid, empty backup. Raises :class:`StateError` for one that is damaged."""
+        target = self._folder / _checked(key)
         make_dirs(self._folder)
-        target = self._folder / key
         if not target.exists():
             self._copy(state_files(self._state), target)
         return self.verify(key)
@@ -111,27 +113,44 @@ class Backups:
         Without such a backup nothing was ever written after it could have been made: there is
         nothing to restore. Raises :class:`StateError` for a damaged backup, before any change.
         """
-        target = self._folder / key
+        target = self._folder / _checked(key)
         if not target.exists():
             return {"id": key, "skipped": "no such backup: the new release never started"}
         if (target / RESTORED).exists():
+            self._forget_marker()
             return {"id": key, "skipped": "restored already"}
         found = self.verify(key)
         replaced = self._folder / f"{key}-replaced"
         if not replaced.exists():
             self._copy(state_files(self._state), replaced)
         names = json.loads((target / MANIFEST).read_bytes())["files"]
+        marker = canonical({"id": key}) + b"\n"
+        write_durable(self._state / RESTORING, marker, step=self._step)
         self._replace(target, set(names))
         done = {"at": self._clock(), "sha256": found.sha256}
         write_durable(target / RESTORED, canonical(done) + b"\n", step=self._step)
+        self._forget_marker()
         return {"id": key, "files": found.files, "bytes": found.bytes, "sha256": found.sha256}
 
     def prune(self, keep: int, *, protect: str) -> None:
         """Keep the newest ``keep`` backups, and ``protect`` whatever its age."""
         for key in self.ids()[keep:]:
             if key != protect:
-                for path in (self._folder / key, self._folder / f"{key}-replaced"):
-                    shutil.rmtree(path, ignore_errors=True)
+                for path in (self._folder / f"{key}-replaced", self._folder / key):
+                    self._hide(path)
+        for path in self._folder.glob(".*.gone"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _hide(self, path: Path) -> None:
+        """A backup that is half removed must not be taken for a damaged one."""
+        if path.is_dir():
+            self._step("hide")
+            path.rename(path.with_name(f".{path.name}.gone"))
+
+    def _forget_marker(self) -> None:
+        self._step("forget")
+        (self._state / RESTORING).unlink(missing_ok=True)
+        fsync_dir(self._state)
 
     def ids(self) -> list[str]:
         """Ids of the backups, newest first."""
@@ -140,7 +159,9 @@ class Backups:
         found = [
             path
             for path in self._folder.iterdir()
-            if (path / MANIFEST).is_file() and not path.name.endswith("-replaced")
+            if (path / MANIFEST).is_file()
+            and not path.name.startswith(".")
+            and not path.name.endswith("-replaced")
         ]
         return [path.name for path in sorted(found, key=_age, reverse=True)]
 
@@ -170,8 +191,28 @@ class Backups:
         fsync_dir(target.parent)
 
 
+def require_whole(state_dir: Path) -> None:
+    """Raise :class:`StateError` while a restore is half done: its files are of two times."""
+    if (state_dir / RESTORING).exists():
+        raise StateError(
+            f"{state_dir / RESTORING}: a restore was interrupted; remedy: repeat it with "
+            "'tradepulse-runner state prepare --restore ID', the id is in that file"
+        )
+
+
+def _checked(key: str) -> str:
+    """A key is a folder's name, and must not lead out of its folder."""
+    if not key or key.startswith(".") or "/" in key:
+        raise StateError(f"backup id {key!r} is not usable; remedy: use letters, digits and '-'")
+    return key
+
+
 def _age(path: Path) -> float:
-    return float(json.loads((path / MANIFEST).read_bytes())["at"])
+    """When a backup was made; one that cannot tell counts as the oldest."""
+    try:
+        return float(json.loads((path / MANIFEST).read_bytes())["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def as_json(result: BackupResult) -> dict[str, Any]:

@@ -101,13 +101,13 @@ def inspect(state_dir: Path) -> None:
 @state_.command("verify")
 @STATE_DIR
 def verify(state_dir: Path) -> None:
-    """Check every snapshot and backup; exit code 1 and a sentence each for what is damaged."""
+    """Check every snapshot, journal and backup; exit 1 and a sentence for each damaged one."""
     found = state.problems(state_dir, clock=time.time)
     for problem in found:
         click.echo(problem, err=True)
     if found:
         sys.exit(1)
-    click.echo("every snapshot and backup is intact")
+    click.echo("every snapshot, journal and backup is intact")
 
 
 @main.group("kill-switch")
@@ -128,6 +128,8 @@ def kill_switch_status(state_dir: Path) -> None:
 @click.option("--by", required=True, help="Your name: you answer for trading going on.")
 def kill_switch_reset(state_dir: Path, by: str) -> None:
     """Open the latch. A running runner notices, reconciles with the venue and trades on."""
+    if not by.strip():
+        raise click.BadParameter("a person's name is needed", param_hint="--by")
     KillSwitch(state_dir, clock=time.time).reset(by=by)
     click.echo(f"reset by {by}")
 

@@ -61,9 +61,9 @@ def claim_epoch(state_dir: Path, runner: str) -> OrderIds:
     except SnapshotDamaged:
         known = None
     # ``.prev`` may miss the newest epochs: skip far ahead rather than reuse one.
-    skip = 1_000 if file.damaged or not file.path.exists() else 1
+    skip = 1_000 if file.damaged or (known and not file.path.exists()) else 1
     epoch = (int(known.payload["epoch"]) if known else 0) + skip
-    incarnation = str(known.payload["incarnation"]) if known else secrets.token_hex(2)
+    incarnation = str(known.payload["incarnation"]) if known else secrets.token_hex(4)
     file.save({"epoch": epoch, "incarnation": incarnation})
     digest = hashlib.sha256(runner.encode()).hexdigest()[:8]
     return OrderIds(f"tp-{digest}-", incarnation, epoch)

@@ -92,12 +92,14 @@ def _any_frame(data: bytes, start: int) -> bool:
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """Outcome of opening a journal. ``quarantined`` are damaged segments, kept as evidence;
-    ``segments`` are the others with their last sequence number (0: none)."""
+    ``segments`` are the others with their last sequence number (0: none); ``missing`` counts
+    sequence numbers that no segment holds although later ones are there."""
 
     records: list[tuple[int, Record]]
     torn_bytes: int
     quarantined: list[Path]
     segments: list[tuple[Path, int]]
+    missing: int = 0
 
 
 class Journal:
@@ -133,12 +135,13 @@ class Journal:
         """
         scans = [(path, scan(path.read_bytes(), name=str(path))) for path in self.segments()]
         records: list[tuple[int, Record]] = []
-        torn, moved, kept, last = 0, [], [], after
+        torn, moved, kept, last, missing = 0, [], [], after, 0
         for path, found in scans:
             self._number = max(self._number, _number(path))
             torn += found.torn_bytes
             for seq, record in found.records:
                 if seq > last:
+                    missing += seq - last - 1
                     records.append((seq, record))
                     last = seq
             if found.damaged:
@@ -149,7 +152,7 @@ class Journal:
                 kept.append((path, found.records[-1][0] if found.records else 0))
         self._seq = self._synced = last
         self._open_next()
-        return Recovery(records, torn, moved, kept)
+        return Recovery(records, torn, moved, kept, missing)
 
     def append(self, record: Record) -> int:
         """Hand ``record`` to the kernel (survives kill -9; :meth:`sync` for power loss)."""
@@ -176,6 +179,9 @@ class Journal:
         """Start a new segment; returns the older ones, deletable once a snapshot covers them."""
         async with self._lock:
             await self._sync_now()
+            # Records that came during the sync belong to the segment that is about to be closed.
+            while self._synced < self._seq:
+                await self._sync_now()
             os.close(self._fd)
             older = self.segments()
             try:

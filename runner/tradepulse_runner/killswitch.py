@@ -26,17 +26,19 @@ class KillSwitch:
         self._file = SnapshotFile(state_dir / FILE)
         self.engaged = False
         self.reason = ""
+        self.reset_by = ""  # who opened the latch last; "" while engaged or never engaged
         try:
             found = self._file.load()
         except SnapshotDamaged as exc:
             self.engaged, self.reason = True, f"latch file unreadable: {exc}"
             return
-        if self._file.damaged:
+        if self._file.damaged or (found is not None and not self._file.path.exists()):
             # The older generation may predate an engagement: do not believe it.
-            self.engaged, self.reason = True, f"latch file damaged: {self._file.path}"
+            self.engaged, self.reason = True, f"latch file damaged or lost: {self._file.path}"
         elif found is not None:
             self.engaged = bool(found.payload["engaged"])
             self.reason = str(found.payload["reason"])
+            self.reset_by = str(found.payload["by"])
 
     def engage(self, reason: str) -> bool:
         """Latch. Returns False if it was engaged already (the first reason stays).
@@ -46,9 +48,9 @@ class KillSwitch:
         """
         if self.engaged:
             return False
-        self.engaged, self.reason = True, reason
+        self.engaged, self.reason, self.reset_by = True, reason, ""
         try:
-            self._write(by="")
+            self._write()
         except DurabilityLost:
             log.critical("kill_switch.not_durable", extra={"reason": reason})
             raise
@@ -59,11 +61,10 @@ class KillSwitch:
         """Open the latch; ``by`` names the person who answers for it."""
         if not by.strip():
             raise ValueError("a kill switch is reset by a named person: give --by NAME")
-        self.engaged, self.reason = False, ""
-        self._write(by=by.strip())
+        self.engaged, self.reason, self.reset_by = False, "", by.strip()
+        self._write()
         log.warning("kill_switch.reset", extra={"by": by})
 
-    def _write(self, *, by: str) -> None:
-        self._file.save(
-            {"engaged": self.engaged, "reason": self.reason, "by": by, "at": self._clock()}
-        )
+    def _write(self) -> None:
+        who, now = self.reset_by, self._clock()
+        self._file.save({"engaged": self.engaged, "reason": self.reason, "by": who, "at": now})

@@ -18,12 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tradepulse_runner.backup import require_whole
 from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive, read_control
-from tradepulse_runner.domain import Order, OrderStatus, Positions
+from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
 from tradepulse_runner.errors import DurabilityLost, OrderError, RiskRejected
 from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.lock import StateLock
 from tradepulse_runner.loss import DailyLoss
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms import Oms
@@ -31,7 +33,6 @@ from tradepulse_runner.phase import Facts, Phase, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import BodyMismatch, VenueSession
 from tradepulse_runner.signals import Signal
-from tradepulse_runner.snapshot import make_dirs
 from tradepulse_runner.strategy.base import Cancel, MarketView, Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.venues.base import ExecutionConnector
@@ -42,6 +43,7 @@ SWEEP_INTERVAL = 0.5
 FIRST_BACKOFF = 0.5
 #: Seconds that a shutdown gives its cancels before it reports what is still open.
 SHUTDOWN_PATIENCE = 8.0
+NO_COUNTS = {"submitted": 0, "ok": 0, "error": 0}
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class LiveExecutionLoop:
         self._storage_failure = ""
         self._directive = Directive()
         self._kill: KillSwitch | None = None
+        self._lock = StateLock(config.state_dir)
         self._submitter: Submitter | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -110,7 +113,8 @@ class LiveExecutionLoop:
         ``cold_start`` sets the state on disk aside: everything is read from the venue and nothing
         old is sent. Raises :class:`StateError` for a state that can't be used.
         """
-        make_dirs(self.config.state_dir)
+        self._lock.acquire()
+        require_whole(self.config.state_dir)
         self._kill = KillSwitch(self.config.state_dir, clock=self._clock)
         ids = claim_epoch(self.config.state_dir, self.config.runner)
         self.epoch = ids.epoch
@@ -129,7 +133,12 @@ class LiveExecutionLoop:
         )
         if self.config.kill_switch.engaged:
             await self.engage_kill_switch(f"config: {self.config.kill_switch.reason}")
+        # A halt or a kill that was ordered while nobody ran comes before the first order.
         self._read_control()
+        if self._directive.kill_switch:
+            await self.engage_kill_switch(self._directive.kill_switch)
+        self.metrics.kill_switch.set(int(self._kill.engaged))
+        self.heartbeat = self._clock()
         self._started = True
         self._task = asyncio.create_task(self._work(), name="live-loop")
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
@@ -150,11 +159,12 @@ class LiveExecutionLoop:
         """Stop sending, cancel what rests, flush, snapshot, disconnect. Leaves no order behind
         that the venue would let go; what could not be cancelled is logged by id."""
         self._stopping = True
-        if self._submitter is not None and not self._storage_failure:
-            self._submitter.expire_queue("shutdown")
+        if self._started:
+            self._expire("shutdown")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHUTDOWN_PATIENCE):
                     await self._drain()
+            await self._cancel_unsettled()
         left = [r.client_id for s in self.sessions.values() for r in s.oms.state.live.values()]
         if left:
             log.error("live_loop.orders_left", extra={"orders": left})
@@ -165,16 +175,31 @@ class LiveExecutionLoop:
         for session in self.sessions.values():
             await session.connector.disconnect()
             session.oms.close()
+        self._lock.release()
         log.info("live_loop.shutdown", extra={"orders_left": len(left)})
 
     async def _drain(self) -> None:
-        while self._busy():
+        """Until nothing rests. A venue that is still being reconciled is waited for: only then
+        is it known what rests there."""
+        while not self._storage_failure and (self._busy() or not self._reconciled()):
+            if self._task is None or self._task.done():
+                return
             await self._cancel_all()
             await asyncio.sleep(0.05)
+
+    async def _cancel_unsettled(self) -> None:
+        """What our books cannot vouch for is cancelled by the venue's list."""
+        for session in self.sessions.values():
+            if self._storage_failure or session.oms.state.live or not session.reconciled:
+                with contextlib.suppress(OrderError):
+                    await session.cancel_without_state()
 
     def _busy(self) -> bool:
         flying = self._submitter.in_flight if self._submitter else 0
         return bool(flying) or any(s.oms.state.live for s in self.sessions.values())
+
+    def _reconciled(self) -> bool:
+        return all(session.reconciled for session in self.sessions.values())
 
     # -- what others may ask ---------------------------------------------------------------
 
@@ -199,7 +224,7 @@ class LiveExecutionLoop:
     @property
     def counts(self) -> dict[str, int]:
         """Order requests sent, and how they ended."""
-        return dict(self._submitter.counts) if self._submitter else {}
+        return dict(self._submitter.counts if self._submitter else NO_COUNTS)
 
     def phase(self) -> tuple[Phase, str]:
         """The state, and why when it isn't TRADING."""
@@ -209,7 +234,7 @@ class LiveExecutionLoop:
                 started=self._started,
                 stopping=self._stopping,
                 storage_failure=self._storage_failure,
-                reconciled=all(s.reconciled for s in self.sessions.values()),
+                reconciled=self._reconciled(),
                 kill_switch=(reason or "no reason given") if engaged else "",
                 halted=self._directive.halt,
                 halt_reason=self._directive.reason,
@@ -252,7 +277,8 @@ class LiveExecutionLoop:
                 group.create_task(self._guarded(partial(self._keep, session)))
             assert self._submitter is not None  # start() made it
             group.create_task(self._guarded(self._submitter.run))
-            group.create_task(self._guarded(self._beat))
+            group.create_task(self._beat())  # writes nothing: it outlives a lost disk
+            group.create_task(self._guarded(self._keep_snapshots))
             group.create_task(self._guarded(self._control))
             group.create_task(self._guarded(self._sweep))
             if self._strategy is not None:
@@ -263,15 +289,14 @@ class LiveExecutionLoop:
         try:
             await worker()
         except* DurabilityLost as group:
-            self._fail_storage(group.exceptions[0])
-            await self._cancel_without_state()
+            self._fail_storage(_first(group))
 
     async def _keep(self, session: VenueSession) -> None:
         """Connect, reconcile, poll; and again when the venue was away."""
         attempt = 0
         while True:
             try:
-                await session.connector.connect()
+                await session.ask(session.connector.connect())
                 await session.reconcile()
                 session.reconciled = True
                 if attempt:
@@ -280,6 +305,11 @@ class LiveExecutionLoop:
                 await self._poll(session)
             except BodyMismatch as error:
                 await self.engage_kill_switch(str(error))
+                # Our own book can't be trusted, so cancel by the venue's. Only a person can tell
+                # what happened: asking faster helps nobody.
+                with contextlib.suppress(OrderError):
+                    await session.cancel_without_state()
+                await asyncio.sleep(self.config.max_backoff)
             except OrderError as error:
                 session.reconciled = False
                 attempt += 1
@@ -300,12 +330,12 @@ class LiveExecutionLoop:
         """Ask the venue again and again, while it is believed to be reconciled."""
         loss = DailyLoss(self._risk, session, clock=self._clock)
         while session.reconciled:
+            session.wake.clear()  # before the questions: what happens meanwhile wakes us again
             positions = await session.poll()
             self.metrics.position_timestamp.labels(session.name).set(self._clock())
             self.on_position_snapshot.emit(session.name, positions)
             if why := loss.broken():
                 await self.engage_kill_switch(why)
-            session.wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.config.fill_poll_interval):
                     await session.wake.wait()
@@ -316,11 +346,16 @@ class LiveExecutionLoop:
                 state = session.oms.state
                 resting = len(state.working()) + len(state.unresolved())
                 self.metrics.open_orders.labels(session.name).set(resting)
-                if session.oms.save_due:
-                    await session.oms.save()
             self.heartbeat = self._clock()
             self.metrics.heartbeat.set(self.heartbeat)
             self.metrics.kill_switch.set(int(self.kill_switch[0]))
+            await asyncio.sleep(self.config.heartbeat_interval)
+
+    async def _keep_snapshots(self) -> None:
+        while True:
+            for session in self.sessions.values():
+                if session.oms.save_due:
+                    await session.oms.save()
             await asyncio.sleep(self.config.heartbeat_interval)
 
     async def _control(self) -> None:
@@ -348,9 +383,10 @@ class LiveExecutionLoop:
         if self._kill is None or not self._kill.engaged or self._storage_failure:
             return
         found = KillSwitch(self.config.state_dir, clock=self._clock)
-        if not found.engaged:
+        # A named reset, not a file that went missing: that would open the latch by accident.
+        if not found.engaged and found.reset_by:
             self._kill = found
-            log.warning("live_loop.kill_switch_reset")
+            log.warning("live_loop.kill_switch_reset", extra={"by": found.reset_by})
             self._distrust()
 
     def _distrust(self) -> None:
@@ -362,18 +398,30 @@ class LiveExecutionLoop:
     async def _sweep(self) -> None:
         """While halted: cancel until nothing rests, then save once."""
         while True:
-            if self.phase()[0] is Phase.HALTED and not self._storage_failure:
-                if self._busy():
-                    self._drained = False
-                    await self._cancel_all()
-                elif not self._drained:
-                    await self._save()
-                    self._drained = True
+            if self._storage_failure:
+                await self._cancel_unsettled()
+            elif self.phase()[0] is Phase.HALTED:
+                await self._sweep_once()
             await asyncio.sleep(SWEEP_INTERVAL if self._drained else CONTROL_INTERVAL)
 
+    async def _sweep_once(self) -> None:
+        if self._busy():
+            self._drained = False
+            await self._cancel_all()
+        elif not self._drained:
+            asked = self._directive
+            await self._save()
+            # Saving took time: the answer must be about the halt that is asked for now.
+            halted = self.phase()[0] is Phase.HALTED and asked == self._directive
+            self._drained = halted and not self._busy()
+
     async def _trade(self, strategy: Strategy) -> None:
+        """One step a period, paced by due times so that the rate holds; never a burst."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
         while True:
-            await asyncio.sleep(strategy.period)
+            due = max(due + strategy.period, clock())
+            await asyncio.sleep(due - clock())
             if self.gate():
                 continue
             for action in strategy.act(self._views()):
@@ -416,15 +464,16 @@ class LiveExecutionLoop:
             self._fail_storage(error)
 
     async def _cancel_all(self) -> None:
-        for session in self.sessions.values():
-            if session.oms.state.with_status(OrderStatus.UNKNOWN):
-                session.wake.set()
-            await session.cancel_all()
-
-    async def _cancel_without_state(self) -> None:
-        for session in self.sessions.values():
-            with contextlib.suppress(OrderError):
-                await session.cancel_without_state()
+        """One sweep. A disk that is lost meanwhile is noted, not raised: callers go on."""
+        try:
+            for session in self.sessions.values():
+                # Whatever is live needs the venue's next word, not the next regular poll.
+                if session.oms.state.live:
+                    session.wake.set()
+                if session.reconciled:
+                    await session.cancel_all()
+        except* DurabilityLost as group:
+            self._fail_storage(_first(group))
 
     async def _save(self) -> None:
         for session in self.sessions.values():
@@ -433,7 +482,15 @@ class LiveExecutionLoop:
             except DurabilityLost as error:
                 self._fail_storage(error)
 
-    def _fail_storage(self, error: Exception) -> None:
+    def _fail_storage(self, error: BaseException) -> None:
         if not self._storage_failure:
             self._storage_failure = f"storage failed: {error}"
             log.critical("live_loop.storage_failed", extra={"why": str(error)})
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The innermost reason: groups nest as deep as the task groups did."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -80,6 +80,9 @@ class Oms:
         for path in recovery.quarantined:
             remedy = "kept as evidence; what it held is rebuilt from the venue's orders and trades"
             log.error("journal.damaged", extra={"file": str(path), "remedy": remedy})
+        if recovery.missing:
+            remedy = "rebuilt from the venue's orders and trades"
+            log.error("journal.records_missing", extra={"n": recovery.missing, "remedy": remedy})
         self.fresh = snapshot is None and not recovery.records
         self._age_orders()
 

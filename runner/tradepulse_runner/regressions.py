@@ -20,6 +20,8 @@ from tradepulse_runner.venues.base import ExecutionConnector
 DEFAULT_AFTER = 60
 PAGE = 4
 PAGE_ROUND_TRIP = 0.025
+# Pages that take half a second.
+SLOW_PAGES = 20
 
 
 class _Forwarding:
@@ -85,11 +87,12 @@ class ReusedNonce(_Forwarding):
 
 class HistoryScan(_Forwarding):
     """ "latency": before each order, the whole order history is paged through to look for a
-    duplicate. The history only grows, so latency grows with every order."""
+    duplicate. The history only grows, so latency grows with every order; after ``after`` orders
+    it has passed half a second."""
 
     async def place_order(self, order: Order, idempotency_key: str) -> VenueOrder:
         self._placed += 1
-        for _page in range(self._placed // PAGE):
+        for _page in range((self._placed - self._after) // PAGE + SLOW_PAGES):
             await asyncio.sleep(PAGE_ROUND_TRIP)
         return await self.inner.place_order(order, idempotency_key)
 

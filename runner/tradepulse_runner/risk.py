@@ -125,7 +125,7 @@ class RiskManager:
             )
 
     def _check_gross(self, venue: str, order: Order, price: Decimal, view: RiskView) -> None:
-        gross = ZERO
+        gross = before = ZERO
         for key, held in view.exposures.items():
             buying, selling, mark = held.buying, held.selling, view.marks.get(key)
             if key == (venue, order.symbol):
@@ -133,10 +133,13 @@ class RiskManager:
                 buying += order.quantity if order.side is Side.BUY else ZERO
                 selling += order.quantity if order.side is Side.SELL else ZERO
             worst = max(abs(held.position + buying), abs(held.position - selling))
+            now = max(abs(held.position + held.buying), abs(held.position - held.selling))
             if worst and mark is None:
                 raise RiskRejected("reference_price", f"no price for the position in {key}")
             gross += worst * (mark or ZERO)
-        if gross > self.limits.max_notional:
+            before += now * (mark or ZERO)
+        # What does not add to it may pass: a position that rose above the limit can be reduced.
+        if gross > max(self.limits.max_notional, before):
             raise RiskRejected(
                 "max_notional", f"gross could reach {gross} of {self.limits.max_notional}"
             )

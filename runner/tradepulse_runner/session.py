@@ -61,6 +61,7 @@ class VenueSession:
         self._ids = ids
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._foreign: set[str] = set()
 
     async def ask(self, request: Awaitable[T]) -> T:
         """Await a request, at most ``REQUEST_TIMEOUT`` s; what is not a clear answer becomes
@@ -119,19 +120,24 @@ class VenueSession:
         known = self.oms.state.orders.get(found.client_id)
         if known is None:
             if not self._ids.ours(found.client_id):
-                log.warning("live_loop.foreign_order", extra={"order": found.client_id})
+                self._notice_foreign(found.client_id)
                 return
             coming = sum((t.quantity for t in unbooked if t.client_id == found.client_id), ZERO)
             self.oms.adopt(found, filled=max(ZERO, found.filled - coming))
             log.warning("live_loop.adopt_order", extra={"order": found.client_id})
             return
-        self._same_body(known, found)
+        self.check_body(known, found)
         if known.status.terminal and known.status is not OrderStatus.FILLED:
             # A cancel or fill answered while we were reading is newer than what we read.
             if known.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED):
                 self.oms.reopened(found.client_id, "open at the venue")
         elif known.status is OrderStatus.UNKNOWN:
             self.oms.acknowledged(found)
+
+    def _notice_foreign(self, client_id: str) -> None:
+        if client_id not in self._foreign:
+            self._foreign.add(client_id)
+            log.warning("live_loop.foreign_order", extra={"order": client_id})
 
     async def _settle_absent(self, client_id: str) -> None:
         """Not among the open orders: that is not "unfilled". Ask for the order itself."""
@@ -143,7 +149,7 @@ class VenueSession:
         except OrderNotFound:
             self._settle_not_found(known)
             return
-        self._same_body(known, found)
+        self.check_body(known, found)
         if not found.status.terminal:
             if known.status is OrderStatus.UNKNOWN:
                 self.oms.acknowledged(found)
@@ -193,7 +199,8 @@ class VenueSession:
                 extra={"symbol": symbol, "held": str(held), "venue_holds": str(theirs)},
             )
 
-    def _same_body(self, known: OrderRecord, found: VenueOrder) -> None:
+    def check_body(self, known: OrderRecord, found: VenueOrder) -> None:
+        """Raise :class:`BodyMismatch` if the venue means another order by our id."""
         if known.order.body_hash() != found.order.body_hash():
             raise BodyMismatch(f"{self.name}: {found.client_id} is another order at the venue")
 
@@ -242,8 +249,19 @@ class VenueSession:
             for client_id in targets:
                 group.create_task(one(client_id))
 
-    async def cancel_without_state(self) -> None:
-        """Last resort when the disk is gone: cancel ours at the venue, write nothing."""
+    async def cancel_without_state(self) -> int:
+        """Last resort when our own state can't be used: cancel ours at the venue, write nothing.
+
+        Returns how many may still rest there. Raises :class:`OrderError` if it cannot be asked.
+        """
+        left = 0
         for order in await self.ask(self.connector.open_orders()):
-            if self._ids.ours(order.client_id):
+            if not self._ids.ours(order.client_id):
+                continue
+            try:
                 await self.ask(self.connector.cancel_order(order.client_id))
+            except OrderError as exc:
+                left += 1
+                details = {"order": order.client_id, "why": str(exc)}
+                log.warning("live_loop.cancel_failed", extra=details)
+        return left

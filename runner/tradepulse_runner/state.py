@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +11,19 @@ from typing import Any
 
 from tradepulse_runner.backup import Backups, as_json, state_files
 from tradepulse_runner.errors import RunnerError, SnapshotDamaged
+from tradepulse_runner.journal import scan
 from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.lock import locked
 from tradepulse_runner.oms_state import OmsState
-from tradepulse_runner.snapshot import Step, fsync_dir, make_dirs, no_fault, read_snapshot
+from tradepulse_runner.snapshot import (
+    Step,
+    canonical,
+    fsync_dir,
+    make_dirs,
+    no_fault,
+    read_snapshot,
+    write_durable,
+)
 
 FROZEN = "frozen.json"
 INCIDENTS = "incidents"
@@ -51,6 +60,13 @@ def prepare(
     Safe to run again after any interruption, and changes nothing when it was all done before.
     """
     make_dirs(state_dir)
+    with locked(state_dir):
+        return _prepare(state_dir, wanted, clock, step)
+
+
+def _prepare(
+    state_dir: Path, wanted: Preparation, clock: Callable[[], float], step: Step
+) -> dict[str, Any]:
     backups = Backups(state_dir, clock=clock, step=step)
     result: dict[str, Any] = {}
     if wanted.backup:
@@ -76,8 +92,7 @@ def _go_back(
         return {"id": key, "skipped": "frozen already"}
     KillSwitch(state_dir, clock=clock).engage(f"rollback {key} froze the state")
     make_dirs(done.parent)
-    done.write_text(json.dumps({"at": clock()}))
-    fsync_dir(done.parent)
+    write_durable(done, canonical({"at": clock()}) + b"\n")
     return {"id": key, "frozen": True}
 
 
@@ -124,8 +139,17 @@ def _venue(path: Path) -> dict[str, Any]:
     }
 
 
+def _journal_problem(path: Path) -> str:
+    try:
+        damaged = scan(path.read_bytes(), name=str(path)).damaged
+    except (RunnerError, OSError) as error:
+        return str(error)
+    return f"{path}: damaged in the middle; remedy: restore a backup" if damaged else ""
+
+
 def problems(state_dir: Path, *, clock: Callable[[], float]) -> list[str]:
-    """Every snapshot and backup that can't be trusted, one sentence each; empty when all can."""
+    """Every snapshot, journal and backup that can't be trusted, one sentence each; empty when all
+    can. A torn tail is no damage: a crash leaves one, and the next start cuts it."""
     found = []
     for path in state_files(state_dir):
         if "_oms.json" in path.name:
@@ -133,6 +157,8 @@ def problems(state_dir: Path, *, clock: Callable[[], float]) -> list[str]:
                 read_snapshot(path)
             except (SnapshotDamaged, RunnerError) as error:
                 found.append(str(error))
+        elif "_journal." in path.name and (why := _journal_problem(path)):
+            found.append(why)
     backups = Backups(state_dir, clock=clock)
     for key in backups.ids():
         try:

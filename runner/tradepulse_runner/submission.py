@@ -18,7 +18,7 @@ from tradepulse_runner.errors import NotTrading, OrderError, OrderRejected, Risk
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms_state import Exposure
 from tradepulse_runner.risk import RiskManager, RiskView
-from tradepulse_runner.session import VenueSession
+from tradepulse_runner.session import BodyMismatch, VenueSession
 
 log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 8
@@ -124,6 +124,7 @@ class Submitter:
         outcome = "error"
         try:
             answer = await session.ask(session.connector.place_order(order, client_id))
+            session.check_body(session.oms.state.orders[client_id], answer)
             session.oms.acknowledged(answer)
             outcome = "ok"
             if answer.filled:
@@ -131,12 +132,16 @@ class Submitter:
         except OrderRejected as exc:
             session.oms.rejected(client_id, str(exc))
             log.info("live_loop.order_rejected", extra={"order": client_id, "why": str(exc)})
-        except OrderError as exc:
+        except (OrderError, BodyMismatch) as exc:
+            # A venue may return an old order for a repeated id: that proves nothing about this
+            # one. The next poll compares again, and latches the kill switch.
             session.oms.unknown(client_id, str(exc))
             session.wake.set()
             log.warning("live_loop.order_unknown", extra={"order": client_id, "why": str(exc)})
         finally:
-            if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
+            # A long request may be the oldest closed order by now, and forgotten.
+            left = session.oms.state.orders.get(client_id)
+            if left is not None and left.status is OrderStatus.PENDING:
                 outcome = "error"  # cancelled mid-request: restart makes it UNKNOWN
             self.counts[outcome] += 1
             self._metrics.outcomes.labels(session.name, outcome).inc()

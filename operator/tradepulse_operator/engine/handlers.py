@@ -13,7 +13,7 @@ import kopf
 
 from tradepulse_operator.api.base import GROUP, VERSION
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.names import LABEL_MANAGED_BY, LABEL_RUNNER, MANAGER
+from tradepulse_operator.api.names import LABEL_CUTOVER, LABEL_MANAGED_BY, LABEL_RUNNER, MANAGER
 from tradepulse_operator.api.runner import TradingRunner
 
 from . import key as keys
@@ -125,6 +125,10 @@ def settings() -> kopf.OperatorSettings:
     found.scanning.disabled = True
     for group, version, plural in CHILDREN:
         found.watching.label_selectors[group, version, plural] = f"{LABEL_MANAGED_BY}={MANAGER}"
+    # Not the incident reports: nothing follows from them, and they are large.
+    found.watching.label_selectors["", "v1", "configmaps"] = (
+        f"{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
+    )
     return found
 
 

@@ -115,7 +115,7 @@ class Observer:
             self._kube.get(kinds.ref(kinds.PVC, namespace, pvc_name(name))),
             self._target(cutover),
             self._user_config(namespace, _config_of(cutover, runner)),
-            self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, incident_name(key.name))),
+            self._report(key),
             self.recording(cutover, runner),
         )
         return CutoverObserved(
@@ -179,6 +179,11 @@ class Observer:
         return await self._kube.get(
             kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, target.config_map)
         )
+
+    async def _report(self, key: Key) -> Manifest | None:
+        """The incident report without its content, which may be large."""
+        ref = kinds.ref(kinds.CONFIG_MAP, key.namespace, incident_name(key.name))
+        return await self._kube.get(ref, metadata_only=True)
 
     async def _user_config(self, namespace: str, name: str | None) -> str | None:
         if name is None:

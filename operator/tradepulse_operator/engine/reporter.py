@@ -125,6 +125,9 @@ class Reporter:
                 for log, (container, previous) in wanted.items()
             )
         )
+        for log, text in zip(wanted, found, strict=True):
+            if not text:
+                parts.missing.setdefault(f"logs-{log}.txt", "it is empty")
         return dict(zip(wanted, found, strict=True))
 
     async def _configs(self, parts: _Parts, cutover: ReleaseCutover) -> dict[str, str]:

@@ -31,8 +31,8 @@ K = TypeVar("K", bound=Hashable)
 class Limits:
     """`rate`: looks per second over all keys; `burst`: at once; `base`, `cap`: seconds."""
 
-    rate: float = 50.0
-    burst: int = 100
+    rate: float = 100.0
+    burst: int = 200
     base: float = 0.25
     cap: float = 30.0
     #: Looks in a row that may ask for another one at once. A cutover takes about 20 steps.

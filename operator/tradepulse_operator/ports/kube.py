@@ -12,12 +12,13 @@ from tradepulse_operator.api.names import MANAGER
 from tradepulse_operator.reconcile.step import Manifest, Ref
 
 from .kinds import EVENT, Kind, collection, group_path, path, ref
-from .kube_errors import Conflict, Invalid, KubeError, NotFound
+from .kube_errors import Conflict, Invalid, NotFound
 from .kube_http import Call, Transport
 
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _PARTIAL = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PARTIAL_OBJECT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 #: Objects a page: bounds the memory of a listing in a big cluster.
 _PAGE = 500
 
@@ -35,11 +36,12 @@ class Kube:
         """Close the connections."""
         await self._send.close()
 
-    async def get(self, target: Ref) -> Manifest | None:
+    async def get(self, target: Ref, *, metadata_only: bool = False) -> Manifest | None:
         """The object as it is now; None when it doesn't exist."""
+        accept = f"{_PARTIAL_OBJECT}, application/json" if metadata_only else "application/json"
         try:
             return await self._send.json(
-                Call("get", target.kind, "GET", path(target), idempotent=True)
+                Call("get", target.kind, "GET", path(target), accept=accept, idempotent=True)
             )
         except NotFound:
             return None
@@ -191,14 +193,6 @@ class Kube:
     async def events(self, namespace: str, uid: str) -> Manifests:
         """The events about the object with that uid."""
         return await self.list(EVENT, namespace, fields=f"involvedObject.uid={uid}")
-
-    async def ready(self) -> bool:
-        """Whether the API server answers at all."""
-        try:
-            await self._send.text(Call("ready", "", "GET", "/readyz", accept="*/*"))
-        except KubeError:
-            return False
-        return True
 
     async def _write(
         self,

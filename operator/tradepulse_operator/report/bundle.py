@@ -22,7 +22,7 @@ from tradepulse_operator.api.names import (
 from tradepulse_operator.reconcile.conditions import timestamp
 from tradepulse_operator.reconcile.step import Manifest
 
-from .chain import Link, extend
+from .chain import extend
 from .evidence import Evidence
 from .markdown import render
 from .parts import LIMITS, bounded, collected
@@ -54,10 +54,13 @@ def build(evidence: Evidence, previous: Mapping[str, Any] | None = None) -> Mani
         if name in LIMITS and name != REPORT
     }
     parts = {**old, **collected(evidence)}
-    parts[REPORT] = bounded(render(evidence, parts), LIMITS[REPORT])
-    links = extend(_links(previous), evidence.stage, parts)
+    before = _manifest(previous)
+    prefix = "final-" if evidence.final else ""
+    missing = before["missing"] | {f"{prefix}{part}": why for part, why in evidence.missing.items()}
+    parts[REPORT] = bounded(render(evidence, parts, missing), LIMITS[REPORT])
+    links = extend(before["links"], evidence.stage, parts)
     head = links[-1]["chain"] if links else ""
-    manifest = {"at": timestamp(evidence.at), "head": head, "links": links}
+    manifest = {"at": timestamp(evidence.at), "head": head, "links": links, "missing": missing}
     parts[MANIFEST] = json.dumps(manifest, indent=1)
     return _config_map(evidence.cutover, evidence.stage, parts)
 
@@ -67,13 +70,14 @@ def head(report: Mapping[str, Any]) -> str:
     return str(json.loads(report["data"][MANIFEST])["head"])
 
 
-def _links(previous: Mapping[str, Any] | None) -> list[Link]:
+def _manifest(previous: Mapping[str, Any] | None) -> dict[str, Any]:
     text = ((previous or {}).get("data") or {}).get(MANIFEST)
     try:
-        return list(json.loads(text)["links"]) if text else []
+        found = json.loads(text) if text else {"links": [], "missing": {}}
+        return {"links": list(found["links"]), "missing": dict(found["missing"])}
     except (KeyError, TypeError, ValueError):
         # Somebody changed it: that chain proves nothing any more, so a new one begins.
-        return []
+        return {"links": [], "missing": {}}
 
 
 def _config_map(cutover: ReleaseCutover, stage: str, data: Mapping[str, str]) -> Manifest:

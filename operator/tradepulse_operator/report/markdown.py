@@ -30,8 +30,11 @@ _STATE = {
 }
 
 
-def render(evidence: Evidence, parts: Mapping[str, str]) -> str:
-    """Markdown: what happened, when, on what grounds, what was done, what to look at."""
+def render(evidence: Evidence, parts: Mapping[str, str], missing: Mapping[str, str]) -> str:
+    """Markdown: what happened, when, on what grounds, what was done, what to look at.
+
+    `missing`: part → why it isn't among `parts`, of this stage and the one before.
+    """
     cutover = evidence.cutover
     sections = [
         _title(evidence),
@@ -41,7 +44,7 @@ def render(evidence: Evidence, parts: Mapping[str, str]) -> str:
         "## What was done\n\n" + _bullets(_done(cutover)),
         "## What to look at\n\n" + _bullets(_advice(evidence)),
         "## The process when this was written\n\n" + _process(evidence),
-        "## Parts\n\n" + _parts(evidence, parts),
+        "## Parts\n\n" + _parts(parts, missing),
     ]
     return redact("\n\n".join(sections) + "\n")
 
@@ -160,11 +163,11 @@ def _process(evidence: Evidence) -> str:
     return _table(("", ""), rows.items())
 
 
-def _parts(evidence: Evidence, parts: Mapping[str, str]) -> str:
+def _parts(parts: Mapping[str, str], missing: Mapping[str, str]) -> str:
     rows = [(name, f"{len(text.encode())} bytes") for name, text in sorted(parts.items())]
-    rows += [(name, f"not collected: {why}") for name, why in sorted(evidence.missing.items())]
+    rows += [(name, f"not collected: {why}") for name, why in sorted(missing.items())]
     return (
-        _table(("Part", "")[:2], rows)
+        _table(("Part", ""), rows)
         + "\n\nmanifest.json holds a hash of every part, chained; a part that was changed shows."
     )
 

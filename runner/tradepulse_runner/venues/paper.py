@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +23,8 @@ from tradepulse_runner.venues.prices import (
     load_candles,
 )
 from tradepulse_runner.venues.world import PaperWorld
+
+log = logging.getLogger(__name__)
 
 
 class PaperOptions(Model):
@@ -68,7 +70,8 @@ class PaperConnector:
 
     @property
     def world(self) -> PaperWorld:
-        if self._world is None:
+        # An exchange whose market stands still would leave us trading on old prices.
+        if self._world is None or self._ticker is None or self._ticker.done():
             raise VenueDisconnected(f"{self.name}: not connected")
         return self._world
 
@@ -86,8 +89,9 @@ class PaperConnector:
     async def disconnect(self) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticker
+            await asyncio.wait({self._ticker})
+            if not self._ticker.cancelled() and (why := self._ticker.exception()):
+                log.error("paper.market_failed", exc_info=why)
         if self._world is not None:
             self._world.close()
         self._world = self._ticker = None

@@ -66,9 +66,10 @@ class FakeKube:
             raise NotFound(404, "NotFound", str(ref))
         return self.objects[ref]
 
-    async def get(self, ref: Ref) -> Manifest | None:
+    async def get(self, ref: Ref, *, metadata_only: bool = False) -> Manifest | None:
         await self._enter("get", ref)
-        return self.objects.get(ref)
+        found = self.objects.get(ref)
+        return {**found, "data": None} if found and metadata_only else found
 
     async def list(
         self,

@@ -77,4 +77,7 @@ def test_kopf_only_watches() -> None:
     found = handlers.settings()
     assert found.peering.standalone
     assert not found.posting.enabled
+    assert found.watching.label_selectors["", "v1", "configmaps"].endswith(
+        ",!tradepulse.io/cutover"
+    )
     assert len(found.watching.label_selectors) == len(handlers.CHILDREN)

@@ -43,6 +43,13 @@ async def test_everything_is_collected_and_the_stage_is_seen() -> None:
     assert data(world)["logs-runner.txt"] == found["logs-runner.txt"]
 
 
+async def test_an_empty_log_is_said_to_be() -> None:
+    world = World()
+    world.kube.log = ""
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    assert "| logs-runner.txt | not collected: it is empty |" in data(world)["report.md"]
+
+
 async def test_parts_that_fail_are_named_and_the_rest_is_filed() -> None:
     world = World()
     world.kube.fault = failing(Unavailable(500, "Broken", "kubelet"), "logs", "events")

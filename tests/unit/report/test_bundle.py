@@ -76,6 +76,8 @@ def test_the_final_stage_adds_and_keeps_the_chain() -> None:
     for part in ("samples.json", "logs-runner.txt", "config.diff"):
         assert data(last)[part] == data(first)[part]
     assert data(last)["final-logs-runner.txt"] == "fine\n"
+    for part in ("logs-previous.txt", "final-logs-previous.txt"):
+        assert f"| {part} | not collected: no such container |" in data(last)["report.md"]
     links = json.loads(data(last)["manifest.json"])["links"]
     before = json.loads(data(first)["manifest.json"])["links"]
     assert links[: len(before)] == before

@@ -1,0 +1,136 @@
+"""Every refusal names file, field, value and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.runner.kit import LIMITS, config
+from tradepulse_runner.app import build
+from tradepulse_runner.config import (
+    RunnerConfig,
+    StrategyConfig,
+    load_config,
+    require_available,
+)
+from tradepulse_runner.errors import ConfigError
+from tradepulse_runner.release import Release, load_release
+from tradepulse_runner.strategy.catalog import build_strategy
+
+SAMPLES = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
+
+
+def write(path: Path, **changes: Any) -> Path:
+    file = path / "runner.yaml"
+    file.write_text(yaml.safe_dump(config(path / "state", **changes)))
+    return file
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.name)
+def test_sample_is_valid_and_can_be_built(path: Path) -> None:
+    loaded = load_config(path)
+    require_available(loaded, source=str(path))
+    build(loaded, Release(version="1"), source=str(path))
+
+
+BROKEN: list[tuple[dict[str, Any], str, str]] = [
+    ({"surprise": 1}, "surprise", "remove it"),
+    ({"runner": {"nmae": "x"}}, "runner.nmae", "did you mean 'name'"),
+    ({"runner": {"name": "No Good"}}, "runner.name", "'No Good'"),
+    ({"venues": []}, "venues", "at least 1"),
+    ({"http": {"port": 70_000}}, "http.port", "70000"),
+    ({"loop": {"heartbeat_interval": 0}}, "loop.heartbeat_interval", "0"),
+    *[
+        ({"risk": {k: v for k, v in LIMITS.items() if k != name}}, f"risk.{name}", "missing")
+        for name in LIMITS
+    ],
+    *[
+        ({"risk": {**LIMITS, name: bad}}, f"risk.{name}", str(bad))
+        for name in ("max_position", "max_notional", "max_daily_loss", "price_collar")
+        for bad in ("-1", "0", "NaN", "Infinity")
+    ],
+    ({"risk": {**LIMITS, "max_order_notional": "600000"}}, "max_order_notional", "max_notional"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field", "hint"), BROKEN)
+def test_refusal_names_file_field_and_remedy(
+    tmp_path: Path, changes: dict[str, Any], field: str, hint: str
+) -> None:
+    path = write(tmp_path, **changes)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    text = str(caught.value)
+    assert str(path) in text
+    assert field in text
+    assert hint in text
+
+
+def test_two_venues_of_one_name_are_refused(tmp_path: Path) -> None:
+    one = config(tmp_path)["venues"][0]
+    with pytest.raises(ConfigError, match="unique"):
+        load_config(write(tmp_path, venues=[one, one]))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "a: [", "\x00"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        load_config(path)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("connector", ["binance", "coinbase"])
+def test_connector_of_another_build_is_valid_but_refused_at_start(
+    tmp_path: Path, connector: str
+) -> None:
+    venue = {"name": "v", "connector": connector, "symbols": ["BTC-USD"]}
+    loaded = RunnerConfig.model_validate(config(tmp_path, venues=[venue]))
+    with pytest.raises(ConfigError, match=f"{connector}.*not available in this build"):
+        require_available(loaded, source="f.yaml")
+
+
+def test_unknown_strategy_names_those_that_exist() -> None:
+    with pytest.raises(ConfigError, match=r"strategy\.name.*'luck'.*momentum"):
+        build_strategy(StrategyConfig(name="luck"), source="f.yaml")
+
+
+def test_unknown_strategy_parameter_is_refused() -> None:
+    wanted = StrategyConfig(name="momentum", parameters={"orders_per_secnd": 1})
+    with pytest.raises(ConfigError, match="did you mean 'orders_per_second'"):
+        build_strategy(wanted, source="f.yaml")
+
+
+def test_unknown_venue_option_is_refused(tmp_path: Path) -> None:
+    venue = {**config(tmp_path)["venues"][0], "options": {"sede": 1}}
+    loaded = RunnerConfig.model_validate(config(tmp_path, venues=[venue]))
+    with pytest.raises(ConfigError, match=r"venues\.paper\.options\.sede"):
+        build(loaded, Release(version="1"), source="f.yaml")
+
+
+def test_release_file_wins(tmp_path: Path) -> None:
+    path = tmp_path / "release.json"
+    path.write_text('{"version": "1.1.0", "revision": "abc", "regression": "errors"}')
+    found = load_release({"TRADEPULSE_RELEASE_FILE": str(path)})
+    assert (found.version, found.revision, found.regression) == ("1.1.0", "abc", "errors")
+
+
+def test_without_a_release_file_the_package_says_its_version() -> None:
+    assert load_release({}).version
+    assert load_release({}).regression is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version":"1","regression":"x"}'])
+def test_bad_release_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "release.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"release\.json"):
+        load_release({"TRADEPULSE_RELEASE_FILE": str(path)})
