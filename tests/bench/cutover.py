@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import click
-from tradepulse_operator.guard.limits import limits
-from tradepulse_operator.guard.verdict import judge
 
 from tests.e2e import environment, scenario
 from tests.e2e.client import Cluster, Manifest, is_pod_ready, wait_for
 from tradepulse_operator.api.cutover import VerdictKind
 from tradepulse_operator.api.guardrails import Guardrails
+from tradepulse_operator.guard.limits import limits
 from tradepulse_operator.guard.samples import Recording, Series
+from tradepulse_operator.guard.verdict import judge
 
 
 @dataclass(frozen=True)

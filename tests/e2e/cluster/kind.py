@@ -20,7 +20,13 @@ WAIT_READY = "180s"
 
 
 def render_config(image: NodeImage, *, legacy_cgroups: bool) -> str:
-    kubelet: dict[str, Any] = {"kind": "KubeletConfiguration"}
+    kubelet: dict[str, Any] = {
+        "kind": "KubeletConfiguration",
+        # Prometheus sees a new target once its mounted configuration is synced, and what a test
+        # kills is to come back: with the defaults either may take minutes.
+        "syncFrequency": "5s",
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
+    }
     if legacy_cgroups:
         kubelet["failCgroupV1"] = False
     patches: list[dict[str, Any]] = [kubelet]
