@@ -94,14 +94,16 @@ def _is_auxiliary(ref: Ref, live: Manifest | None) -> bool:
 
 
 def make_room(view: View) -> Step | None:
-    """Delete a pod that isn't what the StatefulSet would start now."""
+    """Delete a pod that isn't what the StatefulSet would start now.
+
+    Not while the intent keeps it, even if it is stuck: a failed release's pod is its evidence.
+    """
     pod, run = view.pod, view.run
-    if pod is None or run is None or pod.deleting or run.replicas == 0:
+    if pod is None or run is None or pod.deleting or run.replicas == 0 or not run.replace:
         return None
     if unstartable(view) or not template_seen(view):
         return None
-    other = run.replace and pod.release != run.release.id
-    if other or _stuck_on_old_template(view):
+    if pod.release != run.release.id or _stuck_on_old_template(view):
         return Delete(pod_ref(view), pod.uid)
     return None
 
