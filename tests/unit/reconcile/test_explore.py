@@ -77,7 +77,10 @@ def test_whatever_happens_it_is_safe_and_ends(
     assert {"Succeeded", "Halted"} <= ends(graph).keys()
 
 
-@pytest.mark.skipif(os.environ.get("EXPLORE") != "deep", reason="minutes: EXPLORE=deep")
+deep = pytest.mark.skipif(os.environ.get("EXPLORE") != "deep", reason="minutes: EXPLORE=deep")
+
+
+@deep
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("policy", "faults", "wishes"), DEEP)
 def test_deeper(policy: dict[str, Any], faults: int, wishes: tuple[str, ...]) -> None:
@@ -211,6 +214,14 @@ def test_a_deliberate_bug_is_found(
     bug(monkeypatch)
     with pytest.raises((Violation, AssertionError), match=caught):
         must_end(explored({}, int(bug is BUGS["makes room at once"][0]), ()))
+
+
+@deep
+def test_running_ahead_of_the_stateful_set_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rollback is told done while a lost pod would come back as the failed release."""
+    monkeypatch.setattr(cutover_rollback, "_would_start_source", lambda _: True)
+    with pytest.raises(Violation, match="on the state of the new one"):
+        explored({}, 1, ())
 
 
 @pytest.mark.parametrize(
