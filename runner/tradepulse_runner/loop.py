@@ -164,13 +164,13 @@ class LiveExecutionLoop:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHUTDOWN_PATIENCE):
                     await self._drain()
-            await self._cancel_unsettled()
-        left = [r.client_id for s in self.sessions.values() for r in s.oms.state.live.values()]
-        if left:
-            log.error("live_loop.orders_left", extra={"orders": left})
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        await self._cancel_unsettled()
+        left = [r.client_id for s in self.sessions.values() for r in s.oms.state.live.values()]
+        if left:
+            log.error("live_loop.orders_left", extra={"orders": left})
         await self._save()
         for session in self.sessions.values():
             await session.connector.disconnect()
@@ -192,6 +192,7 @@ class LiveExecutionLoop:
         for session in self.sessions.values():
             if self._storage_failure or session.oms.state.live or not session.reconciled:
                 with contextlib.suppress(OrderError):
+                    await session.ask(session.connector.connect())
                     await session.cancel_without_state()
 
     def _busy(self) -> bool:

@@ -110,9 +110,12 @@ class Observer:
         name = cutover.spec.runner
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
         runner = None if live is None else TradingRunner.model_validate(live)
-        (pod, process), pvc, target, user_config, report, recording = await asyncio.gather(
+        (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
             self._pod(namespace, name),
-            self._kube.get(kinds.ref(kinds.PVC, namespace, pvc_name(name))),
+            asyncio.gather(
+                self._kube.get(kinds.ref(kinds.PVC, namespace, pvc_name(name))),
+                self._kube.get(kinds.ref(kinds.STATEFUL_SET, namespace, name)),
+            ),
             self._target(cutover),
             self._user_config(namespace, _config_of(cutover, runner)),
             self._report(key),
@@ -126,6 +129,7 @@ class Observer:
             pod=pod,
             process=process,
             pvc=pvc,
+            stateful_set=sts,
             target_config=target,
             user_config=user_config,
             recording=recording,

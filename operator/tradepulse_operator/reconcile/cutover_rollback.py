@@ -15,7 +15,7 @@ from tradepulse_operator.api.cutover import (
     RollbackStep,
 )
 from tradepulse_operator.api.guardrails import StateOnRollback
-from tradepulse_operator.api.names import INCIDENTS_DIR, incident_name
+from tradepulse_operator.api.names import INCIDENTS_DIR, LABEL_RELEASE, incident_name
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.guard.bake import (
@@ -99,12 +99,29 @@ def _collecting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
 
 
 def _stopping(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
-    """Until the target's pod is gone nothing else may start."""
+    """Until the target's pod is gone, and no other can be made, nothing else may start."""
     target = observed.cutover.status.target
     pod = observed.pod
-    if pod is None or target is None or pod.release != target.id:
+    if pod is not None and target is not None and pod.release == target.id:
+        message = "waits for the pod of the new release to be gone"
+    elif not _would_start_source(observed):
+        message = "waits for the StatefulSet to turn back to the previous release"
+    else:
         return _next(observed, rollback, RollbackStep.STARTING)
-    return _until_deadline(observed, rollback, "waits for the pod of the new release to be gone")
+    return _until_deadline(observed, rollback, message)
+
+
+def _would_start_source(observed: CutoverObserved) -> bool:
+    """Whether a pod that is lost now would come back as the source, and not as the target.
+
+    The StatefulSet's controller goes by the template that it has seen last.
+    """
+    live, source = observed.stateful_set, observed.cutover.status.source
+    if live is None or source is None:
+        return False
+    seen = (live.get("status") or {}).get("observedGeneration", 0)
+    labels = live["spec"]["template"]["metadata"].get("labels") or {}
+    return labels.get(LABEL_RELEASE) == source.id and seen >= live["metadata"].get("generation", 0)
 
 
 def _starting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
@@ -158,7 +175,8 @@ def verifying(observed: CutoverObserved) -> Step:
         found = progress.verdict.decisive
         message = f"{found.guardrail}: {found.message}"
         return stop(observed, found.reason, message, verification=stored(progress.checkpoint))
-    if progress.decision is Decision.PROMOTE and pod and pod.ready:
+    held_up = not (pod and pod.ready and _would_start_source(observed))
+    if progress.decision is Decision.PROMOTE and not held_up:
         return enter(
             observed,
             CutoverPhase.ROLLED_BACK,
@@ -178,7 +196,7 @@ def _watching(
 ) -> Step:
     source = observed.cutover.status.source
     if progress.decision is Decision.PROMOTE:
-        message = "verified, but the pod of the previous release isn't ready"
+        message = "verified; waits for its pod and its StatefulSet to be ready"
         return _until_deadline(observed, rollback, message)
     changes: dict[str, Any] = {}
     reason, message = waits_for(observed.cutover.status), observed.cutover.status.message

@@ -72,8 +72,9 @@ class CutoverObserved:
     runner: TradingRunner | None = None
     pod: PodView | None = None
     process: ProcessView | None = None
-    #: Live state claim and target configuration, where they exist.
+    #: Live state claim, StatefulSet and target configuration, where they exist.
     pvc: Manifest | None = None
+    stateful_set: Manifest | None = None
     target_config: Manifest | None = None
     user_config: str | None = None
     #: Samples of the release that is judged; None in phases that judge nothing.

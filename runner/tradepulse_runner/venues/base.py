@@ -29,7 +29,7 @@ class ExecutionConnector(Protocol):
     unknown_fence: float
 
     async def connect(self) -> None:
-        """Open the connection. Raises :class:`VenueDisconnected`."""
+        """Open the connection unless it is open. Raises :class:`VenueDisconnected`."""
 
     async def disconnect(self) -> None:
         """Close it; never raises for a connection already gone."""

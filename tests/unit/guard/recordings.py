@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tradepulse_operator.guard.limits import Limits
 from tradepulse_operator.guard.samples import Recording, Series
@@ -46,12 +47,13 @@ class Runner:
     def counts(self, at: float) -> tuple[float, float, float]:
         """(requests, failed, slow) since the process began."""
         begun = max([t for t in self.restarts if t <= at], default=self.born)
-        total = failed = slow = 0.0
-        for second in range(int(begun), int(at)):
-            total += self.rate
+        rows, last = _rows(self, int(begun)), int(at) - int(begun)
+        while len(rows) <= last:
+            total, failed, slow = rows[-1]
+            second = int(begun) + len(rows) - 1
             failed += self.rate * self.errors(second)
-            slow += self.rate * self.slow(second)
-        return total, failed, slow
+            rows.append((total + self.rate, failed, slow + self.rate * self.slow(second)))
+        return rows[max(0, last)]
 
     def beat(self, at: float) -> float:
         stops = [since for since, until in self.frozen if since <= at < until]
@@ -59,6 +61,12 @@ class Runner:
 
     def instance(self, at: float) -> str:
         return f"10.0.0.{sum(1 for t in self.restarts if t <= at)}:9000"
+
+
+@lru_cache(maxsize=64)
+def _rows(runner: Runner, begun: int) -> list[tuple[float, float, float]]:
+    """Counts at each second since `begun`, as far as they were asked for."""
+    return [(0.0, 0.0, 0.0)]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tradepulse_operator.api.cutover import (
     RollbackStatus,
     RollbackStep,
 )
+from tradepulse_operator.api.names import LABEL_RELEASE
 from tradepulse_operator.api.release import Release, ReleaseSpec
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.guard.bake import begin
@@ -22,7 +23,7 @@ from tradepulse_operator.model.release import render_release
 from tradepulse_operator.reconcile.conditions import timestamp
 from tradepulse_operator.reconcile.cutover_watch import stored
 from tradepulse_operator.reconcile.observed import CutoverObserved, PodView, ProcessView
-from tradepulse_operator.reconcile.step import WriteStatus
+from tradepulse_operator.reconcile.step import Manifest, WriteStatus
 
 NOW = 1_800_000_000.0
 UID = "8c1d6d0e-0000-4000-8000-000000000001"
@@ -145,12 +146,23 @@ class Samples:
         return World(ages[self.kind]).recording(NOW - self.seconds - 300, NOW)
 
 
+def stateful_set(release: Release, *, observed: bool = True) -> Manifest:
+    """A live StatefulSet that starts `release`; its controller may not have seen that yet."""
+    labels = {LABEL_RELEASE: release.id}
+    return {
+        "metadata": {"generation": 2},
+        "spec": {"template": {"metadata": {"labels": labels}}},
+        "status": {"observedGeneration": 2 if observed else 1},
+    }
+
+
 def seen(found: ReleaseCutover, **changes: Any) -> CutoverObserved:
     """The world around a cutover: all is well unless `changes` say otherwise."""
     world: dict[str, Any] = {
         "runner": runner(),
         "pvc": {"status": {"phase": "Bound"}},
         "target_config": {"kind": "ConfigMap"},
+        "stateful_set": stateful_set(SOURCE or TARGET),
     }
     return CutoverObserved(cutover=found, now=NOW, **{**world, **changes})
 

@@ -22,6 +22,7 @@ from tests.unit.reconcile.cutovers import (
     rollback,
     runner,
     seen,
+    stateful_set,
     status,
     written,
 )
@@ -156,6 +157,12 @@ TABLE: dict[str, tuple[CutoverObserved, CutoverPhase | RollbackStep | None]] = {
     "back, given up": (back(STEP.COLLECTING_EVIDENCE, 31), STEP.STOPPING),
     "back, stopping": (back(STEP.STOPPING, pod=pod(deleting=True)), None),
     "back, stopped": (back(STEP.STOPPING), STEP.STARTING),
+    "back, template behind": (back(STEP.STOPPING, stateful_set=stateful_set(TARGET)), None),
+    "back, template unseen": (
+        back(STEP.STOPPING, stateful_set=stateful_set(SOURCE or TARGET, observed=False)),
+        None,
+    ),
+    "back, no StatefulSet": (back(STEP.STOPPING, stateful_set=None), None),
     "back, source up": (back(STEP.STOPPING, pod=source(ready=False)), STEP.STARTING),
     "back, stuck": (back(STEP.STOPPING, 601, pod=pod(deleting=True)), PHASE.HALTED),
     "back, starting": (back(STEP.STARTING, pod=source(ready=False)), None),
@@ -178,6 +185,16 @@ TABLE: dict[str, tuple[CutoverObserved, CutoverPhase | RollbackStep | None]] = {
     "verified": (at(PHASE.VERIFYING, 300, pod=source(), recording=OK), PHASE.ROLLED_BACK),
     "verified, not ready": (
         at(PHASE.VERIFYING, 300, pod=source(ready=False), recording=OK),
+        None,
+    ),
+    "verified, template behind": (
+        at(
+            PHASE.VERIFYING,
+            300,
+            pod=source(),
+            recording=OK,
+            stateful_set=stateful_set(TARGET),
+        ),
         None,
     ),
     "verifying, breach": (at(PHASE.VERIFYING, 300, pod=source(), recording=BREACH), PHASE.HALTED),

@@ -1,132 +1,116 @@
-"""A crash at any step leaves the old or the new content, and damage is never believed."""
+"""Snapshots: after a crash at any step, the old or the new content; never neither."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.unit.runner.kit import Crash, crash_at
-from tradepulse_runner import snapshot
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew, SnapshotDamaged
-from tradepulse_runner.snapshot import SCHEMA, SnapshotFile, encode, make_dirs, read_snapshot
+from tradepulse_runner.snapshot import SCHEMA, SnapshotFile, Step, canonical, read_snapshot
 
-STEPS = 6  # open, write, fsync, rotate, rename, fsync-dir
-
-
-@pytest.mark.parametrize("step", range(1, STEPS + 1))
-@pytest.mark.parametrize("before", [1, 2, 3])
-def test_crash_at_every_step_leaves_old_or_new(tmp_path: Path, step: int, before: int) -> None:
-    path = tmp_path / "x.json"
-    for generation in range(1, before + 1):
-        SnapshotFile(path).load()
-        file = SnapshotFile(path)
-        file.load()
-        file.save({"n": generation})
-    file = SnapshotFile(path, step=crash_at(step))
-    file.load()
-    with pytest.raises(Crash):
-        file.save({"n": before + 1})
-
-    found = SnapshotFile(path).load()
-
-    assert found is not None
-    assert found.payload["n"] in (before, before + 1)
-    assert found.generation == found.payload["n"]
+STEPS = ("open", "write", "fsync", "rotate", "rename", "fsync-dir")
 
 
-def test_crash_of_the_very_first_save_leaves_nothing_or_it(tmp_path: Path) -> None:
-    for step in range(1, STEPS):
-        path = tmp_path / f"{step}.json"
-        with pytest.raises(Crash):
-            SnapshotFile(path, step=crash_at(step)).save({"n": 1})
-        found = SnapshotFile(path).load()
-        assert found is None or found.payload == {"n": 1}
+class Killed(BaseException):
+    """The process died here."""
 
 
-def two_generations(tmp_path: Path) -> Path:
-    path = tmp_path / "x.json"
+def killer(wanted: str) -> Step:
+    def step(name: str) -> None:
+        if name == wanted:
+            raise Killed(name)
+
+    return step
+
+
+def saved(path: Path, *values: int) -> SnapshotFile:
     file = SnapshotFile(path)
-    file.save({"n": 1})
-    file.save({"n": 2})
-    return path
+    for value in values:
+        file.save({"value": value})
+    return file
 
 
-@given(data=st.data())
-def test_any_changed_byte_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
-    path = tmp_path_factory.mktemp("s") / "x.json"
-    good, _ = encode({"n": 1, "money": "1.10"}, 3)
-    at = data.draw(st.integers(0, len(good) - 2))
-    flipped = good[at] ^ data.draw(st.integers(1, 255))
-    path.write_bytes(good[:at] + bytes([flipped]) + good[at + 1 :])
-    try:
-        found = read_snapshot(path)
-    except (SnapshotDamaged, SchemaTooNew):
-        return
-    # What still passes may differ in its envelope's number only, never in its content.
-    assert found.payload == {"n": 1, "money": "1.10"}
+def test_the_steps_that_are_crashed_at_are_all_there_are(tmp_path: Path) -> None:
+    seen: list[str] = []
+    file = SnapshotFile(tmp_path / "x.json", step=seen.append)
+    file.save({})
+    file.save({})
+    assert set(seen) == set(STEPS)
 
 
-@pytest.mark.parametrize("bad", [b"", b"\0" * 100, b"{", b"[]", b'{"schema": 1}'])
-def test_damaged_current_falls_back_to_the_generation_before(tmp_path: Path, bad: bytes) -> None:
-    path = two_generations(tmp_path)
-    path.write_bytes(bad)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path: Path, step: str) -> None:
+    path = tmp_path / "x.json"
+    saved(path, 1, 2)
+    file = SnapshotFile(path, step=killer(step))
+    file.load()
+    with pytest.raises(Killed):
+        file.save({"value": 3})
+    after = SnapshotFile(path)
+    found = after.load()
+    assert found is not None
+    assert found.payload["value"] == (3 if step == "fsync-dir" else 2)
+    assert after.damaged == []
+    # And the next save goes through, two generations again.
+    assert after.save({"value": 4}).generation == found.generation + 1
+    assert read_snapshot(after.previous).payload["value"] == found.payload["value"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 200, b"{}", b'{"schema": 1'])
+def test_one_damaged_generation_falls_back_to_the_other(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "x.json"
+    saved(path, 1, 2)
+    path.write_bytes(damage)
     file = SnapshotFile(path)
     found = file.load()
     assert found is not None
-    assert found.payload == {"n": 1}
+    assert found.payload == {"value": 1}
     assert file.damaged == [path]
+    # The damaged file must not be rotated over the last good one.
+    file.save({"value": 3})
+    assert read_snapshot(file.previous).payload == {"value": 1}
 
 
-def test_damaged_file_is_never_rotated_over_the_good_one(tmp_path: Path) -> None:
-    path = two_generations(tmp_path)
-    path.write_bytes(b"\0" * 10)
-    file = SnapshotFile(path, step=crash_at(5))
-    file.load()
-    with pytest.raises(Crash):
-        file.save({"n": 3})
-    assert read_snapshot(file.previous).payload == {"n": 1}
-
-
-def test_without_a_good_generation_it_refuses_and_says_what_to_do(tmp_path: Path) -> None:
-    path = two_generations(tmp_path)
-    path.write_bytes(b"")
-    path.with_name("x.json.prev").write_bytes(b"")
-    with pytest.raises(SnapshotDamaged, match=r"restore a backup.*cold_start"):
-        SnapshotFile(path).load()
-
-
-def test_newer_schema_is_refused_by_an_older_binary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_generation_damaged_is_an_error_with_a_remedy_not_an_empty_state(
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "x.json"
-    monkeypatch.setattr(snapshot, "SCHEMA", SCHEMA + 1)
-    SnapshotFile(path).save({"n": 1})
-    monkeypatch.undo()
-    with pytest.raises(SchemaTooNew, match="start the newer release"):
+    file = saved(path, 1, 2)
+    path.write_bytes(b"")
+    file.previous.write_bytes(b"\0")
+    with pytest.raises(SnapshotDamaged, match="remedy"):
         SnapshotFile(path).load()
 
 
-def test_refused_fsync_is_durability_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_fd: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    file = SnapshotFile(tmp_path / "x.json")
-    file.save({"n": 1})
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(DurabilityLost, match=r"x\.json"):
-        file.save({"n": 2})
-    monkeypatch.undo()
-    found = SnapshotFile(tmp_path / "x.json").load()
-    assert found is not None
-    assert found.payload == {"n": 1}
+def test_a_changed_payload_does_not_pass_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    saved(path, 7)
+    path.write_bytes(path.read_bytes().replace(b'"value":7', b'"value":8'))
+    with pytest.raises(SnapshotDamaged, match="checksum"):
+        read_snapshot(path)
 
 
-def test_new_directories_are_made_with_their_parents(tmp_path: Path) -> None:
-    make_dirs(tmp_path / "a" / "b" / "c")
-    make_dirs(tmp_path / "a" / "b" / "c")
-    assert (tmp_path / "a" / "b" / "c").is_dir()
+def test_a_newer_schema_is_refused_even_when_the_older_generation_could_be_read(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.json"
+    saved(path, 1, 2)
+    body = {"schema": SCHEMA + 1, "generation": 3, "sha256": "", "payload": {}}
+    path.write_bytes(canonical(body))
+    with pytest.raises(SchemaTooNew, match="remedy"):
+        SnapshotFile(path).load()
+
+
+def test_a_full_disk_is_durability_lost(tmp_path: Path) -> None:
+    def full(name: str) -> None:
+        if name == "write":
+            raise OSError(28, "No space left on device")
+
+    path = tmp_path / "x.json"
+    saved(path, 1)
+    file = SnapshotFile(path, step=full)
+    file.load()
+    with pytest.raises(DurabilityLost):
+        file.save({"value": 2})
+    assert read_snapshot(path).payload == {"value": 1}

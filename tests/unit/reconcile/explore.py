@@ -1,0 +1,332 @@
+"""Every order in which cutover, runner, cluster, time and faults can act, one after another.
+
+Breadth first over `World`. A reconciler decides on what it sees and sends its request at any later
+moment, so every request can be stale; it can be lost with the process, or sent twice. The one thing
+that a request can't outlive is time: it is given up long before a limit or a window has passed.
+
+In every state the invariants are checked, and in the whole graph that a cutover comes to an end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.unit.reconcile.explore_real import Doing, Real, rendered_once
+from tests.unit.reconcile.explore_state import EVIDENCE, World, faults, obedient, time
+from tradepulse_operator.api.cutover import FINAL, CutoverPhase
+from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
+
+_BACK = {"RollingBack", "Verifying", "RolledBack", "Halted"}
+_FORWARD = {"BackingUp", "Switching", "Baking"}
+_UNTOUCHED = {"", "Pending", "Preflight", "Halting", "Failed"}
+#: Kinds of edges.
+SYSTEM, OBEDIENT, TIME, FAULT = "system", "obedient", "time", "fault"
+
+
+class Violation(AssertionError):
+    """An invariant doesn't hold; the text says which, and the way to the state."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One thing that happens. `evidence`: what the samples said, where that was looked at."""
+
+    kind: str
+    name: str
+    to: World
+    evidence: str = ""
+
+
+@dataclass
+class Graph:
+    """What was found. `edges`: per state (kind, evidence, number of the next state)."""
+
+    numbers: dict[World, int] = field(default_factory=dict)
+    worlds: list[World] = field(default_factory=list)
+    edges: list[list[tuple[str, str, int]]] = field(default_factory=list)
+    came: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def transitions(self) -> int:
+        return sum(len(found) for found in self.edges)
+
+    def path(self, number: int) -> str:
+        """How the state was reached, one happening a line."""
+        steps = []
+        while number:
+            number, name = self.came[number]
+            steps.append(f"{name:<24} {_told(self.worlds[number])}")
+        return "\n".join(reversed(steps))
+
+
+def _told(world: World) -> str:
+    pod = world.pod
+    where = f"{pod.release} {pod.state}{' leaving' * pod.deleting} {pod.halt[-8:]}" if pod else "-"
+    doing = [d and d[0] for d in (world.doing_cutover, world.doing_runner)]
+    cut = world.cut
+    return f"[{cut.phase} {cut.step} {cut.reason}] pod: {where}; {world.template[1:6]} {doing}"
+
+
+def explore(real: Real, start: World) -> Graph:
+    """Every state that can be reached from `start`. Raises Violation."""
+    with rendered_once():
+        return _explore(real, start)
+
+
+def _explore(real: Real, start: World) -> Graph:
+    restores = real.policy.get("rollback", {}).get("state", "Restore") == "Restore"
+    graph = Graph({start: 0}, [start], [], [(0, "")])
+    todo = deque([0])
+    while todo:
+        number = todo.popleft()
+        world, out = graph.worlds[number], []
+        try:
+            check(world, restores=restores)
+            for edge in edges(real, world):
+                found = graph.numbers.get(edge.to)
+                if found is None:
+                    found = graph.numbers[edge.to] = len(graph.worlds)
+                    graph.worlds.append(edge.to)
+                    graph.came.append((number, edge.name))
+                    todo.append(found)
+                out.append((edge.kind, edge.evidence, found))
+        except AssertionError as error:
+            raise Violation(f"{error}\n{graph.path(number)}\nin {_told(world)}") from error
+        graph.edges.append(out)
+    return graph
+
+
+def edges(real: Real, world: World) -> Iterator[Edge]:
+    """Everything that can happen next."""
+    yield from _cutover(real, world)
+    yield from _runner(real, world)
+    yield from (Edge(OBEDIENT, name, to) for name, to in obedient(world))
+    yield from (Edge(TIME, name, to) for name, to in time(world))
+    yield from (Edge(FAULT, name, to) for name, to in faults(world))
+
+
+def _cutover(real: Real, world: World) -> Iterator[Edge]:
+    doing = world.doing_cutover
+    if doing is None:
+        asked = EVIDENCE if world.cut.phase in ("Preflight", "Baking", "Verifying") else ("",)
+        for evidence in asked:
+            found = real.ask_cutover(world, evidence)
+            # A whole window of good samples takes longer than any request.
+            quick = evidence != "ok" or world.doing_runner is None
+            if found is not None and quick:
+                check_decision(real, world, evidence, found)
+                to = world._replace(doing_cutover=found)
+                yield Edge(SYSTEM, f"cutover: {found[0]} {evidence}", to, evidence)
+        return
+    done = _sent_cutover(world, doing)
+    yield Edge(SYSTEM, "cutover sends", done._replace(doing_cutover=None))
+    yield Edge(FAULT, "cutover crashes", world._replace(doing_cutover=None))
+    if world.faults:
+        yield Edge(FAULT, "answer lost", done._replace(faults=world.faults - 1))
+
+
+def _sent_cutover(world: World, doing: tuple[object, ...]) -> World:
+    if doing[0] == "report":
+        stage = doing[1]
+        assert isinstance(stage, int)
+        return world._replace(filed=max(world.filed, stage))
+    _, base, abort, new = doing
+    if (base, abort) != (world.cut, world.abort):
+        return world  # 409: someone else wrote first.
+    old, found = world.cut, world._replace(cut=new)  # type: ignore[arg-type]
+    check_persisted(world, found)
+    moved = (old.phase, old.step) != (found.cut.phase, found.cut.step)
+    resumed = old.paused and not found.cut.paused
+    if found.final:
+        return found._replace(late=False, overdue=False)
+    if moved or resumed:
+        found = found._replace(late=False)
+    return found._replace(overdue=found.overdue and not resumed)
+
+
+def _runner(real: Real, world: World) -> Iterator[Edge]:
+    doing = world.doing_runner
+    if doing is None:
+        found = real.ask_runner(world)
+        if found is not None:
+            yield Edge(SYSTEM, f"runner: {found[0]}", world._replace(doing_runner=found))
+        return
+    done = _sent_runner(world, doing)
+    yield Edge(SYSTEM, "runner sends", done._replace(doing_runner=None))
+    yield Edge(FAULT, "runner crashes", world._replace(doing_runner=None))
+    if world.faults:
+        yield Edge(FAULT, "answer lost", done._replace(faults=world.faults - 1))
+
+
+def _sent_runner(world: World, doing: tuple[object, ...]) -> World:
+    pod = world.pod
+    if doing[0] == "status":
+        return world._replace(run=doing[2]) if doing[1] == world.run else world  # type: ignore[arg-type]
+    if doing[0] == "replace" and doing[2] is not world.template:
+        return world  # 409: a PUT carries the version that it was made from.
+    if doing[0] in ("apply", "replace"):
+        found = doing[1]
+        check_template(world, found)
+        return world._replace(template=found)  # type: ignore[arg-type]
+    if doing[0] == "delete" and pod is not None:
+        check_delete(world)
+        return world._replace(pod=pod._replace(deleting=True))
+    if doing[0] == "annotate" and pod is not None:
+        orders = dict(doing[1])  # type: ignore[call-overload]
+        halt = orders.get(ANNOTATION_TRADING, pod.halt)
+        check_annotate(world, halt)
+        kill = bool(orders.get(ANNOTATION_KILL_SWITCH, pod.kill))
+        return world._replace(pod=pod._replace(halt=halt or "", kill=kill))
+    return world
+
+
+# --- what must hold -------------------------------------------------------------------------------
+
+
+def check(world: World, *, restores: bool) -> None:
+    """Invariants of every state."""
+    pod, cut = world.pod, world.cut
+    if pod and pod.release == "T" and pod.runs:
+        assert world.backup, "the new release runs before the backup exists"
+    assert world.restored <= 1, "the state was restored twice"
+    assert world.backup or not world.restored, "restored without a backup"
+    if pod and pod.release == "S" and pod.runs and restores:
+        assert not world.dirty, "the previous release runs on the state of the new one"
+    if cut.phase in ("RolledBack", "Succeeded") and world.doing_cutover:
+        assert world.doing_cutover[0] in ("report", "status"), "a final phase acts"
+    if cut.reason in ("ErrorRateAboveLimit", "RunnerSilent"):
+        assert cut.verdict in ("breach", "gap"), "a rollback without its verdict on record"
+
+
+def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> None:
+    """Invariants of what the cutover wants, given what the samples say."""
+    if doing is None or doing[0] != "status":
+        return
+    old, new = world.cut, doing[3]
+    phase = new.phase  # type: ignore[attr-defined]
+    if phase in ("Succeeded", "RolledBack") and phase != old.phase:
+        assert evidence == "ok", f"{phase} without evidence: {evidence}"
+    if phase == "Halting" and old.phase == "Preflight":
+        assert evidence not in ("gap", "blind"), "halted while the guard is blind"
+    stuck = world.pod is not None and world.pod.state in ("crashed", "no image")
+    if old.phase == "Baking" and phase == "RollingBack" and not world.abort and not stuck:
+        allowed = {"breach", "gap"}
+        if real.policy.get("onInconclusive") == "Rollback":
+            allowed |= {"blind", "none"}
+        assert evidence in allowed, f"rolled back on {evidence}"
+
+
+def check_persisted(before: World, after: World) -> None:
+    """Invariants of a change of phase."""
+    old, new = before.cut, after.cut
+    if old.phase in FINAL:
+        assert new.phase == old.phase, f"{old.phase} was left for {new.phase}"
+    if old.phase in _BACK:
+        assert new.phase in _BACK, f"forward again from {old.phase}: {new.phase}"
+        again = new.phase == "RollingBack" and old.phase != "RollingBack"
+        order = ["", "Halting", "CollectingEvidence", "Stopping", "Starting"]
+        back = new.step and order.index(new.step) < order.index(old.step)
+        assert not again, "a rollback of a rollback"
+        assert not back, "a rollback that begins anew"
+    if new.phase == "Switching" and old.phase != new.phase:
+        assert before.backup, "switched without a backup"
+        assert new.backup, "switched without a record of the backup"
+
+
+def check_template(world: World, new: object) -> None:
+    """Invariants of a new template."""
+    release, restore = new.release, new.restore  # type: ignore[attr-defined]
+    if release == "T":
+        assert world.cut.phase not in _UNTOUCHED, "the new release is prepared before its time"
+    if restore:
+        assert world.cut.phase in _BACK, "a restore before the rollback was persisted"
+
+
+def check_delete(world: World) -> None:
+    """Invariants of stopping a pod."""
+    pod, cut = world.pod, world.cut
+    assert pod is not None
+    if pod.release == "S" and cut.phase in _UNTOUCHED:
+        assert pod.state != "ready", "the previous release is stopped before its time"
+    if pod.release == "T" and cut.phase in _BACK:
+        assert world.filed or cut.gave_up, "the evidence is gone with the pod"
+
+
+def check_annotate(world: World, halt: str | None) -> None:
+    """Invariants of orders to a live pod."""
+    pod = world.pod
+    assert pod is not None
+    if pod.release == "S" and world.cut.phase in _FORWARD:
+        assert halt or not pod.halt, "the previous release is let go while the new one starts"
+    if halt and "rollback" in halt:
+        assert world.cut.phase in _BACK, "the way back began before it was persisted"
+
+
+# --- what must happen -----------------------------------------------------------------------------
+
+
+def stuck(graph: Graph) -> list[int]:
+    """States from which no end can be reached."""
+    into: list[list[int]] = [[] for _ in graph.worlds]
+    for number, out in enumerate(graph.edges):
+        for _, _, to in out:
+            into[to].append(number)
+    good = [number for number, world in enumerate(graph.worlds) if world.final]
+    reached = set(good)
+    while good:
+        for before in into[good.pop()]:
+            if before not in reached:
+                reached.add(before)
+                good.append(before)
+    return [number for number in range(len(graph.worlds)) if number not in reached]
+
+
+def endless(graph: Graph, evidence: str) -> list[int]:
+    """States that an obedient world never leaves for an end, when samples always say `evidence`.
+
+    Time passes only when nothing else can happen. What is left must have no cycle (two reconcilers
+    that undo each other's work), and may stop only at an end.
+    """
+    # A runner that stays suspended pauses its cutover for as long.
+    free = [n for n, world in enumerate(graph.worlds) if not world.suspend]
+    out = {n: _fair(graph, n, evidence) for n in free}
+    dead = [n for n, to in out.items() if not to and not graph.worlds[n].final]
+    waits = dict.fromkeys(free, 0)
+    for to in out.values():
+        for n in to:
+            waits[n] += 1
+    todo = [n for n, count in waits.items() if not count]
+    done = 0
+    while todo:
+        done += 1
+        for after in out[todo.pop()]:
+            waits[after] -= 1
+            if not waits[after]:
+                todo.append(after)
+    cycles = [n for n, count in waits.items() if count]
+    return dead + cycles if done < len(free) or dead else []
+
+
+def _fair(graph: Graph, number: int, evidence: str) -> list[int]:
+    # The source is known to be healthy: Preflight waits for as long as it isn't.
+    said = "ok" if graph.worlds[number].cut.phase == "Preflight" else evidence
+    moves = [
+        to
+        for kind, seen, to in graph.edges[number]
+        if kind in (SYSTEM, OBEDIENT) and seen in ("", said)
+    ]
+    if moves or graph.worlds[number].final:
+        return moves
+    return [to for kind, _, to in graph.edges[number] if kind == TIME]
+
+
+def ends(graph: Graph) -> dict[str, int]:
+    """How many states have ended in which phase."""
+    found: dict[str, int] = {}
+    for world in graph.worlds:
+        if world.final:
+            phase = CutoverPhase(world.cut.phase).value
+            found[phase] = found.get(phase, 0) + 1
+    return found

@@ -1,0 +1,391 @@
+"""Between the abstract world and the real reconcilers: the real `decide` decides every step.
+
+A decision is taken once per distinct view and remembered; views are full, concrete observations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from unittest import mock
+
+from tests.unit.reconcile import cutovers as some
+from tests.unit.reconcile.explore_state import Cut, Pod, Run, Template, World
+from tradepulse_operator.api.cutover import (
+    BackupRecord,
+    CutoverPhase,
+    ReleaseCutover,
+    ReleaseCutoverStatus,
+    ReportRecord,
+    RollbackStatus,
+    RollbackStep,
+    VerdictKind,
+    VerdictRecord,
+)
+from tradepulse_operator.api.meta import Condition, ConditionStatus
+from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING, LABEL_RELEASE
+from tradepulse_operator.api.release import ReleaseSpec
+from tradepulse_operator.api.runner import CLEAN_STOP, RejectedRelease, TradingRunner
+from tradepulse_operator.api.runner import TradingRunnerStatus as RunnerStatus
+from tradepulse_operator.guard.bake import begin
+from tradepulse_operator.guard.samples import Recording
+from tradepulse_operator.model import config
+from tradepulse_operator.model.children import children
+from tradepulse_operator.model.release import render_release
+from tradepulse_operator.reconcile.conditions import timestamp
+from tradepulse_operator.reconcile.cutover import decide as decide_cutover
+from tradepulse_operator.reconcile.cutover_watch import stored
+from tradepulse_operator.reconcile.drift import ref_of
+from tradepulse_operator.reconcile.intent import intent
+from tradepulse_operator.reconcile.observed import (
+    CutoverObserved,
+    PodView,
+    ProcessView,
+    RunnerObserved,
+)
+from tradepulse_operator.reconcile.runner import decide as decide_runner
+from tradepulse_operator.reconcile.step import (
+    Annotate,
+    Apply,
+    Delete,
+    FileReport,
+    Manifest,
+    Replace,
+    Step,
+    Wait,
+    WriteStatus,
+)
+
+NOW = some.NOW
+#: A request, abstractly: what it is and what it does. None: wait.
+Doing = tuple[object, ...] | None
+BACKUP = json.dumps({"ok": True, "backup": {"id": some.UID, "files": 1}})
+
+
+def _of(name: str) -> Any:
+    assert some.SOURCE is not None
+    found = some.SOURCE if name == "S" else some.TARGET
+    return found.model_copy(update={"image_id": f"sha256:{name}"})
+
+
+_NAMES = {_of("S").id: "S", _of("T").id: "T"}
+
+
+@cache
+def recording(evidence: str) -> Recording | None:
+    kind = {"some": "ok", "none": "quiet", "blind": "outage"}.get(evidence, evidence)
+    return some.Samples(kind).recording()
+
+
+@contextmanager
+def rendered_once() -> Iterator[None]:
+    """Render each configuration once: in this world the same image always has the same one."""
+    texts: dict[str, str] = {}
+
+    def render(name: str, namespace: str, spec: Any, release: Any, user: str | None) -> str:
+        if release.image not in texts:
+            texts[release.image] = config.render(name, namespace, spec, release, user)
+        return texts[release.image]
+
+    with mock.patch("tradepulse_operator.model.release.render", render):
+        yield
+
+
+@dataclass(eq=False)
+class Real:
+    """The real reconcilers under one policy."""
+
+    policy: dict[str, Any]
+    cutover: Callable[[CutoverObserved], Step] = decide_cutover
+    runner: Callable[[RunnerObserved], Step] = decide_runner
+    templates: dict[str, Template] = field(default_factory=dict)
+    manifests: list[Manifest] = field(default_factory=list)
+    known: dict[object, Doing] = field(default_factory=dict)
+
+    def begin(self, faults: int = 0, wishes: tuple[str, ...] = ()) -> World:
+        """A runner whose source trades, and a cutover that someone just created."""
+        found = self._runner(Run(), suspend=False)
+        manifest = self._children(found, None)[-2]
+        assert manifest["kind"] == "StatefulSet"
+        first = self.template(manifest)
+        pod = Pod(first, "ready", "", False)
+        return World(Cut(), Run(), first, first, pod, faults=faults, wishes=wishes)
+
+    def template(self, manifest: Manifest) -> Template:
+        """The template that a StatefulSet's manifest is; equal manifests are one."""
+        key = json.dumps(manifest, sort_keys=True)
+        if key not in self.templates:
+            pod = manifest["spec"]["template"]
+            args = pod["spec"]["initContainers"][0]["args"]
+            orders = pod["metadata"]["annotations"]
+            assert manifest["spec"]["updateStrategy"]["type"] == "OnDelete"
+            assert manifest["spec"]["replicas"] in (0, 1)
+            self.templates[key] = Template(
+                number=len(self.manifests),
+                release=_NAMES[pod["metadata"]["labels"][LABEL_RELEASE]],
+                backup=_after(args, "--backup") == some.UID,
+                restore=_after(args, "--restore") == some.UID,
+                mode=_after(args, "--mode"),
+                halt=orders[ANNOTATION_TRADING],
+                kill=bool(orders[ANNOTATION_KILL_SWITCH]),
+                replicas=manifest["spec"]["replicas"],
+            )
+            self.manifests.append(manifest)
+        return self.templates[key]
+
+    def ask_cutover(self, world: World, evidence: str) -> Doing:
+        """What the cutover reconciler wants, seeing samples that lead to `evidence`."""
+        cut, pod = world.cut, world.pod
+        judges = cut.phase in ("Preflight", "Baking", "Verifying")
+        seen = evidence if judges else ""
+        shown = pod and pod._replace(template=pod.template._replace(number=0, halt="", kill=False))
+        times = (world.late, world.overdue)
+        asked = (world.filed, world.abort, world.suspend)
+        template = (world.template.release, world.seen is world.template)
+        key = (cut, world.run, times, template, shown, world.latched, seen, asked)
+        if key not in self.known:
+            observed = self._seen_by_cutover(world, seen)
+            step = self.cutover(observed)
+            self.known[key] = self._cutover_doing(world, observed.cutover, step)
+        return self.known[key]
+
+    def ask_runner(self, world: World) -> Doing:
+        """What the runner reconciler wants."""
+        same = world.seen is world.template
+        looks = (world.latched, world.suspend)
+        key = ("runner", world.cut, world.run, world.template, same, world.pod, looks)
+        if key not in self.known:
+            self.known[key] = self._runner_doing(world, self.runner(self._seen_by_runner(world)))
+        return self.known[key]
+
+    def _cutover_doing(self, world: World, before: ReleaseCutover, step: Step) -> Doing:
+        if isinstance(step, FileReport):
+            return ("report", 2 if step.final else 1)
+        if isinstance(step, WriteStatus):
+            found = abstract(ReleaseCutoverStatus.model_validate(step.status))
+            # Another message, or a checkpoint: nothing that anyone acts on.
+            return None if found == world.cut else ("status", world.cut, world.abort, found)
+        # The target's ConfigMap exists in this world.
+        assert isinstance(step, Wait), step
+        return None
+
+    def _runner_doing(self, world: World, step: Step) -> Doing:
+        match step:
+            case WriteStatus():
+                status = RunnerStatus.model_validate(step.status)
+                active = _NAMES[status.active_release.id] if status.active_release else ""
+                found = Run(status.cutover is not None, active, bool(status.rejected_releases))
+                return None if found == world.run else ("status", world.run, found)
+            case Apply():
+                assert step.manifest["kind"] == "StatefulSet", step.manifest["kind"]
+                return ("apply", self.template(step.manifest))
+            case Replace():
+                assert step.manifest["kind"] == "StatefulSet", step.manifest["kind"]
+                return ("replace", self.template(_plain(step.manifest)), world.template)
+            case Delete():
+                assert step.uid == "p"
+                return ("delete",)
+            case Annotate():
+                assert step.uid == "p"
+                return ("annotate", tuple(sorted(step.annotations.items())))
+        assert isinstance(step, Wait), step
+        return None
+
+    def _seen_by_cutover(self, world: World, evidence: str) -> CutoverObserved:
+        cutover = self._cutover(world.cut, world.late, world.overdue, evidence, world.abort)
+        return CutoverObserved(
+            cutover=cutover,
+            now=NOW,
+            runner=self._runner(world.run, suspend=world.suspend),
+            pod=_pod_view(world),
+            process=_process_view(world),
+            pvc={"status": {"phase": "Bound"}},
+            target_config={"kind": "ConfigMap"},
+            stateful_set=self._stateful_set(world),
+            recording=recording(evidence) if evidence else None,
+            report=("", "evidence", "final")[world.filed],
+        )
+
+    def _seen_by_runner(self, world: World) -> RunnerObserved:
+        runner = self._runner(world.run, suspend=world.suspend)
+        cutover = self._cutover(world.cut, False, False, "", world.abort)
+        live = {ref_of(item): item for item in self._children(runner, cutover)}
+        manifest = self._stateful_set(world)
+        live[ref_of(manifest)] = manifest
+        return RunnerObserved(
+            runner=runner,
+            now=NOW,
+            cutovers=(cutover,),
+            children=live,
+            pod=_pod_view(world),
+            process=_process_view(world),
+        )
+
+    def _stateful_set(self, world: World) -> Manifest:
+        """The live StatefulSet, with what its controller says of it."""
+        found, generation = self.manifests[world.template.number], 2
+        current = world.pod is not None and world.pod.template is world.template
+        return {
+            **found,
+            "metadata": {**found["metadata"], "generation": generation},
+            "status": {
+                "observedGeneration": generation - (world.seen is not world.template),
+                "replicas": int(world.pod is not None),
+                "updatedReplicas": int(current),
+            },
+        }
+
+    def _children(self, runner: TradingRunner, cutover: ReleaseCutover | None) -> Any:
+        """All children as they should be: only the StatefulSet is left to be wrong."""
+        assert runner.status.active_release is not None
+        claimed = cutover if runner.status.cutover else None
+        run = intent(runner, runner.status.active_release, claimed)
+        texts = {
+            release.config_hash: render_release(runner, ReleaseSpec(image=release.image), None).text
+            for release in (run.release, runner.status.active_release)
+        }
+        found = children(runner, run, texts)
+        claim = {"status": {"phase": "Bound"}}
+        return [item | claim if "Claim" in item["kind"] else item for item in found]
+
+    @cache  # noqa: B019
+    def _runner(self, run: Run, *, suspend: bool) -> TradingRunner:
+        found = some.runner(cutover={"mode": "Manual"}, suspend=suspend)
+        refused = RejectedRelease(release=_of("T"), cutover="move", reason="x", at="x")
+        status = RunnerStatus(
+            active_release=_of(run.active),
+            cutover="move" if run.claimed else None,
+            rejected_releases=(refused,) if run.refused else (),
+            writer_epoch=1,
+        )
+        meta = found.metadata.model_copy(update={"finalizers": (CLEAN_STOP,)})
+        return found.model_copy(update={"metadata": meta, "status": status})
+
+    @cache  # noqa: B019
+    def _cutover(
+        self, cut: Cut, late: bool, overdue: bool, evidence: str, abort: bool
+    ) -> ReleaseCutover:
+        found = concrete(cut, late, overdue, evidence)
+        cutover = some.cutover(found, **self.policy, abort=abort)
+        return cutover.model_copy(update={"status": found})
+
+
+def _plain(live: Manifest) -> Manifest:
+    """A live manifest without what the API server adds."""
+    meta = {key: value for key, value in live["metadata"].items() if key != "generation"}
+    return {**{key: value for key, value in live.items() if key != "status"}, "metadata": meta}
+
+
+def _after(args: list[str], flag: str) -> str:
+    return args[args.index(flag) + 1] if flag in args else ""
+
+
+def abstract(status: ReleaseCutoverStatus) -> Cut:
+    """What matters of a status."""
+    rollback = status.rollback
+    moving = next((c for c in status.conditions if c.type == "Reconciling"), None)
+    rolling = status.phase is CutoverPhase.ROLLING_BACK
+    return Cut(
+        phase=status.phase or "",
+        step=rollback.step if rollback and rolling else "",
+        target=status.target is not None,
+        backup=status.backup is not None,
+        verdict=status.verdict.verdict if status.verdict and rollback else "",
+        reason=rollback.reason if rollback else "",
+        report=status.report is not None,
+        gave_up=bool(rollback and "could not be filed" in rollback.message),
+        paused=bool(moving and moving.reason == "Paused"),
+    )
+
+
+def concrete(cut: Cut, late: bool, overdue: bool, evidence: str) -> ReleaseCutoverStatus:
+    """A status that `abstract` makes `cut` of."""
+    if not cut.phase:
+        return ReleaseCutoverStatus()
+    phase = CutoverPhase(cut.phase)
+    age = _age(phase, late, evidence)
+    changes: dict[str, Any] = {
+        "source": _of("S") if cut.target else None,
+        "target": some.TARGET if cut.target else None,
+    }
+    if cut.reason:
+        changes["rollback"] = RollbackStatus(
+            step=RollbackStep(cut.step or "Starting"),
+            step_at=timestamp(NOW - (100 if late else 1)),
+            started_at=timestamp(NOW - (700 if overdue else 1)),
+            reason=cut.reason,
+            message="could not be filed" if cut.gave_up else "why",
+        )
+    if phase is CutoverPhase.VERIFYING:
+        changes["verification"] = stored(begin(NOW - age))
+    if cut.backup:
+        changes["backup"] = BackupRecord(id=some.UID, files=1)
+    if cut.verdict:
+        changes["verdict"] = VerdictRecord(verdict=VerdictKind(cut.verdict), at=timestamp(NOW))
+    changes["conditions"] = _paused() if cut.paused else ()
+    if cut.report:
+        changes["report"] = ReportRecord(config_map="move-incident", captured_at=timestamp(NOW))
+    return some.status(phase, age, **changes)
+
+
+def _age(phase: CutoverPhase, late: bool, evidence: str) -> float:
+    """Seconds since the phase was entered."""
+    some_time = {CutoverPhase.BAKING: 100.0, CutoverPhase.VERIFYING: 20.0}
+    if phase in some_time:
+        return {"some": some_time[phase], "blind": 9999.0}.get(evidence, 600.0)
+    return 400.0 if late else 1.0
+
+
+def _paused() -> tuple[Condition, ...]:
+    at = timestamp(NOW)
+    found = Condition(
+        type="Reconciling", status=ConditionStatus.TRUE, reason="Paused", last_transition_time=at
+    )
+    return (found,)
+
+
+def _pod_view(world: World) -> PodView | None:
+    pod = world.pod
+    if pod is None:
+        return None
+    ended = {"new": None, "init failed": 1}.get(pod.state, 0)
+    waiting = {"no image": "ImagePullBackOff", "crashed": "CrashLoopBackOff"}.get(pod.state, "")
+    return PodView(
+        uid="p",
+        release=_of(pod.release).id,
+        annotations={
+            ANNOTATION_TRADING: pod.halt,
+            ANNOTATION_KILL_SWITCH: _KILL if pod.kill else "",
+        },
+        phase="Running" if pod.runs else "Pending",
+        ready=pod.state == "ready",
+        deleting=pod.deleting,
+        image_id=f"sha256:{pod.release}" if pod.runs else None,
+        init_exit=ended,
+        init_message=BACKUP if pod.template.backup and ended == 0 else "",
+        restarts=int(pod.restarted),
+        waiting=waiting,
+    )
+
+
+#: The one reason for a kill switch in this world.
+_KILL = "cutover move halted"
+
+
+def _process_view(world: World) -> ProcessView | None:
+    pod = world.pod
+    if pod is None or not pod.runs or pod.state == "crashed":
+        return None
+    drained = pod.state == "drained" and bool(pod.halt)
+    return ProcessView(
+        state={"ready": "TRADING", "started": "RECONCILING"}.get(pod.state, "HALTED"),
+        halt_token=some.UID if drained else "",
+        halt_complete=drained,
+        kill_switch=world.latched,
+        kill_switch_reason=_KILL if world.latched else "",
+        writer_epoch=1,
+    )

@@ -1,0 +1,212 @@
+"""The world of the exploration: what is kept of it, and what happens in it by itself.
+
+Abstract: instants become "in time or late", a recording becomes the verdict it leads to, a
+StatefulSet becomes the number of its exact manifest. Everything is hashable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tradepulse_operator.api.cutover import FINAL, CutoverPhase, RollbackStep
+
+#: What a recording leads to: enough good seconds, not enough yet, …; `blind`: nothing for too long.
+EVIDENCE = ("ok", "some", "breach", "gap", "none", "blind")
+
+
+class Cut(NamedTuple):
+    """The persisted status of the cutover, as far as it matters."""
+
+    phase: str = ""
+    step: str = ""
+    target: bool = False
+    backup: bool = False
+    verdict: str = ""
+    reason: str = ""
+    report: bool = False
+    gave_up: bool = False
+    paused: bool = False
+
+
+class Run(NamedTuple):
+    """The persisted status of the runner, as far as it matters."""
+
+    claimed: bool = False
+    active: str = "S"
+    refused: bool = False
+
+
+class Template(NamedTuple):
+    """What of a StatefulSet's manifest the world reacts to. `number` names the whole manifest."""
+
+    number: int
+    release: str
+    backup: bool
+    restore: bool
+    mode: str
+    halt: str
+    kill: bool
+    replicas: int
+
+
+class Pod(NamedTuple):
+    """The one pod. `state`: new, init failed, no image, started, ready, drained or crashed."""
+
+    template: Template
+    state: str
+    halt: str
+    kill: bool
+    deleting: bool = False
+    restarted: bool = False
+
+    @property
+    def release(self) -> str:
+        return self.template.release
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process runs, or ran and will again."""
+        return self.state in ("started", "ready", "drained", "crashed")
+
+
+class World(NamedTuple):
+    """Everything. `doing_*`: the request that a reconciler has decided on and not yet sent."""
+
+    cut: Cut
+    run: Run
+    template: Template
+    seen: Template
+    pod: Pod | None
+    #: The present step has passed its limit; the whole rollback its deadline.
+    late: bool = False
+    overdue: bool = False
+    #: On the state volume: the backup, how often it was restored, traces of the target, the latch.
+    backup: bool = False
+    restored: int = 0
+    dirty: bool = False
+    latched: bool = False
+    #: Stage of the report in the API: 0 none, 1 evidence, 2 final.
+    filed: int = 0
+    abort: bool = False
+    suspend: bool = False
+    doing_cutover: tuple[object, ...] | None = None
+    doing_runner: tuple[object, ...] | None = None
+    #: Faults that may still happen, and what a person may still ask for.
+    faults: int = 0
+    wishes: tuple[str, ...] = ()
+
+    @property
+    def final(self) -> bool:
+        return self.cut.phase in FINAL
+
+
+#: Phases and rollback steps that a limit of their own ends.
+_LIMITED = {
+    CutoverPhase.HALTING,
+    CutoverPhase.BACKING_UP,
+    CutoverPhase.SWITCHING,
+    RollbackStep.HALTING,
+    RollbackStep.COLLECTING_EVIDENCE,
+}
+
+Happening = tuple[str, World]
+
+
+def without_pod(world: World) -> World:
+    """The pod is gone; a request about it, guarded by its uid, has nothing to act on any more."""
+    doing = world.doing_runner
+    if doing is not None and doing[0] in ("delete", "annotate"):
+        doing = ("void",)
+    return world._replace(pod=None, doing_runner=doing)
+
+
+def obedient(world: World) -> Iterator[Happening]:
+    """What a cluster and a process do by themselves, when asked properly."""
+    if world.seen is not world.template:
+        yield "controller looks", world._replace(seen=world.template)
+    pod = world.pod
+    if pod is None:
+        if world.seen.replicas:
+            t = world.seen
+            yield "pod made", world._replace(pod=Pod(t, "new", t.halt, t.kill))
+        return
+    if pod.deleting:
+        yield "pod gone", without_pod(world)
+        return
+    if not world.seen.replicas:
+        yield "pod stopped", world._replace(pod=pod._replace(deleting=True))
+        return
+    yield from _process(world, pod)
+
+
+def _process(world: World, pod: Pod) -> Iterator[Happening]:
+    stays = bool(pod.halt) or world.latched
+    if pod.state in ("new", "init failed"):
+        yield "state prepared", _prepared(world, pod)
+    elif pod.state == "crashed":
+        yield "restarted", world._replace(pod=pod._replace(state="started"))
+    elif pod.kill and pod.runs and not world.latched:
+        yield "kill switch latched", world._replace(latched=True)
+    elif pod.state in ("started", "ready") and stays:
+        yield "drained", world._replace(pod=pod._replace(state="drained"))
+    elif pod.state == "started":
+        yield "ready", world._replace(pod=pod._replace(state="ready"))
+    elif pod.state == "drained" and not stays:
+        yield "trades on", world._replace(pod=pod._replace(state="started"))
+
+
+def _prepared(world: World, pod: Pod) -> World:
+    """The state container did its work, each part once, and the process started."""
+    t, found = pod.template, world
+    if t.backup:
+        found = found._replace(backup=True)
+    if t.restore and t.mode == "restore" and found.backup and not found.restored:
+        found = found._replace(restored=found.restored + 1, dirty=False)
+    if t.restore and t.mode == "freeze":
+        found = found._replace(latched=True)
+    if t.release == "T":
+        found = found._replace(dirty=True)
+    return found._replace(pod=pod._replace(state="started"))
+
+
+def time(world: World) -> Iterator[Happening]:
+    """Limits pass. No request is under way for that long: it is given up after 15 s."""
+    if world.doing_cutover or world.doing_runner:
+        return
+    cut = world.cut
+    limited = cut.phase in _LIMITED if not cut.step else cut.step in _LIMITED
+    if limited and not world.late:
+        yield "late", world._replace(late=True)
+    last = cut.phase == CutoverPhase.VERIFYING or cut.step in (
+        RollbackStep.STOPPING,
+        RollbackStep.STARTING,
+    )
+    if last and not world.final and not world.overdue:
+        yield "overdue", world._replace(late=True, overdue=True)
+
+
+def faults(world: World) -> Iterator[Happening]:
+    """What goes wrong, and what a person asks for."""
+    if not world.final:
+        for wish in world.wishes:
+            rest = tuple(other for other in world.wishes if other != wish)
+            less = world._replace(wishes=rest)
+            yield (
+                wish,
+                less._replace(abort=True) if wish == "abort" else less._replace(suspend=True),
+            )
+    if world.suspend:
+        yield "resume", world._replace(suspend=False)
+    pod = world.pod
+    if pod is None or not world.faults:
+        return
+    less = world._replace(faults=world.faults - 1)
+    if pod.state == "new" and not pod.deleting:
+        yield "state container fails", less._replace(pod=pod._replace(state="init failed"))
+        if pod.release == "T":
+            ready = _prepared(less, pod)._replace(dirty=less.dirty)
+            yield "no image", ready._replace(pod=pod._replace(state="no image"))
+    if pod.runs and pod.state != "crashed":
+        yield "crash", less._replace(pod=pod._replace(state="crashed", restarted=True))
+    yield "pod lost", without_pod(less)
