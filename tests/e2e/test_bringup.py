@@ -104,10 +104,10 @@ def test_events_tell_each_transition_once(
 
 
 def test_idle_means_no_writes(cluster: Cluster, namespace: str, runner: Manifest) -> None:
-    """Over three resyncs of the operator, a settled runner causes no write of any kind."""
+    """Over two resyncs of the operator, a settled runner causes no write of any kind."""
     environment.settled()
     before = environment.operator_writes()
-    environment.await_resyncs(3)
+    environment.await_resyncs(2)
     after = environment.operator_writes()
     leases = {key for key in after if "Lease" in key or "lease" in key}
     changed = {k: after[k] - before.get(k, 0) for k in after if k not in leases}

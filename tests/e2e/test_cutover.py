@@ -45,10 +45,8 @@ def test_the_state_was_backed_up_before_the_new_release_started(
     backup = promoted[0]["status"]["backup"]
     assert backup["id"] == promoted[0]["metadata"]["uid"]
     assert backup["files"] > 0
-    text = cluster.kubectl(
-        "-n", namespace, "exec", f"{RUNNER}-0", "-c", "runner", "--",
-        "cat", f"/var/lib/tradepulse/backups/{backup['id']}/manifest.json",
-    )  # fmt: skip
+    manifest = f"/var/lib/tradepulse/backups/{backup['id']}/manifest.json"
+    text = cluster.inside(f"{RUNNER}-0", namespace, f"print(open({manifest!r}).read())")
     assert json.loads(text)
 
 
