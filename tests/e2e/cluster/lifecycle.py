@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tests.e2e.cluster import (
@@ -70,11 +71,16 @@ def _load_probe(paths: Paths, tools: toolchain.Toolchain, step: Step) -> None:
 
 
 def _clear(paths: Paths, progress: Progress) -> None:
-    """Remains of an `up` that did not finish, or of a cluster that is no longer healthy."""
-    if not paths.host_state.exists():
+    """Remains of an `up` that did not finish, of a cluster that is no longer healthy, or of another
+    checkout's: a machine holds one cluster."""
+    if not paths.host_state.exists() and not _node_runs(paths):
         return
     with progress.step("Removing a half-made or unhealthy cluster") as step:
         traces.remove(paths, configure(paths), step)
+
+
+def _node_runs(paths: Paths) -> bool:
+    return shutil.which("podman") is not None and configure(paths).container_running(NODE)
 
 
 def down(paths: Paths, progress: Progress) -> None:
