@@ -70,7 +70,12 @@ def state_() -> None:
 @STATE_DIR
 @click.option("--backup", help="Back the state up under this id.")
 @click.option("--restore", help="Go back to the backup of this id, once.")
-@click.option("--mode", type=click.Choice([mode.value for mode in Mode]), default=Mode.RESTORE.value, show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.RESTORE.value,
+    show_default=True,
+)
 @click.option("--keep", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--incident-dir", type=click.Path(path_type=Path), help="A report to keep.")
 def prepare(
