@@ -64,7 +64,7 @@ async def rest(loop: LiveExecutionLoop, count: int = 2) -> list[str]:
 
 
 async def test_a_lost_disk_keeps_the_heartbeat_and_cancels_until_the_venue_obeys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """One failed cancel must not be the last one, and the process must stay observable."""
     venue = Venue(paper(tmp_path))
@@ -72,21 +72,25 @@ async def test_a_lost_disk_keeps_the_heartbeat_and_cancels_until_the_venue_obeys
     await loop.start()
     await trading(loop)
     await rest(loop)
+
+    async def no_answer(_client_id: str) -> None:
+        await asyncio.Event().wait()
+
+    venue.after_place = no_answer
+    loop.submit_order("paper", resting(loop))  # rests there, and nobody told us
+    await until(lambda: open_at_venue(tmp_path) == 3)
     away = True
 
     async def unreachable() -> None:
         if away:
             raise VenueDisconnected("paper: away")
 
-    def refuse(_fd: int) -> None:
-        raise OSError(5, "I/O error")
-
     venue.before_any = unreachable
-    monkeypatch.setattr(loop.sessions["paper"].oms._journal, "_fsync", refuse)
+    loop.sessions["paper"].oms._journal._failed = "fsync failed"
     loop._fail_storage(OSError("I/O error"))
     assert loop.phase()[0] is Phase.HALTED
     await asyncio.sleep(0.6)  # longer than a sweep: cancels were tried in vain
-    assert open_at_venue(tmp_path) == 2
+    assert open_at_venue(tmp_path) == 3
     away, beat = False, loop.heartbeat
     await until(lambda: open_at_venue(tmp_path) == 0)
     await until(lambda: loop.heartbeat > beat)
