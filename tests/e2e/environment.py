@@ -170,14 +170,14 @@ def guard_judgements() -> float:
     return looks("ReleaseCutover")
 
 
-def operator_process() -> int:
-    """The host's process id of the operator that runs in the node."""
+def operator_process() -> int | None:
+    """The host's process id of the operator that runs in the node; None while it restarts."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             words = _command(entry)
             if len(words) > 2 and words[1].endswith("/tradepulse-operator") and words[2] == "run":
                 return int(entry.name)
-    raise LookupError("no operator runs on this machine")
+    return None
 
 
 def _command(entry: Path) -> list[str]:
@@ -187,9 +187,13 @@ def _command(entry: Path) -> list[str]:
         return []
 
 
-def kill_operator() -> None:
-    """SIGKILL, as the kernel does when memory runs out; the kubelet starts it again."""
-    os.kill(operator_process(), signal.SIGKILL)
+def kill_operator() -> bool:
+    """SIGKILL, as the kernel does when memory runs out; the kubelet starts it again. False when
+    there was none to kill, because the last one has not come back yet."""
+    process = operator_process()
+    if process is not None:
+        os.kill(process, signal.SIGKILL)
+    return process is not None
 
 
 if __name__ == "__main__":
