@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from tests.e2e.cluster import lifecycle
+from tests.e2e.cluster.commands import one_sentence
 from tests.e2e.cluster.netguard import GuardFailed
 from tests.e2e.cluster.podman import PodmanFailed
 from tests.e2e.cluster.processes import Busy
@@ -18,17 +19,7 @@ from tests.e2e.cluster.verify import KubectlFailed
 EXPECTED = (lifecycle.Refused, Busy, StepFailed, PodmanFailed, GuardFailed, KubectlFailed)
 
 
-class OneSentence(click.Group):
-    """Failures that we foresaw end with their message, not with a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except EXPECTED as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=OneSentence)
+@click.group(cls=one_sentence(*EXPECTED))
 def main() -> None:
     """A real Kubernetes cluster (kind on podman) for the demo and the end-to-end tests."""
 

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from tests.e2e.cluster import api
+from tests.e2e.cluster.commands import one_sentence
 from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.settings import NODE
 from tests.e2e.images import base, build, node
@@ -17,17 +18,7 @@ from tests.e2e.images.catalog import Image, all_images
 EXPECTED = (api.StepFailed, api.PodmanFailed, subprocess.CalledProcessError, LookupError)
 
 
-class OneSentence(click.Group):
-    """Failures that we foresaw end with their message, not with a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except EXPECTED as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=OneSentence)
+@click.group(cls=one_sentence(*EXPECTED))
 def main() -> None:
     """The images of operator, runner releases and monitoring."""
 

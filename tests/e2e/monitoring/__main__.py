@@ -7,6 +7,7 @@ import subprocess
 import click
 
 from tests.e2e.cluster import api
+from tests.e2e.cluster.commands import one_sentence
 from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.verify import KubectlFailed
 from tests.e2e.monitoring import install
@@ -21,17 +22,7 @@ EXPECTED = (
 )
 
 
-class OneSentence(click.Group):
-    """Failures that we foresaw end with their message, not with a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except EXPECTED as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=OneSentence)
+@click.group(cls=one_sentence(*EXPECTED))
 def main() -> None:
     """Prometheus in the test cluster; the images must be loaded before."""
 
