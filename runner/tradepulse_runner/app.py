@@ -18,7 +18,7 @@ from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.base import ExecutionConnector
-from tradepulse_runner.venues.paper import build_paper
+from tradepulse_runner.venues.catalog import build_connector
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecuti
     """The loop of a configuration. Raises :class:`ConfigError`."""
     connectors: dict[str, ExecutionConnector] = {
         venue.name: wrap(
-            build_paper(venue, config.state_dir, source=source, clock=time.time),
+            build_connector(venue, config.state_dir, source=source, clock=time.time),
             release.regression,
             release.regression_after,
         )

@@ -14,7 +14,7 @@ import click
 
 from tradepulse_runner import logs, state
 from tradepulse_runner.app import run as run_app
-from tradepulse_runner.config import load_config, require_available
+from tradepulse_runner.config import load_config
 from tradepulse_runner.errors import RunnerError
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.state import Mode, Preparation
@@ -56,7 +56,6 @@ def main() -> None:
 def run(path: Path, log_level: str) -> None:
     """Trade until SIGTERM; then cancel, flush and stop."""
     config = load_config(path)
-    require_available(config, source=str(path))
     logs.configure(f"{config.runner.namespace}/{config.runner.name}", log_level)
     asyncio.run(run_app(config, path))
 

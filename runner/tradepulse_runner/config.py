@@ -27,9 +27,6 @@ from tradepulse_runner.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 Connector = Literal["paper", "binance", "coinbase"]
-# Known to the schema so that a custom resource for them is valid, but not built yet:
-# a clear refusal at start is safer than a stub that pretends to trade.
-AVAILABLE_CONNECTORS: frozenset[str] = frozenset({"paper"})
 
 
 def _finite_positive(value: Decimal) -> Decimal:
@@ -173,17 +170,6 @@ def parse_model(model: type[M], raw: dict[str, Any], *, source: str, prefix: str
     except ValidationError as exc:
         lines = [_explain(model, source, prefix, error) for error in exc.errors()]
         raise ConfigError("\n".join(lines)) from None
-
-
-def require_available(config: RunnerConfig, *, source: str) -> None:
-    """Refuse connectors this build lacks. Raises :class:`ConfigError`."""
-    for index, venue in enumerate(config.venues):
-        if venue.connector not in AVAILABLE_CONNECTORS:
-            raise ConfigError(
-                f"{source}: venues.{index}.connector: {venue.connector!r} is not available in "
-                f"this build; remedy: use one of {sorted(AVAILABLE_CONNECTORS)} of "
-                f"{list(get_args(Connector))}, or install a build with this connector"
-            )
 
 
 def _explain(model: type[BaseModel], source: str, prefix: str, error: ErrorDetails) -> str:

@@ -94,6 +94,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRef:
+    """What is known of one of our orders when a venue is asked about it. Venues find orders by
+    different keys: by symbol and client id, or only by their own id, which is "" while unknown.
+
+    ``sent_at``: unix seconds, bounds a search through the venue's order history.
+    """
+
+    client_id: str
+    symbol: str
+    venue_id: str = ""
+    sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class VenueOrder:
     """A venue's view of one order."""
 
@@ -103,10 +117,18 @@ class VenueOrder:
     status: OrderStatus
     filled: Decimal
 
+    @property
+    def ref(self) -> OrderRef:
+        return OrderRef(self.client_id, self.order.symbol, self.venue_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One execution of one of our orders; ``trade_id`` is unique per venue."""
+    """One execution of one of our orders; ``trade_id`` is unique per venue.
+
+    ``fee`` was taken from the position of ``fee_symbol`` (base units), or, when that is "", from
+    the cash of ``symbol``'s quote currency. A fee in an asset we don't trade is 0 here.
+    """
 
     trade_id: str
     client_id: str
@@ -115,6 +137,8 @@ class Trade:
     price: Decimal
     quantity: Decimal
     timestamp: float
+    fee: Decimal = ZERO
+    fee_symbol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +164,21 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """Price and quantity steps of one symbol."""
+    """What the venue accepts of one symbol: price and quantity steps, smallest quantity (base
+    units) and notional (quote units). Spot is not ``shortable``: nobody sells what isn't held."""
 
     tick: Decimal
     lot: Decimal
+    min_quantity: Decimal = ZERO
+    min_notional: Decimal = ZERO
+    shortable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLost:
+    """A venue's stream ended or skipped something: only asking tells what happened since."""
+
+    reason: str
+
+
+VenueEvent = VenueOrder | Trade | StreamLost

@@ -56,6 +56,19 @@ class OrderRejected(OrderError):
     """The venue answered and refused: the order does not exist there."""
 
 
+class VenueThrottled(OrderRejected):
+    """The venue refused for too many requests; asking again before ``retry_after`` seconds have
+    passed makes it worse (a ban)."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CredentialsRefused(OrderRejected):
+    """The venue knows neither our key nor our signature, and no newer credentials are there."""
+
+
 class OrderNotFound(OrderError):
     """The venue answered that it knows no such order (yet: see ``unknown_fence``)."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tradepulse_runner.domain import ZERO, Order, OrderStatus, OrderType, Side, Trade
+from tradepulse_runner.domain import ZERO, Order, OrderRef, OrderStatus, OrderType, Side, Trade
 
 Record = dict[str, Any]
 # Enough history to answer questions about an order just closed; the venue has the rest.
@@ -36,6 +36,10 @@ class OrderRecord:
     venue_id: str = ""
     reason: str = ""
     final: tuple[OrderStatus, Decimal] | None = None
+
+    @property
+    def ref(self) -> OrderRef:
+        return OrderRef(self.client_id, self.order.symbol, self.venue_id, self.sent_at)
 
     @property
     def remaining(self) -> Decimal:
@@ -160,9 +164,17 @@ class OmsState:
         signed = trade.quantity * trade.side.sign
         self.positions[trade.symbol] = self.positions.get(trade.symbol, ZERO) + signed
         self.cash -= signed * trade.price
+        self._pay_fee(trade)
         if entry := self.orders.get(trade.client_id):
             entry.filled += trade.quantity
             self._settle(entry)
+
+    def _pay_fee(self, trade: Trade) -> None:
+        if not trade.fee_symbol:
+            self.cash -= trade.fee
+        else:
+            held = self.positions.get(trade.fee_symbol, ZERO)
+            self.positions[trade.fee_symbol] = held - trade.fee
 
     def _on_cursor(self, r: Record) -> None:
         self.cursor = r["cursor"]
@@ -270,6 +282,8 @@ def trade_to_json(trade: Trade) -> dict[str, Any]:
         "price": str(trade.price),
         "quantity": str(trade.quantity),
         "timestamp": trade.timestamp,
+        "fee": str(trade.fee),
+        "fee_symbol": trade.fee_symbol,
     }
 
 
@@ -282,6 +296,9 @@ def trade_from_json(raw: dict[str, Any]) -> Trade:
         Decimal(raw["price"]),
         Decimal(raw["quantity"]),
         raw["timestamp"],
+        # Journals written before there were fees lack both.
+        Decimal(raw.get("fee", "0")),
+        raw.get("fee_symbol", ""),
     )
 
 

@@ -12,9 +12,17 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from tradepulse_runner.domain import Instrument, Order, Positions, Quote, TradePage, VenueOrder
+from tradepulse_runner.domain import (
+    Instrument,
+    Order,
+    OrderRef,
+    Positions,
+    Quote,
+    TradePage,
+    VenueOrder,
+)
 from tradepulse_runner.errors import OrderRejected
-from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.base import ExecutionConnector, Listener
 
 # Orders before the defect shows: past any smoke test, well inside a demonstration.
 DEFAULT_AFTER = 60
@@ -35,6 +43,9 @@ class _Forwarding:
         self._after = after
         self._placed = 0
 
+    def listen(self, listener: Listener) -> None:
+        self.inner.listen(listener)
+
     async def connect(self) -> None:
         await self.inner.connect()
 
@@ -45,11 +56,11 @@ class _Forwarding:
         self._placed += 1
         return await self.inner.place_order(order, idempotency_key)
 
-    async def cancel_order(self, client_id: str) -> VenueOrder:
-        return await self.inner.cancel_order(client_id)
+    async def cancel_order(self, ref: OrderRef) -> VenueOrder:
+        return await self.inner.cancel_order(ref)
 
-    async def fetch_order(self, client_id: str) -> VenueOrder:
-        return await self.inner.fetch_order(client_id)
+    async def fetch_order(self, ref: OrderRef) -> VenueOrder:
+        return await self.inner.fetch_order(ref)
 
     async def open_orders(self) -> list[VenueOrder]:
         return await self.inner.open_orders()

@@ -145,7 +145,7 @@ class VenueSession:
         if known is None:
             return
         try:
-            found = await self.ask(self.connector.fetch_order(client_id))
+            found = await self.ask(self.connector.fetch_order(known.ref))
         except OrderNotFound:
             self._settle_not_found(known)
             return
@@ -228,7 +228,10 @@ class VenueSession:
 
     async def cancel(self, client_id: str) -> None:
         """Cancel one order. Raises :class:`OrderError`; the order then stays as it was."""
-        answer = await self.ask(self.connector.cancel_order(client_id))
+        known = self.oms.state.orders.get(client_id)
+        if known is None:
+            raise OrderNotFound(f"{self.name}: {client_id} is not an order of this runner")
+        answer = await self.ask(self.connector.cancel_order(known.ref))
         self.oms.closed(answer, "cancelled")
         self.wake.set()
 
@@ -259,7 +262,7 @@ class VenueSession:
             if not self._ids.ours(order.client_id):
                 continue
             try:
-                await self.ask(self.connector.cancel_order(order.client_id))
+                await self.ask(self.connector.cancel_order(order.ref))
             except OrderError as exc:
                 left += 1
                 details = {"order": order.client_id, "why": str(exc)}

@@ -7,16 +7,21 @@ Anything else a connector raises is treated as unknown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tradepulse_runner.domain import (
     Instrument,
     Order,
+    OrderRef,
     Positions,
     Quote,
     TradePage,
+    VenueEvent,
     VenueOrder,
 )
+
+Listener = Callable[[VenueEvent], None]
 
 
 class ExecutionConnector(Protocol):
@@ -28,8 +33,16 @@ class ExecutionConnector(Protocol):
     # request and no longer can (Binance: recvWindow + clock skew + margin).
     unknown_fence: float
 
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` with whatever the venue's streams say; set before :meth:`connect`.
+
+        Streams may repeat, reorder and drop: their events are hints that arrive early, and
+        polling is what proves completeness. A stream that ended says :class:`StreamLost`.
+        """
+
     async def connect(self) -> None:
-        """Open the connection unless it is open. Raises :class:`VenueDisconnected`."""
+        """Open the connection and streams unless open. Raises :class:`VenueDisconnected`,
+        :class:`CredentialsRefused`."""
 
     async def disconnect(self) -> None:
         """Close it; never raises for a connection already gone."""
@@ -37,11 +50,11 @@ class ExecutionConnector(Protocol):
     async def place_order(self, order: Order, idempotency_key: str) -> VenueOrder:
         """Send ``order`` under the client id ``idempotency_key``."""
 
-    async def cancel_order(self, client_id: str) -> VenueOrder:
+    async def cancel_order(self, ref: OrderRef) -> VenueOrder:
         """Cancel; returns the closed order. A closed order is returned as it closed."""
 
-    async def fetch_order(self, client_id: str) -> VenueOrder:
-        """The venue's view of one order, open or closed."""
+    async def fetch_order(self, ref: OrderRef) -> VenueOrder:
+        """The venue's view of one order, open or closed. Raises :class:`OrderNotFound`."""
 
     async def open_orders(self) -> list[VenueOrder]:
         """All orders resting at the venue for this account."""

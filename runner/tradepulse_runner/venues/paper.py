@@ -12,8 +12,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tradepulse_runner.config import Model, Seconds, VenueConfig, parse_model
-from tradepulse_runner.domain import Instrument, Order, Positions, Quote, TradePage, VenueOrder
+from tradepulse_runner.domain import (
+    Instrument,
+    Order,
+    OrderRef,
+    Positions,
+    Quote,
+    TradePage,
+    VenueOrder,
+)
 from tradepulse_runner.errors import VenueDisconnected
+from tradepulse_runner.venues.base import Listener
 from tradepulse_runner.venues.prices import (
     START_PRICES,
     PriceSource,
@@ -75,6 +84,9 @@ class PaperConnector:
             raise VenueDisconnected(f"{self.name}: not connected")
         return self._world
 
+    def listen(self, listener: Listener) -> None:
+        """The paper venue has no streams: polling it costs nothing."""
+
     async def connect(self) -> None:
         if self._world is None:
             self._world = PaperWorld(
@@ -102,15 +114,15 @@ class PaperConnector:
         await self._travel()
         return answer
 
-    async def cancel_order(self, client_id: str) -> VenueOrder:
+    async def cancel_order(self, ref: OrderRef) -> VenueOrder:
         await self._travel()
-        answer = self.world.cancel(client_id)
+        answer = self.world.cancel(ref.client_id)
         await self._travel()
         return answer
 
-    async def fetch_order(self, client_id: str) -> VenueOrder:
+    async def fetch_order(self, ref: OrderRef) -> VenueOrder:
         await self._travel()
-        return self.world.fetch(client_id)
+        return self.world.fetch(ref.client_id)
 
     async def open_orders(self) -> list[VenueOrder]:
         await self._travel()

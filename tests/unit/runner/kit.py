@@ -14,6 +14,7 @@ from tradepulse_runner.config import RiskConfig, VenueConfig
 from tradepulse_runner.domain import (
     Instrument,
     Order,
+    OrderRef,
     OrderType,
     Positions,
     Quote,
@@ -25,6 +26,7 @@ from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.strategy.base import Strategy
+from tradepulse_runner.venues.base import Listener
 from tradepulse_runner.venues.paper import PaperConnector, PaperOptions
 from tradepulse_runner.venues.prices import RandomWalk
 from tradepulse_runner.venues.world import PaperWorld
@@ -112,6 +114,9 @@ class Venue:
         self.after_place: Callable[[str], Awaitable[None]] | None = None
         self.before_any: Callable[[], Awaitable[None]] | None = None
 
+    def listen(self, listener: Listener) -> None:
+        self.inner.listen(listener)
+
     async def connect(self) -> None:
         await self._misbehave()
         await self.inner.connect()
@@ -129,13 +134,13 @@ class Venue:
             await self.after_place(idempotency_key)
         return answer
 
-    async def cancel_order(self, client_id: str) -> VenueOrder:
+    async def cancel_order(self, ref: OrderRef) -> VenueOrder:
         await self._misbehave()
-        return await self.inner.cancel_order(client_id)
+        return await self.inner.cancel_order(ref)
 
-    async def fetch_order(self, client_id: str) -> VenueOrder:
+    async def fetch_order(self, ref: OrderRef) -> VenueOrder:
         await self._misbehave()
-        return await self.inner.fetch_order(client_id)
+        return await self.inner.fetch_order(ref)
 
     async def open_orders(self) -> list[VenueOrder]:
         await self._misbehave()

@@ -14,7 +14,6 @@ from tradepulse_runner.config import (
     RunnerConfig,
     StrategyConfig,
     load_config,
-    require_available,
 )
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.release import Release, load_release
@@ -32,7 +31,6 @@ def write(path: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.name)
 def test_sample_is_valid_and_can_be_built(path: Path) -> None:
     loaded = load_config(path)
-    require_available(loaded, source=str(path))
     build(loaded, Release(version="1"), source=str(path))
 
 
@@ -89,13 +87,15 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("connector", ["binance", "coinbase"])
-def test_connector_of_another_build_is_valid_but_refused_at_start(
-    tmp_path: Path, connector: str
+def test_missing_credential_names_the_variable(
+    tmp_path: Path, connector: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    name = f"{connector.upper()}_API_KEY"
+    monkeypatch.delenv(name, raising=False)
     venue = {"name": "v", "connector": connector, "symbols": ["BTC-USD"]}
     loaded = RunnerConfig.model_validate(config(tmp_path, venues=[venue]))
-    with pytest.raises(ConfigError, match=f"{connector}.*not available in this build"):
-        require_available(loaded, source="f.yaml")
+    with pytest.raises(ConfigError, match=f"{name}: missing; .*environment variable {name}"):
+        build(loaded, Release(version="1"), source="f.yaml")
 
 
 def test_unknown_strategy_names_those_that_exist() -> None:

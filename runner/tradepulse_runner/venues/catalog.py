@@ -1,0 +1,26 @@
+"""The venues that a configuration can name, and how each connector is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tradepulse_runner.config import VenueConfig
+from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.errors import ConfigError
+from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.paper import build_paper
+
+
+def build_connector(
+    venue: VenueConfig, state_dir: Path, *, source: str, clock: Callable[[], float]
+) -> ExecutionConnector:
+    """The connector of ``venue``; ``source`` names the file in errors. Raises ConfigError."""
+    if venue.connector == "paper":
+        return build_paper(venue, state_dir, source=source, clock=clock)
+    CredentialStore.open(venue.connector, venue.credentials_dir, os.environ)
+    raise ConfigError(
+        f"{source}: venues.{venue.name}.connector: {venue.connector!r} is not available in this "
+        "build; remedy: use paper"
+    )
