@@ -387,6 +387,7 @@ class LiveExecutionLoop:
         # A named reset, not a file that went missing: that would open the latch by accident.
         if not found.engaged and found.reset_by:
             self._kill = found
+            self.metrics.kill_switch.set(0)
             log.warning("live_loop.kill_switch_reset", extra={"by": found.reset_by})
             self._distrust()
 
