@@ -97,6 +97,7 @@ class LoopConfig(Model):
     submission_interval: Annotated[float, Field(ge=0.01, le=60)] = 0.25
     fill_poll_interval: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    credential_interval: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     max_backoff: Seconds = 60.0
 
 

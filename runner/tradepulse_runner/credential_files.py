@@ -79,20 +79,25 @@ class Files:
                     checked(name, text, f"the file {self.directory / name}")
                     for name, text in zip(self.names, texts, strict=True)
                 )
-                return Pair(key, secret, atomic=before[0] != "")
+                return Pair(key, secret, atomic=all(before[0]))
         raise ConfigError(
             f"{self.names[0]}: the files in {self.directory} change faster than they can be read; "
             "remedy: replace them once, by renaming"
         )
 
-    def _stamp(self) -> tuple[object, ...]:
-        """Differs whenever a file was replaced or written to; first the target of ``..data``."""
-        return (self._link(), *(self._state(name) for name in self.names))
+    def _stamp(self) -> tuple[tuple[object, ...], ...]:
+        """Differs whenever a file was replaced or written to. First the target of ``..data``, once
+        for each file that is found through it."""
+        return (
+            tuple(self._swapped(name) for name in self.names),
+            *(self._state(name) for name in self.names),
+        )
 
-    def _link(self) -> str:
+    def _swapped(self, name: str) -> str:
         self.step("link")
         try:
-            return os.readlink(self.directory / DATA_LINK)
+            through = os.readlink(self.directory / name).startswith(f"{DATA_LINK}/")
+            return os.readlink(self.directory / DATA_LINK) if through else ""
         except OSError:
             return ""
 
@@ -118,7 +123,9 @@ class Files:
             raise ConfigError(f"{name}: {path} is not text; remedy: {_PROVIDE}") from None
         except OSError as error:
             why = error.strerror or type(error).__name__
-            raise ConfigError(f"{name}: {path} cannot be read ({why}); remedy: {_PROVIDE}") from None
+            raise ConfigError(
+                f"{name}: {path} cannot be read ({why}); remedy: {_PROVIDE}"
+            ) from None
 
 
 _PROVIDE = "provide the value that the venue gave you"

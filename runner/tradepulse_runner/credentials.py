@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tradepulse_runner.config import VenueConfig
+from tradepulse_runner.config import RunnerConfig
 from tradepulse_runner.credential_files import Files, Pair, Source, Variables
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.snapshot import Step, no_fault
@@ -113,15 +113,6 @@ class CredentialStore:
 
     def refresh(self) -> bool:
         """Read again; whether there are new credentials. What can't be used changes nothing."""
-        return self._look(urgent=False)
-
-    def refused(self, used: Credential) -> bool:
-        """The venue refused ``used``: whether newer ones are there, to sign the request again."""
-        if self.current.generation == used.generation:
-            self._look(urgent=True)
-        return self.current.generation > used.generation
-
-    def _look(self, *, urgent: bool) -> bool:
         now = self._timer()
         try:
             found = self._source.read()
@@ -138,11 +129,18 @@ class CredentialStore:
             self._unsettled_since = None
         elif not all(same):
             self._unsettled_since = now if self._unsettled_since is None else self._unsettled_since
-        # What has not held still yet is worth a try when the pair before is refused; half is not.
-        usable = whole or (urgent and not half)
-        return usable and not all(same) and self._adopt(found)
+        if whole and not all(same):
+            self._adopt(found)
+            return True
+        return False
 
-    def _adopt(self, found: Pair) -> bool:
+    def refused(self, used: Credential) -> bool:
+        """The venue refused ``used``: whether newer ones are there, to sign the request again."""
+        if self.current.generation == used.generation:
+            self.refresh()
+        return self.current.generation > used.generation
+
+    def _adopt(self, found: Pair) -> None:
         before = self.current
         self._current = new = Credential(
             found.key, found.secret, before.generation + 1, self._clock()
@@ -156,7 +154,6 @@ class CredentialStore:
                 "key_before": before.fingerprint,
             },
         )
-        return True
 
     def _doubt(self, now: float, problem: str) -> None:
         self._pending = None
@@ -173,10 +170,13 @@ class CredentialStore:
         self.problem = ""
 
 
-def open_credentials(
-    venue: VenueConfig, state_dir: Path, environment: Mapping[str, str]
-) -> CredentialStore:
-    """The credentials of a configured venue. Raises :class:`ConfigError` naming what is missing."""
-    own = state_dir / "credentials" / venue.name
-    directory = venue.credentials_dir or (own if own.is_dir() else None)
-    return CredentialStore.open(venue.connector, directory, environment)
+def open_stores(config: RunnerConfig, environment: Mapping[str, str]) -> dict[str, CredentialStore]:
+    """The credentials of every venue that needs some. Raises :class:`ConfigError` naming what is
+    missing."""
+    stores = {}
+    for venue in config.venues:
+        if venue.connector != "paper":
+            own = config.state_dir / "credentials" / venue.name
+            directory = venue.credentials_dir or (own if own.is_dir() else None)
+            stores[venue.name] = CredentialStore.open(venue.connector, directory, environment)
+    return stores

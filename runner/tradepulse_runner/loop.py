@@ -19,6 +19,8 @@ from typing import Any
 from tradepulse_runner.backup import require_whole
 from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
+from tradepulse_runner.credential_watch import CredentialWatch
+from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
@@ -55,6 +57,7 @@ class LiveLoopConfig:
     submission_interval: float = 0.25
     fill_poll_interval: float = 1.0
     heartbeat_interval: float = 1.0
+    credential_interval: float = 5.0
     max_backoff: float = 60.0
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
@@ -73,7 +76,9 @@ class LiveLoopConfig:
 
 
 class LiveExecutionLoop:
-    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds."""
+    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds.
+
+    ``credentials``: the stores, by venue, that the connectors sign with; they are kept fresh."""
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class LiveExecutionLoop:
         config: LiveLoopConfig,
         metrics: RunnerMetrics | None = None,
         strategy: Strategy | None = None,
+        credentials: Mapping[str, CredentialStore] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.config = config
@@ -93,6 +99,12 @@ class LiveExecutionLoop:
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
         self._clock = clock
+        self._credentials = CredentialWatch(
+            credentials or {},
+            self.metrics.registry,
+            venues=connectors,
+            interval=config.credential_interval,
+        )
         self._started = self._stopping = False
         self._lock = StateLock(config.state_dir)
         self._task: asyncio.Task[None] | None = None
@@ -139,7 +151,13 @@ class LiveExecutionLoop:
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
         oms = Oms(self.config.state_dir, connector.name, clock=self._clock, epoch=ids.epoch)
         oms.open(cold_start=cold)
-        return VenueSession(connector, oms, ids, clock=self._clock)
+        session = VenueSession(connector, oms, ids, clock=self._clock)
+        session.on_refused = self._refused
+        return session
+
+    async def _refused(self, venue: str) -> None:
+        if why := self._credentials.verdict(venue):
+            await self.engage_kill_switch(why)
 
     async def wait(self) -> None:
         """Until the loop ends; raises what made it end, if anything did."""
@@ -255,6 +273,7 @@ class LiveExecutionLoop:
             *(self._keeper(session).run for session in self.sessions.values()),
             self._desk.submitter.run,
             self._keep_snapshots,
+            self._credentials.run,
             self._halting.watch,
             self._halting.sweep,
         ]

@@ -21,6 +21,7 @@ from tradepulse_runner.domain import (
 )
 from tradepulse_runner.epoch import OrderIds
 from tradepulse_runner.errors import (
+    CredentialsRefused,
     DurabilityLost,
     OrderError,
     OrderNotFound,
@@ -41,8 +42,14 @@ class BodyMismatch(RunnerError):
     """The venue returned another order for our id: ids collide, nothing can be trusted."""
 
 
+async def _nobody(_venue: str) -> None:
+    """Default of ``on_refused``."""
+
+
 class VenueSession:
-    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds."""
+    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds.
+
+    ``on_refused`` is awaited with the venue's name when the venue refuses our credentials."""
 
     def __init__(
         self,
@@ -58,6 +65,7 @@ class VenueSession:
         self.symbols = connector.symbols
         self.reconciled = False
         self.wake = asyncio.Event()
+        self.on_refused: Callable[[str], Awaitable[None]] = _nobody
         self._ids = ids
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -69,6 +77,9 @@ class VenueSession:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await request
+        except CredentialsRefused:
+            await self.on_refused(self.name)
+            raise
         except (OrderError, DurabilityLost):
             raise
         except Exception as exc:
