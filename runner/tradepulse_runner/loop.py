@@ -33,6 +33,7 @@ from tradepulse_runner.phase import Facts, Phase, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import BodyMismatch, VenueSession
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.strategy.base import Cancel, MarketView, Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.venues.base import ExecutionConnector
@@ -85,6 +86,7 @@ class LiveExecutionLoop:
         metrics: RunnerMetrics | None = None,
         strategy: Strategy | None = None,
         clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
     ) -> None:
         self.config = config
         self.metrics = metrics or RunnerMetrics(connectors)
@@ -95,7 +97,7 @@ class LiveExecutionLoop:
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock = clock
+        self._clock, self._step = clock, step
         self._chance = random.Random()
         self._started = self._stopping = self._drained = False
         self._storage_failure = ""
@@ -115,8 +117,8 @@ class LiveExecutionLoop:
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        self._kill = KillSwitch(self.config.state_dir, clock=self._clock)
-        ids = claim_epoch(self.config.state_dir, self.config.runner)
+        self._kill = KillSwitch(self.config.state_dir, clock=self._clock, step=self._step)
+        ids = claim_epoch(self.config.state_dir, self.config.runner, step=self._step)
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         self.sessions = {
@@ -130,6 +132,7 @@ class LiveExecutionLoop:
             self.metrics,
             gate=self.gate,
             interval=self.config.submission_interval,
+            step=self._step,
         )
         if self.config.kill_switch.engaged:
             await self.engage_kill_switch(f"config: {self.config.kill_switch.reason}")
@@ -144,9 +147,15 @@ class LiveExecutionLoop:
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
-        oms = Oms(self.config.state_dir, connector.name, clock=self._clock, epoch=ids.epoch)
+        oms = Oms(
+            self.config.state_dir,
+            connector.name,
+            clock=self._clock,
+            epoch=ids.epoch,
+            step=self._step,
+        )
         oms.open(cold_start=cold)
-        return VenueSession(connector, oms, ids, clock=self._clock)
+        return VenueSession(connector, oms, ids, clock=self._clock, step=self._step)
 
     async def wait(self) -> None:
         """Until the loop ends; raises what made it end, if anything did."""
@@ -383,7 +392,7 @@ class LiveExecutionLoop:
         """A person reset the latch on disk (`tradepulse-runner kill-switch reset`)."""
         if self._kill is None or not self._kill.engaged or self._storage_failure:
             return
-        found = KillSwitch(self.config.state_dir, clock=self._clock)
+        found = KillSwitch(self.config.state_dir, clock=self._clock, step=self._step)
         # A named reset, not a file that went missing: that would open the latch by accident.
         if not found.engaged and found.reset_by:
             self._kill = found

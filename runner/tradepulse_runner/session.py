@@ -29,6 +29,7 @@ from tradepulse_runner.errors import (
 )
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.oms_state import OrderRecord
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.venues.base import ExecutionConnector
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class VenueSession:
         ids: OrderIds,
         *,
         clock: Callable[[], float],
+        step: Step = no_fault,
     ) -> None:
         self.connector = connector
         self.oms = oms
@@ -60,6 +62,7 @@ class VenueSession:
         self.wake = asyncio.Event()
         self._ids = ids
         self._clock = clock
+        self._step = step
         self._lock = asyncio.Lock()
         self._foreign: set[str] = set()
 
@@ -108,6 +111,7 @@ class VenueSession:
         # Only what was live before the question: an order sent meanwhile is rightly absent.
         ours = [r for r in self.oms.state.live.values() if r.status is not OrderStatus.QUEUED]
         asked = {r.client_id for r in ours if r.status is not OrderStatus.PENDING}
+        self._step("reconcile.open_orders")
         found = {o.client_id: o for o in await self.ask(self.connector.open_orders())}
         page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
         for order in found.values():
@@ -144,6 +148,7 @@ class VenueSession:
         known = self.oms.state.live.get(client_id)
         if known is None:
             return
+        self._step("reconcile.fetch")
         try:
             found = await self.ask(self.connector.fetch_order(known.ref))
         except OrderNotFound:
@@ -180,6 +185,7 @@ class VenueSession:
         """Book trades until positions and trades are of one moment, then believe the venue."""
         for _ in range(POSITION_READS):
             cursor = self.oms.state.cursor
+            self._step("reconcile.positions")
             positions = await self.ask(self.connector.get_positions())
             await self._book_trades()
             if self.oms.state.cursor == cursor:
@@ -206,6 +212,7 @@ class VenueSession:
 
     async def _book_trades(self) -> None:
         while True:
+            self._step("reconcile.trades")
             page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
             self.oms.book(page.trades, page.cursor)
             if not page.trades:
@@ -231,7 +238,9 @@ class VenueSession:
         known = self.oms.state.orders.get(client_id)
         if known is None:
             raise OrderNotFound(f"{self.name}: {client_id} is not an order of this runner")
+        self._step("cancel.send")
         answer = await self.ask(self.connector.cancel_order(known.ref))
+        self._step("cancel.answered")
         self.oms.closed(answer, "cancelled")
         self.wake.set()
 

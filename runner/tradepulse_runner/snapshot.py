@@ -28,6 +28,11 @@ def no_fault(_step: str) -> None:
     """Default ``step``: nothing goes wrong."""
 
 
+def steps_of(name: str, step: Step) -> Step:
+    """``step`` for a part: its steps are announced as ``<name>.<step>``."""
+    return lambda what: step(f"{name}.{what}")
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Verified content of a snapshot file."""
