@@ -21,6 +21,7 @@ from typing import Any
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew, SnapshotDamaged
 
 SCHEMA = 1
+#: Told a step's name just before it is taken; production never passes one.
 Step = Callable[[str], None]
 
 
