@@ -31,7 +31,7 @@ from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.phase import Facts, Phase, decide
 from tradepulse_runner.risk import RiskManager
-from tradepulse_runner.session import VenueSession
+from tradepulse_runner.session import Drift, VenueSession
 from tradepulse_runner.signals import Signal
 from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.strategy.base import Strategy
@@ -55,6 +55,7 @@ class LiveLoopConfig:
     credentials: Mapping[str, Path] = field(default_factory=dict)
     submission_interval: float = 0.25
     fill_poll_interval: float = 1.0
+    reconcile_interval: float = 5.0
     heartbeat_interval: float = 1.0
     max_backoff: float = 60.0
     control_dir: Path | None = None
@@ -91,6 +92,8 @@ class LiveExecutionLoop:
         self.metrics = metrics or RunnerMetrics(connectors)
         self.on_reconnect: Signal[[str, int, float, Exception | None]] = Signal()
         self.on_position_snapshot: Signal[[str, Positions]] = Signal()
+        self.on_drift: Signal[[str, Drift, str]] = Signal()
+        self.on_drift.connect(lambda venue, kind, _: self.metrics.drift.labels(venue, kind).inc())
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
@@ -144,7 +147,7 @@ class LiveExecutionLoop:
         clock, step = self._clock, self._step
         oms = Oms(self.config.state_dir, connector.name, clock=clock, epoch=ids.epoch, step=step)
         oms.open(cold_start=cold)
-        return VenueSession(connector, oms, ids, clock=clock, step=step)
+        return VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
 
     async def wait(self) -> None:
         """Until the loop ends; raises what made it end, if anything did."""
@@ -278,12 +281,14 @@ class LiveExecutionLoop:
             self._desk.fail_storage(group)
 
     def _keeper(self, session: VenueSession) -> Keeper:
+        streaming = session.connector.streaming
+        config = self.config
         return Keeper(
             session,
             DailyLoss(self._risk, session, clock=self._clock),
             self.metrics,
-            poll_interval=self.config.fill_poll_interval,
-            max_backoff=self.config.max_backoff,
+            poll_interval=config.reconcile_interval if streaming else config.fill_poll_interval,
+            max_backoff=config.max_backoff,
             on_reconnect=self.on_reconnect,
             on_positions=self.on_position_snapshot,
             kill=self.engage_kill_switch,

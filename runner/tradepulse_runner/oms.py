@@ -57,6 +57,7 @@ class Oms:
         self._file = SnapshotFile(path, step=steps_of("snapshot", step))
         self._saved_seq = 0
         self._droppable: list[Path] = []
+        self.booked = 0  # fills booked by this process
         self._save_lock = asyncio.Lock()
         self.fresh = True
 
@@ -229,12 +230,18 @@ class Oms:
         """Book new trades, each once, then move the cursor. Returns how many were new."""
         fresh = 0
         for trade in trades:
-            if trade.trade_id not in self.state.trades:
-                self._write(t="fill", trade=trade_to_json(trade))
-                fresh += 1
+            fresh += self.book_early(trade)
         if cursor != self.state.cursor:
             self._write(t="cursor", cursor=cursor)
         return fresh
+
+    def book_early(self, trade: Trade) -> bool:
+        """Book one trade unless it was; the cursor stays. Returns whether it was new."""
+        if trade.trade_id in self.state.trades:
+            return False
+        self._write(t="fill", trade=trade_to_json(trade))
+        self.booked += 1
+        return True
 
     def adjust(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
         """Believe the venue's position of ``symbol`` over our own."""

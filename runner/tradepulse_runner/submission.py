@@ -134,7 +134,7 @@ class Submitter:
             session.check_body(session.oms.state.orders[client_id], answer)
             session.oms.acknowledged(answer)
             outcome = "ok"
-            if answer.filled:
+            if answer.filled and not session.connector.streaming:
                 session.wake.set()
         except OrderRejected as exc:
             session.oms.rejected(client_id, str(exc))
@@ -142,7 +142,8 @@ class Submitter:
         except (OrderError, BodyMismatch) as exc:
             # A venue may return an old order for a repeated id: that proves nothing about this
             # one. The next poll compares again, and latches the kill switch.
-            session.oms.unknown(client_id, str(exc))
+            if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
+                session.oms.unknown(client_id, str(exc))  # unless a stream told meanwhile
             session.wake.set()
             log.warning("live_loop.order_unknown", extra={"order": client_id, "why": str(exc)})
         finally:
