@@ -35,6 +35,7 @@ from tradepulse_runner.phase import Facts, Phase, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift, VenueSession
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
@@ -91,6 +92,7 @@ class LiveExecutionLoop:
         strategy: Strategy | None = None,
         credentials: Mapping[str, CredentialStore] | None = None,
         clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
     ) -> None:
         self.config = config
         self.metrics = metrics or RunnerMetrics(connectors)
@@ -101,7 +103,7 @@ class LiveExecutionLoop:
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock = clock
+        self._clock, self._step = clock, step
         self._credentials = CredentialWatch(
             credentials or {},
             self.metrics.registry,
@@ -119,6 +121,7 @@ class LiveExecutionLoop:
             self.metrics,
             halted=lambda: self.phase()[0] is Phase.HALTED,
             clock=clock,
+            step=step,
         )
 
     # -- life ------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ class LiveExecutionLoop:
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        ids = claim_epoch(self.config.state_dir, self.config.runner)
+        ids = claim_epoch(self.config.state_dir, self.config.runner, step=self._step)
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         for name, connector in self._connectors.items():
@@ -143,6 +146,7 @@ class LiveExecutionLoop:
             self.metrics,
             gate=self.gate,
             interval=self.config.submission_interval,
+            step=self._step,
         )
         wanted = self.config.kill_switch
         await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
@@ -152,9 +156,10 @@ class LiveExecutionLoop:
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
-        oms = Oms(self.config.state_dir, connector.name, clock=self._clock, epoch=ids.epoch)
+        clock, step = self._clock, self._step
+        oms = Oms(self.config.state_dir, connector.name, clock=clock, epoch=ids.epoch, step=step)
         oms.open(cold_start=cold)
-        session = VenueSession(connector, oms, ids, clock=self._clock, on_drift=self.on_drift)
+        session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
         session.on_refused = self._refused
         return session
 
