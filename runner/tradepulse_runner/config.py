@@ -102,6 +102,7 @@ class LoopConfig(Model):
     fill_poll_interval: Annotated[float, Field(ge=0.05, le=60)] = 1.0
     reconcile_interval: Annotated[float, Field(ge=0.05, le=300)] = 5.0
     heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    credential_interval: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     max_backoff: Seconds = 60.0
 
 

@@ -17,6 +17,7 @@ from tradepulse_runner.errors import DurabilityLost
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
 CONTROL_INTERVAL = 0.25
@@ -35,12 +36,13 @@ class Halting:
         *,
         halted: Callable[[], bool],
         clock: Callable[[], float],
+        step: Step = no_fault,
     ) -> None:
         self.on_kill_switch: Signal[[str]] = Signal()
         self.directive = Directive()
         self._desk, self._metrics = desk, metrics
         self._state_dir, self._control_dir = state_dir, control_dir
-        self._halted, self._clock = halted, clock
+        self._halted, self._clock, self._step = halted, clock, step
         self._kill: KillSwitch | None = None
         self._drained = False
 
@@ -49,7 +51,7 @@ class Halting:
     async def open(self, engaged: str) -> None:
         """Read the latch and the operator's orders. ``engaged``: why the configuration wants the
         switch engaged, or "". A halt ordered while nobody ran comes before the first order."""
-        self._kill = KillSwitch(self._state_dir, clock=self._clock)
+        self._kill = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
         if engaged:
             await self.engage(engaged)
         self._read_control()
@@ -128,7 +130,7 @@ class Halting:
         """A person reset the latch on disk (`tradepulse-runner kill-switch reset`)."""
         if self._kill is None or not self._kill.engaged or self._desk.storage_failure:
             return
-        found = KillSwitch(self._state_dir, clock=self._clock)
+        found = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
         # A named reset, not a file that went missing: that would open the latch by accident.
         if not found.engaged and found.reset_by:
             self._kill = found

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged
-from tradepulse_runner.snapshot import SnapshotFile
+from tradepulse_runner.snapshot import SnapshotFile, Step, no_fault, steps_of
 
 log = logging.getLogger(__name__)
 FILE = "kill_switch.json"
@@ -21,9 +21,11 @@ FILE = "kill_switch.json"
 class KillSwitch:
     """Latch in ``state_dir``; ``clock`` gives unix seconds."""
 
-    def __init__(self, state_dir: Path, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, state_dir: Path, *, clock: Callable[[], float], step: Step = no_fault
+    ) -> None:
         self._clock = clock
-        self._file = SnapshotFile(state_dir / FILE)
+        self._file = SnapshotFile(state_dir / FILE, step=steps_of("latch", step))
         self.engaged = False
         self.reason = ""
         self.reset_by = ""  # who opened the latch last; "" while engaged or never engaged

@@ -19,6 +19,8 @@ from typing import Any
 from tradepulse_runner.backup import require_whole
 from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
+from tradepulse_runner.credential_watch import CredentialWatch
+from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
@@ -33,6 +35,7 @@ from tradepulse_runner.phase import Facts, Phase, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift, VenueSession
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
@@ -56,6 +59,7 @@ class LiveLoopConfig:
     fill_poll_interval: float = 1.0
     reconcile_interval: float = 5.0
     heartbeat_interval: float = 1.0
+    credential_interval: float = 5.0
     max_backoff: float = 60.0
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
@@ -74,7 +78,9 @@ class LiveLoopConfig:
 
 
 class LiveExecutionLoop:
-    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds."""
+    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds.
+
+    ``credentials``: the stores, by venue, that the connectors sign with; they are kept fresh."""
 
     def __init__(
         self,
@@ -84,7 +90,9 @@ class LiveExecutionLoop:
         config: LiveLoopConfig,
         metrics: RunnerMetrics | None = None,
         strategy: Strategy | None = None,
+        credentials: Mapping[str, CredentialStore] | None = None,
         clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
     ) -> None:
         self.config = config
         self.metrics = metrics or RunnerMetrics(connectors)
@@ -95,7 +103,13 @@ class LiveExecutionLoop:
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock = clock
+        self._clock, self._step = clock, step
+        self._credentials = CredentialWatch(
+            credentials or {},
+            self.metrics.registry,
+            venues=connectors,
+            interval=config.credential_interval,
+        )
         self._started = self._stopping = False
         self._lock = StateLock(config.state_dir)
         self._task: asyncio.Task[None] | None = None
@@ -107,6 +121,7 @@ class LiveExecutionLoop:
             self.metrics,
             halted=lambda: self.phase()[0] is Phase.HALTED,
             clock=clock,
+            step=step,
         )
 
     # -- life ------------------------------------------------------------------------------
@@ -119,7 +134,7 @@ class LiveExecutionLoop:
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        ids = claim_epoch(self.config.state_dir, self.config.runner)
+        ids = claim_epoch(self.config.state_dir, self.config.runner, step=self._step)
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         for name, connector in self._connectors.items():
@@ -131,6 +146,7 @@ class LiveExecutionLoop:
             self.metrics,
             gate=self.gate,
             interval=self.config.submission_interval,
+            step=self._step,
         )
         wanted = self.config.kill_switch
         await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
@@ -140,9 +156,16 @@ class LiveExecutionLoop:
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
-        oms = Oms(self.config.state_dir, connector.name, clock=self._clock, epoch=ids.epoch)
+        clock, step = self._clock, self._step
+        oms = Oms(self.config.state_dir, connector.name, clock=clock, epoch=ids.epoch, step=step)
         oms.open(cold_start=cold)
-        return VenueSession(connector, oms, ids, clock=self._clock, on_drift=self.on_drift)
+        session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
+        session.on_refused = self._refused
+        return session
+
+    async def _refused(self, venue: str) -> None:
+        if why := self._credentials.verdict(venue):
+            await self.engage_kill_switch(why)
 
     async def wait(self) -> None:
         """Until the loop ends; raises what made it end, if anything did."""
@@ -258,6 +281,7 @@ class LiveExecutionLoop:
             *(self._keeper(session).run for session in self.sessions.values()),
             self._desk.submitter.run,
             self._keep_snapshots,
+            self._credentials.run,
             self._halting.watch,
             self._halting.sweep,
         ]

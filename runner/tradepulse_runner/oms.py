@@ -19,7 +19,14 @@ from typing import Any
 from tradepulse_runner.domain import Order, OrderStatus, Trade, VenueOrder
 from tradepulse_runner.journal import Journal, list_segments
 from tradepulse_runner.oms_state import OmsState, OrderRecord, order_to_json, trade_to_json
-from tradepulse_runner.snapshot import Snapshot, SnapshotFile, make_dirs
+from tradepulse_runner.snapshot import (
+    Snapshot,
+    SnapshotFile,
+    Step,
+    make_dirs,
+    no_fault,
+    steps_of,
+)
 
 log = logging.getLogger(__name__)
 # Snapshot often enough that replay at start stays well under a second.
@@ -37,14 +44,17 @@ class Oms:
         clock: Callable[[], float],
         epoch: int = 0,
         fsync: Callable[[int], None] = os.fsync,
+        step: Step = no_fault,
     ) -> None:
         self.venue = venue
         self.state = OmsState()
         self.epoch = epoch
         self._dir = state_dir
         self._clock = clock
-        self._journal = Journal(state_dir, venue, fsync=fsync)
-        self._file = SnapshotFile(state_dir / f"{venue}_oms.json")
+        self._step = step
+        self._journal = Journal(state_dir, venue, fsync=fsync, step=step)
+        path = state_dir / f"{venue}_oms.json"
+        self._file = SnapshotFile(path, step=steps_of("snapshot", step))
         self._saved_seq = 0
         self._droppable: list[Path] = []
         self.booked = 0  # fills booked by this process
@@ -124,6 +134,7 @@ class Oms:
             self._saved_seq = seq
             # What the generation before covered; ``.prev`` needs everything since.
             for path in self._droppable:
+                self._step("journal.drop")
                 path.unlink(missing_ok=True)
             self._droppable = older
             return snapshot
@@ -158,7 +169,9 @@ class Oms:
         self._write(
             t="intent", id=client_id, hash=order.body_hash(), epoch=self.epoch, ts=self._clock()
         )
+        self._step("intent.fsync")
         await self._journal.sync()
+        self._step("intent.durable")
 
     def acknowledged(self, answer: VenueOrder) -> None:
         """The venue has the order; ``answer`` may already be closed or filled."""
@@ -242,5 +255,7 @@ class Oms:
         self._write(t="status", id=client_id, status=str(status), reason=reason, venue_id=venue_id)
 
     def _write(self, **record: Any) -> None:
+        # A status is named by its value: acknowledged and expired are different moments.
+        self._step(f"{record['status'] if record['t'] == 'status' else record['t']}.append")
         self._journal.append(record)
         self.state.apply(record)

@@ -23,6 +23,7 @@ from tradepulse_runner.domain import (
 )
 from tradepulse_runner.epoch import OrderIds
 from tradepulse_runner.errors import (
+    CredentialsRefused,
     DurabilityLost,
     OrderError,
     OrderNotFound,
@@ -33,6 +34,7 @@ from tradepulse_runner.errors import (
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.oms_state import OrderRecord
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.streams import StreamEar
 from tradepulse_runner.venues.base import ExecutionConnector
 
@@ -60,8 +62,14 @@ class BodyMismatch(RunnerError):
     """The venue returned another order for our id: ids collide, nothing can be trusted."""
 
 
+async def _nobody(_venue: str) -> None:
+    """Default of ``on_refused``."""
+
+
 class VenueSession:
-    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds."""
+    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds.
+
+    ``on_refused`` is awaited with the venue's name when the venue refuses our credentials."""
 
     def __init__(
         self,
@@ -71,6 +79,7 @@ class VenueSession:
         *,
         clock: Callable[[], float],
         on_drift: Signal[[str, Drift, str]] | None = None,
+        step: Step = no_fault,
     ) -> None:
         self.connector = connector
         self.oms = oms
@@ -78,8 +87,10 @@ class VenueSession:
         self.symbols = connector.symbols
         self.reconciled = False
         self.wake = asyncio.Event()
+        self.on_refused: Callable[[str], Awaitable[None]] = _nobody
         self._ids = ids
         self._clock = clock
+        self._step = step
         self._lock = asyncio.Lock()
         self._foreign: set[str] = set()
         self._on_drift: Signal[[str, Drift, str]] = on_drift or Signal()
@@ -107,6 +118,9 @@ class VenueSession:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await request
+        except CredentialsRefused:
+            await self.on_refused(self.name)
+            raise
         except (OrderError, DurabilityLost):
             raise
         except Exception as exc:
@@ -153,6 +167,7 @@ class VenueSession:
         # Only what was live before the question: an order sent meanwhile is rightly absent.
         ours = [r for r in self.oms.state.live.values() if r.status is not OrderStatus.QUEUED]
         asked = {r.client_id for r in ours if r.status is not OrderStatus.PENDING}
+        self._step("reconcile.open_orders")
         found = {o.client_id: o for o in await self.ask(self.connector.open_orders())}
         page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
         for order in found.values():
@@ -190,6 +205,7 @@ class VenueSession:
         known = self.oms.state.live.get(client_id)
         if known is None:
             return
+        self._step("reconcile.fetch")
         try:
             found = await self.ask(self.connector.fetch_order(known.ref))
         except OrderNotFound:
@@ -227,6 +243,7 @@ class VenueSession:
         """Book trades until positions and trades are of one moment, then believe the venue."""
         for _ in range(POSITION_READS):
             moment = (self.oms.state.cursor, self.oms.booked)
+            self._step("reconcile.positions")
             positions = await self.ask(self.connector.get_positions())
             await self._book_trades()
             if (self.oms.state.cursor, self.oms.booked) == moment:
@@ -254,6 +271,7 @@ class VenueSession:
 
     async def _book_trades(self) -> None:
         while True:
+            self._step("reconcile.trades")
             page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
             self._book(page)
             if not page.trades:
@@ -290,7 +308,9 @@ class VenueSession:
         known = self.oms.state.orders.get(client_id)
         if known is None:
             raise OrderNotFound(f"{self.name}: {client_id} is not an order of this runner")
+        self._step("cancel.send")
         answer = await self.ask(self.connector.cancel_order(known.ref))
+        self._step("cancel.answered")
         self.oms.closed(answer, "cancelled")
         self.wake.set()
 

@@ -19,6 +19,7 @@ from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms_state import Exposure
 from tradepulse_runner.risk import RiskManager, RiskView
 from tradepulse_runner.session import BodyMismatch, VenueSession
+from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 8
@@ -36,6 +37,7 @@ class Submitter:
         *,
         gate: Callable[[], str],
         interval: float,
+        step: Step = no_fault,
     ) -> None:
         self._sessions = sessions
         self._risk = risk
@@ -43,6 +45,7 @@ class Submitter:
         self._metrics = metrics
         self._gate = gate
         self._interval = interval
+        self._step = step
         self._queue: deque[tuple[VenueSession, str]] = deque()
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
@@ -60,6 +63,7 @@ class Submitter:
             raise
         client_id = self._ids.next()
         session.oms.queue(client_id, order)
+        self._step("submit.queued")
         self._queue.append((session, client_id))
         self._wake.set()
         return client_id
@@ -115,6 +119,7 @@ class Submitter:
         order = session.oms.state.orders[client_id].order
         await session.oms.intend(client_id)
         # The sync took time; a halt may have come. No await between this check and the request.
+        self._step("gate.again")
         if why := self._gate():
             session.oms.expired(client_id, f"not sent: {why}")
             return
@@ -123,7 +128,9 @@ class Submitter:
         began = time.perf_counter()
         outcome = "error"
         try:
+            self._step("request.send")
             answer = await session.ask(session.connector.place_order(order, client_id))
+            self._step("request.answered")
             session.check_body(session.oms.state.orders[client_id], answer)
             session.oms.acknowledged(answer)
             outcome = "ok"
