@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.backup import require_whole
-from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
+from tradepulse_runner.config import GuardConfig, KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
 from tradepulse_runner.credential_watch import CredentialWatch
 from tradepulse_runner.credentials import CredentialStore
@@ -25,6 +25,7 @@ from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
 from tradepulse_runner.errors import DurabilityLost, RiskRejected
+from tradepulse_runner.guard_watch import GuardWatch
 from tradepulse_runner.halting import Halting
 from tradepulse_runner.keeper import Keeper
 from tradepulse_runner.lock import StateLock
@@ -63,6 +64,7 @@ class LiveLoopConfig:
     max_backoff: float = 60.0
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
 
     @classmethod
     def of(cls, config: RunnerConfig) -> LiveLoopConfig:
@@ -73,6 +75,7 @@ class LiveLoopConfig:
             credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
             control_dir=config.control_dir,
             kill_switch=config.kill_switch,
+            guard=config.guard,
             **config.loop.model_dump(),
         )
 
@@ -282,6 +285,7 @@ class LiveExecutionLoop:
             self._desk.submitter.run,
             self._keep_snapshots,
             self._credentials.run,
+            partial(self.guard.run, self.sessions, lambda: self.heartbeat),
             self._halting.watch,
             self._halting.sweep,
         ]
