@@ -117,12 +117,19 @@ class RiskConfig(Model):
 
 
 class LoopConfig(Model):
-    """Cadence of the loop's workers. ``while_reconciling``: what may be sent to the other venues
-    when one of several is reconciled anew; to that one, nothing."""
+    """Cadence of the loop's workers, seconds.
+
+    A venue is polled every ``fill_poll_interval``, or, when its streams bring fills as they
+    happen, every ``reconcile_interval`` to prove that the streams dropped nothing.
+    ``while_reconciling``: what may be sent to the other venues when one of several is reconciled
+    anew; to that one, nothing.
+    """
 
     submission_interval: Annotated[float, Field(ge=0.01, le=60)] = 0.25
     fill_poll_interval: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    reconcile_interval: Annotated[float, Field(ge=0.05, le=300)] = 5.0
     heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    credential_interval: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     max_backoff: Seconds = 60.0
     while_reconciling: Literal["halt", "reduce"] = "halt"
 

@@ -21,6 +21,7 @@ from tradepulse_runner.killreport import KillReport
 from tradepulse_runner.killswitch import KillSwitch, LatchWatch
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the control files and the latch: a command is obeyed within 0.25 s.
@@ -44,14 +45,16 @@ class Halting:
         halted: Callable[[], bool],
         reducing: Callable[[], bool],
         clock: Callable[[], float],
+        step: Step = no_fault,
     ) -> None:
         self.on_kill_switch: Signal[[str]] = Signal()
         self.directive = Directive()
         self._desk, self._metrics = desk, metrics
         self._state_dir, self._control_dir = state_dir, control_dir
-        self._halted, self._reducing, self._clock = halted, reducing, clock
+        self._halted, self._reducing = halted, reducing
+        self._clock, self._step = clock, step
         self._kill: KillSwitch | None = None
-        self._latch = LatchWatch(state_dir, clock=clock)
+        self._latch = LatchWatch(state_dir, clock=clock, step=step)
         self._wake = asyncio.Event()
         self._drained = False
         self.report = KillReport(state_dir, clock=clock)
@@ -61,7 +64,7 @@ class Halting:
     async def open(self, engaged: str) -> None:
         """Read the latch and the operator's orders. ``engaged``: why the configuration wants the
         switch engaged, or "". A halt ordered while nobody ran comes before the first order."""
-        self._kill = KillSwitch(self._state_dir, clock=self._clock)
+        self._kill = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
         if engaged:
             await self.engage(engaged)
         self._read_control()

@@ -62,7 +62,7 @@ class Keeper:
 
     async def _in_touch(self) -> None:
         session = self._session
-        await session.ask(session.connector.connect())
+        await session.connect()
         await session.reconcile()
         session.reconciled = session.known = True
         if self._attempt:
@@ -77,6 +77,7 @@ class Keeper:
             if why := self._loss.broken(session.name):
                 await self._kill(why)
             await self._pause()
+        session.require_stream()
 
     async def _pause(self) -> None:
         await asyncio.sleep(min(MIN_POLL_SPACING, self._interval))

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged, StateError
-from tradepulse_runner.snapshot import SnapshotFile, Step, make_dirs, no_fault
+from tradepulse_runner.snapshot import SnapshotFile, Step, make_dirs, no_fault, steps_of
 
 log = logging.getLogger(__name__)
 FILE = "kill_switch.json"
@@ -41,7 +41,7 @@ class KillSwitch:
     ) -> None:
         self._clock = clock
         self._lock = state_dir / LOCK
-        self._file = SnapshotFile(state_dir / FILE, step=step)
+        self._file = SnapshotFile(state_dir / FILE, step=steps_of("latch", step))
         self.engaged = False
         self.reason = ""
         self.reset_by = ""  # who opened the latch last; "" while engaged or never engaged
@@ -167,8 +167,10 @@ def _locked(fd: int, patience: float) -> bool:
 class LatchWatch:
     """Notices what the command line did to the latch of a running process."""
 
-    def __init__(self, state_dir: Path, *, clock: Callable[[], float]) -> None:
-        self._state_dir, self._clock = state_dir, clock
+    def __init__(
+        self, state_dir: Path, *, clock: Callable[[], float], step: Step = no_fault
+    ) -> None:
+        self._state_dir, self._clock, self._step = state_dir, clock, step
         self._seen: object = None
         self._doubts = 0
 
@@ -182,7 +184,7 @@ class LatchWatch:
         stamp = self._stamp()
         if stamp == self._seen and not self._doubts:
             return None
-        found = KillSwitch(self._state_dir, clock=self._clock)
+        found = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
         self._doubts = self._doubts + 1 if found.damaged else 0
         if found.damaged and self._doubts < 2:
             return None

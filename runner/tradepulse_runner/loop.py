@@ -19,6 +19,8 @@ from typing import Any, Literal
 from tradepulse_runner.backup import require_whole
 from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
+from tradepulse_runner.credential_watch import CredentialWatch
+from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
@@ -31,8 +33,9 @@ from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.phase import Facts, Phase, TradingState, decide
 from tradepulse_runner.risk import RiskManager
-from tradepulse_runner.session import VenueSession
+from tradepulse_runner.session import Drift, VenueSession
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
@@ -55,7 +58,9 @@ class LiveLoopConfig:
     credentials: Mapping[str, Path] = field(default_factory=dict)
     submission_interval: float = 0.25
     fill_poll_interval: float = 1.0
+    reconcile_interval: float = 5.0
     heartbeat_interval: float = 1.0
+    credential_interval: float = 5.0
     max_backoff: float = 60.0
     while_reconciling: Literal["halt", "reduce"] = "halt"
     control_dir: Path | None = None
@@ -76,7 +81,9 @@ class LiveLoopConfig:
 
 
 class LiveExecutionLoop:
-    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds."""
+    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds.
+
+    ``credentials``: the stores, by venue, that the connectors sign with; they are kept fresh."""
 
     def __init__(
         self,
@@ -86,16 +93,26 @@ class LiveExecutionLoop:
         config: LiveLoopConfig,
         metrics: RunnerMetrics | None = None,
         strategy: Strategy | None = None,
+        credentials: Mapping[str, CredentialStore] | None = None,
         clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
     ) -> None:
         self.config = config
         self.metrics = metrics or RunnerMetrics(connectors)
         self.on_reconnect: Signal[[str, int, float, Exception | None]] = Signal()
         self.on_position_snapshot: Signal[[str, Positions]] = Signal()
+        self.on_drift: Signal[[str, Drift, str]] = Signal()
+        self.on_drift.connect(lambda venue, kind, _: self.metrics.drift.labels(venue, kind).inc())
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock = clock
+        self._clock, self._step = clock, step
+        self._credentials = CredentialWatch(
+            credentials or {},
+            self.metrics.registry,
+            venues=connectors,
+            interval=config.credential_interval,
+        )
         self._started = self._stopping = False
         self._lock = StateLock(config.state_dir)
         self._task: asyncio.Task[None] | None = None
@@ -108,6 +125,7 @@ class LiveExecutionLoop:
             halted=lambda: self.phase()[0] is Phase.HALTED,
             reducing=lambda: bool(self._reduce_reason()),
             clock=clock,
+            step=step,
         )
         self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
         self.metrics.follow_state(lambda: self.phase()[0].trading_state)
@@ -122,7 +140,7 @@ class LiveExecutionLoop:
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        ids = claim_epoch(self.config.state_dir, self.config.runner)
+        ids = claim_epoch(self.config.state_dir, self.config.runner, step=self._step)
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         for name, connector in self._connectors.items():
@@ -136,6 +154,7 @@ class LiveExecutionLoop:
             reducing=lambda: self.phase()[0] is Phase.REDUCING,
             kill=self._halting.latch,
             interval=self.config.submission_interval,
+            step=self._step,
         )
         wanted = self.config.kill_switch
         await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
@@ -145,15 +164,23 @@ class LiveExecutionLoop:
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
+        clock, step = self._clock, self._step
         oms = Oms(
             self.config.state_dir,
             connector.name,
-            clock=self._clock,
+            clock=clock,
             epoch=ids.epoch,
             owner=self.config.owner or self.config.runner,
+            step=step,
         )
         oms.open(cold_start=cold)
-        return VenueSession(connector, oms, ids, clock=self._clock)
+        session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
+        session.on_refused = self._refused
+        return session
+
+    async def _refused(self, venue: str) -> None:
+        if why := self._credentials.verdict(venue):
+            await self.engage_kill_switch(why)
 
     async def wait(self) -> None:
         """Until the loop ends; raises what made it end, if anything did."""
@@ -291,6 +318,7 @@ class LiveExecutionLoop:
             *(self._keeper(session).run for session in self.sessions.values()),
             self._desk.submitter.run,
             self._keep_snapshots,
+            self._credentials.run,
             self._halting.watch,
             self._halting.sweep,
         ]
@@ -309,12 +337,14 @@ class LiveExecutionLoop:
             self._desk.fail_storage(group)
 
     def _keeper(self, session: VenueSession) -> Keeper:
+        streaming = session.connector.streaming
+        config = self.config
         return Keeper(
             session,
             self._loss,
             self.metrics,
-            poll_interval=self.config.fill_poll_interval,
-            max_backoff=self.config.max_backoff,
+            poll_interval=config.reconcile_interval if streaming else config.fill_poll_interval,
+            max_backoff=config.max_backoff,
             on_reconnect=self.on_reconnect,
             on_positions=self.on_position_snapshot,
             kill=self.engage_kill_switch,

@@ -17,6 +17,7 @@ from prometheus_client import (
 
 from tradepulse_runner.phase import TradingState
 from tradepulse_runner.risk import OUTCOMES
+from tradepulse_runner.session import Drift
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -83,6 +84,12 @@ class RunnerMetrics:
             ["venue"],
             registry=reg,
         )
+        self.drift = Counter(
+            "tradepulse_reconciliation_drift",
+            "Differences found between our book and the venue.",
+            ["venue", "kind"],
+            registry=reg,
+        )
         self.epoch = Gauge("tradepulse_writer_epoch", "Writer epoch.", registry=reg)
         info = Gauge(
             "tradepulse_runner_info",
@@ -101,6 +108,8 @@ class RunnerMetrics:
             self.position_timestamp.labels(venue)
             self.latency.labels(venue)
             self.open_orders.labels(venue)
+            for kind in Drift:
+                self.drift.labels(venue, kind)
             for outcome in ("ok", "error"):
                 self.outcomes.labels(venue, outcome)
         for outcome in OUTCOMES:

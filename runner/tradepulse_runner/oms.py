@@ -19,7 +19,14 @@ from typing import Any
 from tradepulse_runner.domain import Order, OrderStatus, Trade, VenueOrder
 from tradepulse_runner.journal import Journal, list_segments
 from tradepulse_runner.oms_state import OmsState, OrderRecord, order_to_json, trade_to_json
-from tradepulse_runner.snapshot import Snapshot, SnapshotFile, make_dirs
+from tradepulse_runner.snapshot import (
+    Snapshot,
+    SnapshotFile,
+    Step,
+    make_dirs,
+    no_fault,
+    steps_of,
+)
 
 log = logging.getLogger(__name__)
 # Snapshot often enough that replay at start stays well under a second.
@@ -42,6 +49,7 @@ class Oms:
         epoch: int = 0,
         owner: str = "",
         fsync: Callable[[int], None] = os.fsync,
+        step: Step = no_fault,
     ) -> None:
         self.venue = venue
         self.state = OmsState()
@@ -49,10 +57,13 @@ class Oms:
         self.owner = owner
         self._dir = state_dir
         self._clock = clock
-        self._journal = Journal(state_dir, venue, fsync=fsync)
-        self._file = SnapshotFile(state_dir / f"{venue}_oms.json")
+        self._step = step
+        self._journal = Journal(state_dir, venue, fsync=fsync, step=step)
+        path = state_dir / f"{venue}_oms.json"
+        self._file = SnapshotFile(path, step=steps_of("snapshot", step))
         self._saved_seq = 0
         self._droppable: list[Path] = []
+        self.booked = 0  # fills booked by this process
         self._save_lock = asyncio.Lock()
         self.fresh = True
 
@@ -129,6 +140,7 @@ class Oms:
             self._saved_seq = seq
             # What the generation before covered; ``.prev`` needs everything since.
             for path in self._droppable:
+                self._step("journal.drop")
                 path.unlink(missing_ok=True)
             self._droppable = older
             return snapshot
@@ -175,7 +187,9 @@ class Oms:
             epoch=self.epoch,
             ts=self._clock(),
         )
+        self._step("intent.fsync")
         await self._journal.sync()
+        self._step("intent.durable")
 
     def acknowledged(self, answer: VenueOrder) -> None:
         """The venue has the order; ``answer`` may already be closed or filled."""
@@ -235,12 +249,18 @@ class Oms:
         """Book new trades, each once, then move the cursor. Returns how many were new."""
         fresh = 0
         for trade in trades:
-            if trade.trade_id not in self.state.trades:
-                self._write(t="fill", trade=trade_to_json(trade))
-                fresh += 1
+            fresh += self.book_early(trade)
         if cursor != self.state.cursor:
             self._write(t="cursor", cursor=cursor)
         return fresh
+
+    def book_early(self, trade: Trade) -> bool:
+        """Book one trade unless it was; the cursor stays. Returns whether it was new."""
+        if trade.trade_id in self.state.trades:
+            return False
+        self._write(t="fill", trade=trade_to_json(trade))
+        self.booked += 1
+        return True
 
     def adjust(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
         """Believe the venue's position of ``symbol`` over our own."""
@@ -254,5 +274,7 @@ class Oms:
         self._write(t="status", id=client_id, status=str(status), reason=reason, venue_id=venue_id)
 
     def _write(self, **record: Any) -> None:
+        # A status is named by its value: acknowledged and expired are different moments.
+        self._step(f"{record['status'] if record['t'] == 'status' else record['t']}.append")
         self._journal.append(record)
         self.state.apply(record)

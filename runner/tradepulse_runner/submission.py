@@ -20,6 +20,7 @@ from tradepulse_runner.oms_state import Exposure
 from tradepulse_runner.reducing import reduces
 from tradepulse_runner.risk import RiskManager, RiskView
 from tradepulse_runner.session import BodyMismatch, VenueSession
+from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 8
@@ -40,6 +41,7 @@ class Submitter:
         reducing: Callable[[], bool],
         kill: Callable[[str], None],
         interval: float,
+        step: Step = no_fault,
     ) -> None:
         self._sessions = sessions
         self._risk = risk
@@ -47,6 +49,7 @@ class Submitter:
         self._metrics = metrics
         self._gate, self._reducing, self._kill = gate, reducing, kill
         self._interval = interval
+        self._step = step
         self._queue: deque[tuple[VenueSession, str]] = deque()
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
@@ -64,6 +67,7 @@ class Submitter:
             raise
         client_id = self._ids.next()
         session.oms.queue(client_id, order)
+        self._step("submit.queued")
         self._queue.append((session, client_id))
         self._wake.set()
         return client_id
@@ -119,6 +123,7 @@ class Submitter:
         order = session.oms.state.orders[client_id].order
         await session.oms.intend(client_id)
         # The sync took time; a halt may have come. No await between this check and the request.
+        self._step("gate.again")
         if why := self._stopped_meanwhile(session, client_id):
             session.oms.expired(client_id, f"not sent: {why}")
             return
@@ -127,11 +132,13 @@ class Submitter:
         began = time.perf_counter()
         outcome = "error"
         try:
+            self._step("request.send")
             answer = await session.ask(session.connector.place_order(order, client_id))
+            self._step("request.answered")
             session.check_body(session.oms.state.orders[client_id], answer)
             session.oms.acknowledged(answer)
             outcome = "ok"
-            if answer.filled:
+            if answer.filled and not session.connector.streaming:
                 session.wake.set()
         except OrderRejected as exc:
             session.oms.rejected(client_id, str(exc))
@@ -139,7 +146,8 @@ class Submitter:
         except (OrderError, BodyMismatch) as exc:
             # A venue may return an old order for a repeated id: that proves nothing about this
             # one. The next poll compares again, and latches the kill switch.
-            session.oms.unknown(client_id, str(exc))
+            if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
+                session.oms.unknown(client_id, str(exc))  # unless a stream told meanwhile
             session.wake.set()
             log.warning("live_loop.order_unknown", extra={"order": client_id, "why": str(exc)})
         finally:

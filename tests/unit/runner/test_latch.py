@@ -31,16 +31,16 @@ def test_latch_survives_restarts_and_keeps_the_first_reason(tmp_path: Path) -> N
 def test_only_a_named_person_resets(tmp_path: Path, name: str) -> None:
     latch(tmp_path).engage("x")
     with pytest.raises(ValueError, match="named person"):
-        latch(tmp_path).reset(by=name)
+        latch(tmp_path).reset(by=name, reason="looked")
     assert latch(tmp_path).engaged
-    latch(tmp_path).reset(by="Ada")
+    latch(tmp_path).reset(by="Ada", reason="looked")
     assert (latch(tmp_path).engaged, latch(tmp_path).reset_by) == (False, "Ada")
 
 
 @pytest.mark.parametrize("bad", [b"", b"\0\0", b"{}"])
 def test_a_latch_that_cannot_be_read_is_engaged(tmp_path: Path, bad: bytes) -> None:
     latch(tmp_path).engage("x")
-    latch(tmp_path).reset(by="Ada")
+    latch(tmp_path).reset(by="Ada", reason="looked")
     latch(tmp_path).engage("y")  # the generation before says "reset": it must not be believed
     (tmp_path / FILE).write_bytes(bad)
     assert latch(tmp_path).engaged
@@ -52,7 +52,7 @@ def test_a_crash_while_engaging_never_leaves_an_older_reset_in_force_by_mistake(
 ) -> None:
     """Before the old file is moved, it still stands; from then on the latch is engaged."""
     latch(tmp_path).engage("x")
-    latch(tmp_path).reset(by="Ada")
+    latch(tmp_path).reset(by="Ada", reason="looked")
     crashing = latch(tmp_path)
     crashing._file = SnapshotFile(tmp_path / FILE, step=crash_at(step))
     crashing._file.load()

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 import tradepulse_runner
 from tests.unit.runner.kit import SYMBOL, limits
-from tradepulse_runner.domain import ZERO, Order, OrderType, Quote, Side
+from tradepulse_runner.domain import Instrument, Order, OrderType, Quote, Side
 from tradepulse_runner.errors import RiskRejected
 from tradepulse_runner.oms_state import Exposure
 from tradepulse_runner.risk import MAX_QUOTE_AGE, OUTCOMES, RiskManager, RiskView
 
 QUOTE = Quote(Decimal(999), Decimal(1001), 100.0)
+MARK = Decimal(1000)
+STEPS = Instrument(tick=Decimal("0.5"), lot=Decimal("0.01"))
 KEY = ("paper", SYMBOL)
 amounts = st.decimals("0.01", "8", places=2)
 
@@ -27,9 +29,11 @@ def view(
     buying: str | Decimal = "0",
     selling: str | Decimal = "0",
     quote: Quote | None = QUOTE,
+    steps: Instrument | None = STEPS,
+    reducing: bool = False,
 ) -> RiskView:
     held = Exposure(Decimal(position), Decimal(buying), Decimal(selling))
-    return RiskView(quote, {KEY: held}, {KEY: Decimal(1000)}, frozenset({SYMBOL}))
+    return RiskView(quote, {KEY: held}, {KEY: MARK}, frozenset({SYMBOL}), steps, reducing)
 
 
 def order(quantity: str | Decimal = "1", side: Side = Side.BUY, price: str = "1000") -> Order:
