@@ -195,6 +195,15 @@ class RunnerConfig(Model):
         names = [venue.name for venue in self.venues]
         if len(set(names)) != len(names):
             raise ValueError(f"venue names must be unique, got {names}")
+        slowest = max(
+            self.loop.heartbeat_interval,
+            self.loop.fill_poll_interval,
+            self.loop.reconcile_interval,
+        )
+        if self.guard.gap <= slowest:
+            raise ValueError(
+                f"guard.gap must be longer than the loop's longest interval, {slowest:g} s"
+            )
         for venue in self.venues:
             currencies = {found for s in venue.symbols if (found := quote_currency(s))}
             if len(currencies) > 1:
