@@ -40,6 +40,7 @@ class _Forwarding:
         self.name = inner.name
         self.symbols = inner.symbols
         self.unknown_fence = inner.unknown_fence
+        self.streaming = inner.streaming
         self._after = after
         self._placed = 0
 

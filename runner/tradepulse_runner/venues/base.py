@@ -32,6 +32,8 @@ class ExecutionConnector(Protocol):
     # Seconds after sending beyond which "not found" proves that the venue never accepted the
     # request and no longer can (Binance: recvWindow + clock skew + margin).
     unknown_fence: float
+    # Whether :meth:`listen` hears fills and closings: then polling is the check, not the source.
+    streaming: bool
 
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` with whatever the venue's streams say; set before :meth:`connect`.
