@@ -42,6 +42,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 REQUEST_TIMEOUT = 10.0
 POSITION_READS = 10
+#: Seconds that an intent may take to reach the disk. A venue's ``unknown_fence`` counts from it,
+#: and has this much to spare; besides, the market has moved on.
+INTENT_LIFETIME = 5.0
 #: Seconds that a stream may lag behind the venue's trade list before it counts as having dropped.
 STREAM_LAG = 2.0
 
@@ -129,6 +132,11 @@ class VenueSession:
             raise
         except Exception as exc:
             raise OutcomeUnknown(f"{self.name}: {type(exc).__name__}: {exc}") from exc
+
+    def too_late(self, client_id: str) -> str:
+        """Why an order whose intent was just journalled must not be sent any more, or ""."""
+        took = self._clock() - self.oms.state.orders[client_id].sent_at
+        return f"the journal took {took:.1f} s" if took > INTENT_LIFETIME else ""
 
     # -- reconciliation --------------------------------------------------------------------
 
