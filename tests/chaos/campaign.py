@@ -122,7 +122,7 @@ class Trial:
             self._cold_start = self._ever_cold = True
         elif code == child.LATCHED:
             self._result.halted += 1
-            KillSwitch(self._state, clock=time.time).reset(by="chaos")
+            KillSwitch(self._state, clock=time.time).reset(by="chaos", reason="campaign")
         elif code == child.STUCK:
             self._find(f"life {life.number} never traded")
         elif code == child.BROKEN:
