@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tradepulse_runner.backup import require_whole
 from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
@@ -31,7 +31,7 @@ from tradepulse_runner.lock import StateLock
 from tradepulse_runner.loss import DailyLoss
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms import Oms
-from tradepulse_runner.phase import Facts, Phase, decide
+from tradepulse_runner.phase import Facts, Phase, TradingState, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift, VenueSession
 from tradepulse_runner.signals import Signal
@@ -54,6 +54,7 @@ class LiveLoopConfig:
 
     state_dir: Path
     runner: str = "default/runner"
+    owner: str = ""
     credentials: Mapping[str, Path] = field(default_factory=dict)
     submission_interval: float = 0.25
     fill_poll_interval: float = 1.0
@@ -61,6 +62,7 @@ class LiveLoopConfig:
     heartbeat_interval: float = 1.0
     credential_interval: float = 5.0
     max_backoff: float = 60.0
+    while_reconciling: Literal["halt", "reduce"] = "halt"
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
 
@@ -70,6 +72,7 @@ class LiveLoopConfig:
         return cls(
             state_dir=config.state_dir,
             runner=f"{config.runner.namespace}/{config.runner.name}",
+            owner=config.responsible,
             credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
             control_dir=config.control_dir,
             kill_switch=config.kill_switch,
@@ -120,9 +123,12 @@ class LiveExecutionLoop:
             config.control_dir,
             self.metrics,
             halted=lambda: self.phase()[0] is Phase.HALTED,
+            reducing=lambda: bool(self._reduce_reason()),
             clock=clock,
             step=step,
         )
+        self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
+        self.metrics.follow_state(lambda: self.phase()[0].trading_state)
 
     # -- life ------------------------------------------------------------------------------
 
@@ -145,6 +151,8 @@ class LiveExecutionLoop:
             ids,
             self.metrics,
             gate=self.gate,
+            reducing=lambda: self.phase()[0] is Phase.REDUCING,
+            kill=self._halting.latch,
             interval=self.config.submission_interval,
             step=self._step,
         )
@@ -157,7 +165,14 @@ class LiveExecutionLoop:
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
         clock, step = self._clock, self._step
-        oms = Oms(self.config.state_dir, connector.name, clock=clock, epoch=ids.epoch, step=step)
+        oms = Oms(
+            self.config.state_dir,
+            connector.name,
+            clock=clock,
+            epoch=ids.epoch,
+            owner=self.config.owner or self.config.runner,
+            step=step,
+        )
         oms.open(cold_start=cold)
         session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
         session.on_refused = self._refused
@@ -230,6 +245,16 @@ class LiveExecutionLoop:
         return self._halting.kill_switch
 
     @property
+    def uncancelled(self) -> list[dict[str, str]]:
+        """What the engaged kill switch has not cancelled yet (see ``killreport``)."""
+        return self._halting.report.orders
+
+    @property
+    def all_cancelled(self) -> bool:
+        """Whether the kill switch is engaged and nothing of ours is left at any venue."""
+        return self._halting.all_cancelled
+
+    @property
     def halt_complete(self) -> bool:
         """Whether the halt that is asked for is done: nothing open, nothing unknown, saved."""
         return self._halting.complete
@@ -252,12 +277,21 @@ class LiveExecutionLoop:
                 kill_switch=(reason or "no reason given") if engaged else "",
                 halted=self.directive.halt,
                 halt_reason=self.directive.reason,
+                others_may_reduce=self.config.while_reconciling == "reduce"
+                and self._desk.partly_reconciled,
+                reduce=self._reduce_reason(),
             )
         )
 
+    def _reduce_reason(self) -> str:
+        if self.directive.reduce:
+            return f"reducing: {self.directive.reason or 'no reason given'}"
+        return self._loss.soft_breach
+
     def gate(self) -> str:
-        """Why no order may be sent now; "" while they may."""
-        return self.phase()[1]
+        """Why no order may be sent now; "" while they may, at least those that reduce."""
+        phase, why = self.phase()
+        return why if phase.trading_state is TradingState.HALTED else ""
 
     def submit_order(self, venue: str, order: Order) -> str:
         """Queue an order; returns its client id. Raises :class:`RiskRejected`, KeyError."""
@@ -266,8 +300,11 @@ class LiveExecutionLoop:
         return self._desk.submitter.submit(venue, order)
 
     async def cancel_order(self, order_id: str, venue: str) -> None:
-        """Cancel one order. Raises :class:`OrderError`, KeyError."""
-        await self.sessions[venue].cancel(order_id)
+        """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
+        :class:`OrderError`, KeyError."""
+        if self._desk.submitter is None:
+            raise RiskRejected("not_trading", "the loop was not started")
+        await self._desk.submitter.cancel(venue, order_id)
 
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""
@@ -304,7 +341,7 @@ class LiveExecutionLoop:
         config = self.config
         return Keeper(
             session,
-            DailyLoss(self._risk, session, clock=self._clock),
+            self._loss,
             self.metrics,
             poll_interval=config.reconcile_interval if streaming else config.fill_poll_interval,
             max_backoff=config.max_backoff,

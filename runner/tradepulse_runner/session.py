@@ -86,7 +86,11 @@ class VenueSession:
         self.name = connector.name
         self.symbols = connector.symbols
         self.reconciled = False
+        self.known = False  # reconciled at least once by this process
         self.wake = asyncio.Event()
+        self.urgent = asyncio.Event()  # the kill switch is engaged: come back soon
+        self.refused_cancels: dict[str, str] = {}  # client id -> why it could not be cancelled
+        self._left_by_venue: set[str] | None = None
         self.on_refused: Callable[[str], Awaitable[None]] = _nobody
         self._ids = ids
         self._clock = clock
@@ -317,33 +321,56 @@ class VenueSession:
     async def cancel_all(self) -> None:
         """Try to cancel every working order; what could not be cancelled is still working."""
         targets = [r.client_id for r in self.oms.state.working() if r.final is None]
+        self.refused_cancels = {i: y for i, y in self.refused_cancels.items() if i in targets}
         limit = asyncio.Semaphore(16)
 
         async def one(client_id: str) -> None:
             async with limit:
-                try:
-                    await self.cancel(client_id)
-                except OrderError as exc:
-                    details = {"order": client_id, "why": str(exc)}
-                    log.warning("live_loop.cancel_failed", extra=details)
+                await self._try_cancel(client_id)
 
         async with asyncio.TaskGroup() as group:
             for client_id in targets:
                 group.create_task(one(client_id))
+
+    async def cancel_some(self, client_ids: list[str]) -> None:
+        """Try to cancel these orders."""
+        for client_id in client_ids:
+            await self._try_cancel(client_id)
+
+    async def _try_cancel(self, client_id: str) -> None:
+        try:
+            await self.cancel(client_id)
+        except OrderError as exc:
+            self._note_refused(client_id, str(exc))
+        else:
+            self.refused_cancels.pop(client_id, None)
+
+    def _note_refused(self, client_id: str, why: str) -> None:
+        # A sweep asks four times a second for as long as it takes: say it once.
+        if self.refused_cancels.get(client_id) != why:
+            log.warning("live_loop.cancel_failed", extra={"order": client_id, "why": why})
+        self.refused_cancels[client_id] = why
+
+    def may_rest(self, record: OrderRecord) -> bool:
+        """Whether a live order of our book may rest at the venue, by what was learned last."""
+        if self._left_by_venue is not None:
+            return record.client_id in self._left_by_venue
+        return record.status is not OrderStatus.QUEUED
 
     async def cancel_without_state(self) -> int:
         """Last resort when our own state can't be used: cancel ours at the venue, write nothing.
 
         Returns how many may still rest there. Raises :class:`OrderError` if it cannot be asked.
         """
-        left = 0
+        left: set[str] = set()
         for order in await self.ask(self.connector.open_orders()):
             if not self._ids.ours(order.client_id):
                 continue
             try:
                 await self.ask(self.connector.cancel_order(order.ref))
             except OrderError as exc:
-                left += 1
-                details = {"order": order.client_id, "why": str(exc)}
-                log.warning("live_loop.cancel_failed", extra=details)
-        return left
+                left.add(order.client_id)
+                self._note_refused(order.client_id, str(exc))
+        if self.oms.lost:
+            self._left_by_venue = left  # our book can't follow any more
+        return len(left)
