@@ -10,6 +10,7 @@ class Phase(StrEnum):
     """``state`` in ``/status``. Only TRADING sends orders."""
 
     STARTING = "STARTING"
+    WAITING = "WAITING"
     RECONCILING = "RECONCILING"
     TRADING = "TRADING"
     HALTED = "HALTED"
@@ -27,12 +28,15 @@ class Facts:
     kill_switch: str
     halted: bool
     halt_reason: str
+    lease: str = ""
 
 
 def decide(facts: Facts) -> tuple[Phase, str]:
     """Phase and, when it is not TRADING, why."""
     if facts.stopping:
         return Phase.STOPPING, "shutting down"
+    if facts.lease:
+        return Phase.WAITING, f"WAITING for the writer lease: {facts.lease}"
     if not facts.started:
         return Phase.STARTING, "loading state"
     if facts.storage_failure:
