@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.config import RunnerConfig, VenueConfig
+from tradepulse_runner.credentials import open_stores
 from tradepulse_runner.kube_lease import build_writer
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.metrics import RunnerMetrics
@@ -20,7 +21,7 @@ from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
-from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import build_connector
 from tradepulse_runner.venues.fenced import Fenced
 
@@ -29,13 +30,21 @@ log = logging.getLogger(__name__)
 
 def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecutionLoop:
     """The loop of a configuration. Raises :class:`ConfigError`."""
+    stores = open_stores(config, os.environ)
     writer = build_writer(config.lease, os.environ)
+    permit = writer.refusal if writer else always
 
     def connector(venue: VenueConfig) -> ExecutionConnector:
-        found = build_connector(venue, config.state_dir, source=source, clock=time.time)
-        # Innermost: what is checked is the moment at which the request leaves.
-        fenced = Fenced(found, writer.refusal) if writer else found
-        return wrap(fenced, release.regression, release.regression_after)
+        found = build_connector(
+            venue,
+            config.state_dir,
+            stores.get(venue.name),
+            source=source,
+            clock=time.time,
+            permit=permit,
+        )
+        # Inside of whatever may take its time: what counts is the moment of sending.
+        return wrap(Fenced(found, permit), release.regression, release.regression_after)
 
     connectors = {venue.name: connector(venue) for venue in config.venues}
     metrics = RunnerMetrics(
@@ -50,6 +59,7 @@ def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecuti
         config=LiveLoopConfig.of(config),
         metrics=metrics,
         strategy=build_strategy(config.strategy, source=source),
+        credentials=stores,
         writer=writer,
     )
 

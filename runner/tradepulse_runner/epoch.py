@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradepulse_runner.errors import SnapshotDamaged
-from tradepulse_runner.snapshot import SnapshotFile
+from tradepulse_runner.snapshot import SnapshotFile, Step, no_fault, steps_of
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 ID_LIMIT = 36
@@ -56,12 +56,14 @@ def known_epoch(state_dir: Path) -> int:
     return _load(state_dir)[1]
 
 
-def claim_epoch(state_dir: Path, runner: str, *, at_least: int = 0) -> OrderIds:
+def claim_epoch(
+    state_dir: Path, runner: str, *, at_least: int = 0, step: Step = no_fault
+) -> OrderIds:
     """Raise the epoch, durably, by one or to ``at_least``, and return the id source for it.
 
     ``runner`` is ``namespace/name``. A damaged file starts a new incarnation: unique again.
     """
-    file, known = _load(state_dir)
+    file, known = _load(state_dir, step)
     epoch = max(known + 1, at_least)
     found = file.current
     incarnation = str(found.payload["incarnation"]) if found else secrets.token_hex(4)
@@ -70,8 +72,8 @@ def claim_epoch(state_dir: Path, runner: str, *, at_least: int = 0) -> OrderIds:
     return OrderIds(f"tp-{digest}-", incarnation, epoch)
 
 
-def _load(state_dir: Path) -> tuple[SnapshotFile, int]:
-    file = SnapshotFile(state_dir / "epoch.json")
+def _load(state_dir: Path, step: Step = no_fault) -> tuple[SnapshotFile, int]:
+    file = SnapshotFile(state_dir / "epoch.json", step=steps_of("epoch", step))
     try:
         found = file.load()
     except SnapshotDamaged:

@@ -3,7 +3,8 @@ a series that appears only after the first event cannot be told from a gap."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,7 +15,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from tradepulse_runner.phase import TradingState
 from tradepulse_runner.risk import OUTCOMES
+from tradepulse_runner.session import Drift
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -63,10 +66,28 @@ class RunnerMetrics:
         self.kill_switch = Gauge(
             "tradepulse_kill_switch_engaged", "1 while the kill switch is latched.", registry=reg
         )
+        self.uncancelled = Gauge(
+            "tradepulse_kill_switch_uncancelled_orders",
+            "Orders that the engaged kill switch has not cancelled yet.",
+            ["venue"],
+            registry=reg,
+        )
+        self.trading_state = Gauge(
+            "tradepulse_trading_state",
+            "1 for the state that holds, 0 for the others.",
+            ["state"],
+            registry=reg,
+        )
         self.open_orders = Gauge(
             "tradepulse_open_orders",
             "Orders that rest or may rest at the venue.",
             ["venue"],
+            registry=reg,
+        )
+        self.drift = Counter(
+            "tradepulse_reconciliation_drift",
+            "Differences found between our book and the venue.",
+            ["venue", "kind"],
             registry=reg,
         )
         self.epoch = Gauge("tradepulse_writer_epoch", "Writer epoch.", registry=reg)
@@ -80,16 +101,37 @@ class RunnerMetrics:
         self._create_series(venues)
 
     def _create_series(self, venues: Iterable[str]) -> None:
-        for venue in venues:
+        self._venues = list(venues)
+        for venue in self._venues:
+            self.uncancelled.labels(venue)
             self.submitted.labels(venue)
             self.position_timestamp.labels(venue)
             self.latency.labels(venue)
             self.open_orders.labels(venue)
+            for kind in Drift:
+                self.drift.labels(venue, kind)
             for outcome in ("ok", "error"):
                 self.outcomes.labels(venue, outcome)
         for outcome in OUTCOMES:
             self.risk.labels(outcome)
+        for state in TradingState:
+            self.trading_state.labels(state)
+
+    def follow_state(self, current: Callable[[], TradingState]) -> None:
+        """Take the trading state from ``current`` at each scrape, so that it is never late."""
+        for state in TradingState:
+            self.trading_state.labels(state).set_function(partial(_is, current, state))
+
+    def show_kill_switch(self, engaged: bool, uncancelled: Mapping[str, int]) -> None:
+        """The latch, and by venue the orders that were not cancelled yet."""
+        self.kill_switch.set(int(engaged))
+        for venue in self._venues:
+            self.uncancelled.labels(venue).set(uncancelled.get(venue, 0))
 
     def render(self) -> bytes:
         """Text exposition."""
         return generate_latest(self.registry)
+
+
+def _is(current: Callable[[], TradingState], state: TradingState) -> float:
+    return float(current() is state)
