@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.credentials import open_stores
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.regressions import wrap
@@ -25,9 +26,12 @@ log = logging.getLogger(__name__)
 
 def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecutionLoop:
     """The loop of a configuration. Raises :class:`ConfigError`."""
+    stores = open_stores(config, os.environ)
     connectors: dict[str, ExecutionConnector] = {
         venue.name: wrap(
-            build_connector(venue, config.state_dir, source=source, clock=time.time),
+            build_connector(
+                venue, config.state_dir, stores.get(venue.name), source=source, clock=time.time
+            ),
             release.regression,
             release.regression_after,
         )
@@ -45,6 +49,7 @@ def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecuti
         config=LiveLoopConfig.of(config),
         metrics=metrics,
         strategy=build_strategy(config.strategy, source=source),
+        credentials=stores,
     )
 
 

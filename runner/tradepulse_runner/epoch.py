@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradepulse_runner.errors import SnapshotDamaged
-from tradepulse_runner.snapshot import SnapshotFile
+from tradepulse_runner.snapshot import SnapshotFile, Step, no_fault, steps_of
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 ID_LIMIT = 36
@@ -50,12 +50,12 @@ class OrderIds:
         return client_id.startswith(self.prefix)
 
 
-def claim_epoch(state_dir: Path, runner: str) -> OrderIds:
+def claim_epoch(state_dir: Path, runner: str, *, step: Step = no_fault) -> OrderIds:
     """Raise the epoch by one, durably, and return the id source for it.
 
     ``runner`` is ``namespace/name``. A damaged file starts a new incarnation: unique again.
     """
-    file = SnapshotFile(state_dir / "epoch.json")
+    file = SnapshotFile(state_dir / "epoch.json", step=steps_of("epoch", step))
     try:
         known = file.load()
     except SnapshotDamaged:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew
-from tradepulse_runner.snapshot import SCHEMA, fsync_dir
+from tradepulse_runner.snapshot import SCHEMA, Step, fsync_dir, no_fault
 
 MAGIC = b"TPJ" + bytes([SCHEMA])
 _HEAD = struct.Struct(">IIQ")
@@ -105,10 +105,18 @@ class Recovery:
 class Journal:
     """Writer of one venue's journal. One event loop, one writer."""
 
-    def __init__(self, directory: Path, venue: str, *, fsync: Callable[[int], None] = os.fsync):
+    def __init__(
+        self,
+        directory: Path,
+        venue: str,
+        *,
+        fsync: Callable[[int], None] = os.fsync,
+        step: Step = no_fault,
+    ) -> None:
         self._directory = directory
         self._venue = venue
         self._fsync = fsync
+        self._step = step
         self._fd = -1
         self._number = 0
         self._seq = 0
@@ -153,6 +161,11 @@ class Journal:
         self._seq = self._synced = last
         self._open_next()
         return Recovery(records, torn, moved, kept, missing)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a write failed; nothing is written after it."""
+        return self._failed is not None
 
     def append(self, record: Record) -> int:
         """Hand ``record`` to the kernel (survives kill -9; :meth:`sync` for power loss)."""
@@ -210,7 +223,9 @@ class Journal:
     def _open_next(self) -> None:
         self._number += 1
         path = self._directory / f"{self._venue}_journal.{self._number:08d}"
+        self._step("journal.create")
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        self._step("journal.magic")
         os.write(self._fd, MAGIC)
         self._fsync(self._fd)
         fsync_dir(self._directory)

@@ -14,11 +14,13 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tradepulse_runner.backup import require_whole
 from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
+from tradepulse_runner.credential_watch import CredentialWatch
+from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
@@ -29,10 +31,11 @@ from tradepulse_runner.lock import StateLock
 from tradepulse_runner.loss import DailyLoss
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms import Oms
-from tradepulse_runner.phase import Facts, Phase, decide
+from tradepulse_runner.phase import Facts, Phase, TradingState, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift, VenueSession
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
@@ -51,12 +54,15 @@ class LiveLoopConfig:
 
     state_dir: Path
     runner: str = "default/runner"
+    owner: str = ""
     credentials: Mapping[str, Path] = field(default_factory=dict)
     submission_interval: float = 0.25
     fill_poll_interval: float = 1.0
     reconcile_interval: float = 5.0
     heartbeat_interval: float = 1.0
+    credential_interval: float = 5.0
     max_backoff: float = 60.0
+    while_reconciling: Literal["halt", "reduce"] = "halt"
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
 
@@ -66,6 +72,7 @@ class LiveLoopConfig:
         return cls(
             state_dir=config.state_dir,
             runner=f"{config.runner.namespace}/{config.runner.name}",
+            owner=config.responsible,
             credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
             control_dir=config.control_dir,
             kill_switch=config.kill_switch,
@@ -74,7 +81,9 @@ class LiveLoopConfig:
 
 
 class LiveExecutionLoop:
-    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds."""
+    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds.
+
+    ``credentials``: the stores, by venue, that the connectors sign with; they are kept fresh."""
 
     def __init__(
         self,
@@ -84,7 +93,9 @@ class LiveExecutionLoop:
         config: LiveLoopConfig,
         metrics: RunnerMetrics | None = None,
         strategy: Strategy | None = None,
+        credentials: Mapping[str, CredentialStore] | None = None,
         clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
     ) -> None:
         self.config = config
         self.metrics = metrics or RunnerMetrics(connectors)
@@ -95,7 +106,13 @@ class LiveExecutionLoop:
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock = clock
+        self._clock, self._step = clock, step
+        self._credentials = CredentialWatch(
+            credentials or {},
+            self.metrics.registry,
+            venues=connectors,
+            interval=config.credential_interval,
+        )
         self._started = self._stopping = False
         self._lock = StateLock(config.state_dir)
         self._task: asyncio.Task[None] | None = None
@@ -106,8 +123,12 @@ class LiveExecutionLoop:
             config.control_dir,
             self.metrics,
             halted=lambda: self.phase()[0] is Phase.HALTED,
+            reducing=lambda: bool(self._reduce_reason()),
             clock=clock,
+            step=step,
         )
+        self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
+        self.metrics.follow_state(lambda: self.phase()[0].trading_state)
 
     # -- life ------------------------------------------------------------------------------
 
@@ -119,7 +140,7 @@ class LiveExecutionLoop:
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        ids = claim_epoch(self.config.state_dir, self.config.runner)
+        ids = claim_epoch(self.config.state_dir, self.config.runner, step=self._step)
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         for name, connector in self._connectors.items():
@@ -130,7 +151,10 @@ class LiveExecutionLoop:
             ids,
             self.metrics,
             gate=self.gate,
+            reducing=lambda: self.phase()[0] is Phase.REDUCING,
+            kill=self._halting.latch,
             interval=self.config.submission_interval,
+            step=self._step,
         )
         wanted = self.config.kill_switch
         await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
@@ -140,9 +164,23 @@ class LiveExecutionLoop:
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
-        oms = Oms(self.config.state_dir, connector.name, clock=self._clock, epoch=ids.epoch)
+        clock, step = self._clock, self._step
+        oms = Oms(
+            self.config.state_dir,
+            connector.name,
+            clock=clock,
+            epoch=ids.epoch,
+            owner=self.config.owner or self.config.runner,
+            step=step,
+        )
         oms.open(cold_start=cold)
-        return VenueSession(connector, oms, ids, clock=self._clock, on_drift=self.on_drift)
+        session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
+        session.on_refused = self._refused
+        return session
+
+    async def _refused(self, venue: str) -> None:
+        if why := self._credentials.verdict(venue):
+            await self.engage_kill_switch(why)
 
     async def wait(self) -> None:
         """Until the loop ends; raises what made it end, if anything did."""
@@ -207,6 +245,16 @@ class LiveExecutionLoop:
         return self._halting.kill_switch
 
     @property
+    def uncancelled(self) -> list[dict[str, str]]:
+        """What the engaged kill switch has not cancelled yet (see ``killreport``)."""
+        return self._halting.report.orders
+
+    @property
+    def all_cancelled(self) -> bool:
+        """Whether the kill switch is engaged and nothing of ours is left at any venue."""
+        return self._halting.all_cancelled
+
+    @property
     def halt_complete(self) -> bool:
         """Whether the halt that is asked for is done: nothing open, nothing unknown, saved."""
         return self._halting.complete
@@ -229,12 +277,21 @@ class LiveExecutionLoop:
                 kill_switch=(reason or "no reason given") if engaged else "",
                 halted=self.directive.halt,
                 halt_reason=self.directive.reason,
+                others_may_reduce=self.config.while_reconciling == "reduce"
+                and self._desk.partly_reconciled,
+                reduce=self._reduce_reason(),
             )
         )
 
+    def _reduce_reason(self) -> str:
+        if self.directive.reduce:
+            return f"reducing: {self.directive.reason or 'no reason given'}"
+        return self._loss.soft_breach
+
     def gate(self) -> str:
-        """Why no order may be sent now; "" while they may."""
-        return self.phase()[1]
+        """Why no order may be sent now; "" while they may, at least those that reduce."""
+        phase, why = self.phase()
+        return why if phase.trading_state is TradingState.HALTED else ""
 
     def submit_order(self, venue: str, order: Order) -> str:
         """Queue an order; returns its client id. Raises :class:`RiskRejected`, KeyError."""
@@ -243,8 +300,11 @@ class LiveExecutionLoop:
         return self._desk.submitter.submit(venue, order)
 
     async def cancel_order(self, order_id: str, venue: str) -> None:
-        """Cancel one order. Raises :class:`OrderError`, KeyError."""
-        await self.sessions[venue].cancel(order_id)
+        """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
+        :class:`OrderError`, KeyError."""
+        if self._desk.submitter is None:
+            raise RiskRejected("not_trading", "the loop was not started")
+        await self._desk.submitter.cancel(venue, order_id)
 
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""
@@ -258,6 +318,7 @@ class LiveExecutionLoop:
             *(self._keeper(session).run for session in self.sessions.values()),
             self._desk.submitter.run,
             self._keep_snapshots,
+            self._credentials.run,
             self._halting.watch,
             self._halting.sweep,
         ]
@@ -280,7 +341,7 @@ class LiveExecutionLoop:
         config = self.config
         return Keeper(
             session,
-            DailyLoss(self._risk, session, clock=self._clock),
+            self._loss,
             self.metrics,
             poll_interval=config.reconcile_interval if streaming else config.fill_poll_interval,
             max_backoff=config.max_backoff,

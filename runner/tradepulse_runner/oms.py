@@ -19,7 +19,14 @@ from typing import Any
 from tradepulse_runner.domain import Order, OrderStatus, Trade, VenueOrder
 from tradepulse_runner.journal import Journal, list_segments
 from tradepulse_runner.oms_state import OmsState, OrderRecord, order_to_json, trade_to_json
-from tradepulse_runner.snapshot import Snapshot, SnapshotFile, make_dirs
+from tradepulse_runner.snapshot import (
+    Snapshot,
+    SnapshotFile,
+    Step,
+    make_dirs,
+    no_fault,
+    steps_of,
+)
 
 log = logging.getLogger(__name__)
 # Snapshot often enough that replay at start stays well under a second.
@@ -27,7 +34,11 @@ RECORDS_PER_SNAPSHOT = 2_000
 
 
 class Oms:
-    """One venue's order book-keeping. All methods belong to one event loop."""
+    """One venue's order book-keeping. All methods belong to one event loop.
+
+    ``owner``: who answers for the orders; with the order's ``algo`` it is in the records that
+    describe an order (RTS 6 art. 12(3)).
+    """
 
     def __init__(
         self,
@@ -36,15 +47,20 @@ class Oms:
         *,
         clock: Callable[[], float],
         epoch: int = 0,
+        owner: str = "",
         fsync: Callable[[int], None] = os.fsync,
+        step: Step = no_fault,
     ) -> None:
         self.venue = venue
         self.state = OmsState()
         self.epoch = epoch
+        self.owner = owner
         self._dir = state_dir
         self._clock = clock
-        self._journal = Journal(state_dir, venue, fsync=fsync)
-        self._file = SnapshotFile(state_dir / f"{venue}_oms.json")
+        self._step = step
+        self._journal = Journal(state_dir, venue, fsync=fsync, step=step)
+        path = state_dir / f"{venue}_oms.json"
+        self._file = SnapshotFile(path, step=steps_of("snapshot", step))
         self._saved_seq = 0
         self._droppable: list[Path] = []
         self.booked = 0  # fills booked by this process
@@ -124,9 +140,15 @@ class Oms:
             self._saved_seq = seq
             # What the generation before covered; ``.prev`` needs everything since.
             for path in self._droppable:
+                self._step("journal.drop")
                 path.unlink(missing_ok=True)
             self._droppable = older
             return snapshot
+
+    @property
+    def lost(self) -> bool:
+        """Whether the disk failed: the book stands still and the venue moves on."""
+        return self._journal.failed
 
     @property
     def save_due(self) -> bool:
@@ -147,6 +169,7 @@ class Oms:
             t="queued",
             id=client_id,
             order=order_to_json(order),
+            owner=self.owner,
             epoch=self.epoch,
             ts=self._clock(),
         )
@@ -156,9 +179,17 @@ class Oms:
         """Put the intent on disk. Only after this may the request leave."""
         order = self.state.orders[client_id].order
         self._write(
-            t="intent", id=client_id, hash=order.body_hash(), epoch=self.epoch, ts=self._clock()
+            t="intent",
+            id=client_id,
+            hash=order.body_hash(),
+            algo=order.algo,
+            owner=self.owner,
+            epoch=self.epoch,
+            ts=self._clock(),
         )
+        self._step("intent.fsync")
         await self._journal.sync()
+        self._step("intent.durable")
 
     def acknowledged(self, answer: VenueOrder) -> None:
         """The venue has the order; ``answer`` may already be closed or filled."""
@@ -208,6 +239,7 @@ class Oms:
             order=order_to_json(found.order),
             venue_id=found.venue_id,
             filled=str(filled),
+            owner=self.owner,
             ts=self._clock(),
         )
 
@@ -242,5 +274,7 @@ class Oms:
         self._write(t="status", id=client_id, status=str(status), reason=reason, venue_id=venue_id)
 
     def _write(self, **record: Any) -> None:
+        # A status is named by its value: acknowledged and expired are different moments.
+        self._step(f"{record['status'] if record['t'] == 'status' else record['t']}.append")
         self._journal.append(record)
         self.state.apply(record)

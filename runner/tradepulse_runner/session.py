@@ -23,6 +23,7 @@ from tradepulse_runner.domain import (
 )
 from tradepulse_runner.epoch import OrderIds
 from tradepulse_runner.errors import (
+    CredentialsRefused,
     DurabilityLost,
     OrderError,
     OrderNotFound,
@@ -33,6 +34,7 @@ from tradepulse_runner.errors import (
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.oms_state import OrderRecord
 from tradepulse_runner.signals import Signal
+from tradepulse_runner.snapshot import Step, no_fault
 from tradepulse_runner.streams import StreamEar
 from tradepulse_runner.venues.base import ExecutionConnector
 
@@ -60,8 +62,14 @@ class BodyMismatch(RunnerError):
     """The venue returned another order for our id: ids collide, nothing can be trusted."""
 
 
+async def _nobody(_venue: str) -> None:
+    """Default of ``on_refused``."""
+
+
 class VenueSession:
-    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds."""
+    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds.
+
+    ``on_refused`` is awaited with the venue's name when the venue refuses our credentials."""
 
     def __init__(
         self,
@@ -71,15 +79,22 @@ class VenueSession:
         *,
         clock: Callable[[], float],
         on_drift: Signal[[str, Drift, str]] | None = None,
+        step: Step = no_fault,
     ) -> None:
         self.connector = connector
         self.oms = oms
         self.name = connector.name
         self.symbols = connector.symbols
         self.reconciled = False
+        self.known = False  # reconciled at least once by this process
         self.wake = asyncio.Event()
+        self.urgent = asyncio.Event()  # the kill switch is engaged: come back soon
+        self.refused_cancels: dict[str, str] = {}  # client id -> why it could not be cancelled
+        self._left_by_venue: set[str] | None = None
+        self.on_refused: Callable[[str], Awaitable[None]] = _nobody
         self._ids = ids
         self._clock = clock
+        self._step = step
         self._lock = asyncio.Lock()
         self._foreign: set[str] = set()
         self._on_drift: Signal[[str, Drift, str]] = on_drift or Signal()
@@ -107,6 +122,9 @@ class VenueSession:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await request
+        except CredentialsRefused:
+            await self.on_refused(self.name)
+            raise
         except (OrderError, DurabilityLost):
             raise
         except Exception as exc:
@@ -153,6 +171,7 @@ class VenueSession:
         # Only what was live before the question: an order sent meanwhile is rightly absent.
         ours = [r for r in self.oms.state.live.values() if r.status is not OrderStatus.QUEUED]
         asked = {r.client_id for r in ours if r.status is not OrderStatus.PENDING}
+        self._step("reconcile.open_orders")
         found = {o.client_id: o for o in await self.ask(self.connector.open_orders())}
         page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
         for order in found.values():
@@ -190,6 +209,7 @@ class VenueSession:
         known = self.oms.state.live.get(client_id)
         if known is None:
             return
+        self._step("reconcile.fetch")
         try:
             found = await self.ask(self.connector.fetch_order(known.ref))
         except OrderNotFound:
@@ -227,6 +247,7 @@ class VenueSession:
         """Book trades until positions and trades are of one moment, then believe the venue."""
         for _ in range(POSITION_READS):
             moment = (self.oms.state.cursor, self.oms.booked)
+            self._step("reconcile.positions")
             positions = await self.ask(self.connector.get_positions())
             await self._book_trades()
             if (self.oms.state.cursor, self.oms.booked) == moment:
@@ -254,6 +275,7 @@ class VenueSession:
 
     async def _book_trades(self) -> None:
         while True:
+            self._step("reconcile.trades")
             page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
             self._book(page)
             if not page.trades:
@@ -290,40 +312,65 @@ class VenueSession:
         known = self.oms.state.orders.get(client_id)
         if known is None:
             raise OrderNotFound(f"{self.name}: {client_id} is not an order of this runner")
+        self._step("cancel.send")
         answer = await self.ask(self.connector.cancel_order(known.ref))
+        self._step("cancel.answered")
         self.oms.closed(answer, "cancelled")
         self.wake.set()
 
     async def cancel_all(self) -> None:
         """Try to cancel every working order; what could not be cancelled is still working."""
         targets = [r.client_id for r in self.oms.state.working() if r.final is None]
+        self.refused_cancels = {i: y for i, y in self.refused_cancels.items() if i in targets}
         limit = asyncio.Semaphore(16)
 
         async def one(client_id: str) -> None:
             async with limit:
-                try:
-                    await self.cancel(client_id)
-                except OrderError as exc:
-                    details = {"order": client_id, "why": str(exc)}
-                    log.warning("live_loop.cancel_failed", extra=details)
+                await self._try_cancel(client_id)
 
         async with asyncio.TaskGroup() as group:
             for client_id in targets:
                 group.create_task(one(client_id))
+
+    async def cancel_some(self, client_ids: list[str]) -> None:
+        """Try to cancel these orders."""
+        for client_id in client_ids:
+            await self._try_cancel(client_id)
+
+    async def _try_cancel(self, client_id: str) -> None:
+        try:
+            await self.cancel(client_id)
+        except OrderError as exc:
+            self._note_refused(client_id, str(exc))
+        else:
+            self.refused_cancels.pop(client_id, None)
+
+    def _note_refused(self, client_id: str, why: str) -> None:
+        # A sweep asks four times a second for as long as it takes: say it once.
+        if self.refused_cancels.get(client_id) != why:
+            log.warning("live_loop.cancel_failed", extra={"order": client_id, "why": why})
+        self.refused_cancels[client_id] = why
+
+    def may_rest(self, record: OrderRecord) -> bool:
+        """Whether a live order of our book may rest at the venue, by what was learned last."""
+        if self._left_by_venue is not None:
+            return record.client_id in self._left_by_venue
+        return record.status is not OrderStatus.QUEUED
 
     async def cancel_without_state(self) -> int:
         """Last resort when our own state can't be used: cancel ours at the venue, write nothing.
 
         Returns how many may still rest there. Raises :class:`OrderError` if it cannot be asked.
         """
-        left = 0
+        left: set[str] = set()
         for order in await self.ask(self.connector.open_orders()):
             if not self._ids.ours(order.client_id):
                 continue
             try:
                 await self.ask(self.connector.cancel_order(order.ref))
             except OrderError as exc:
-                left += 1
-                details = {"order": order.client_id, "why": str(exc)}
-                log.warning("live_loop.cancel_failed", extra=details)
-        return left
+                left.add(order.client_id)
+                self._note_refused(order.client_id, str(exc))
+        if self.oms.lost:
+            self._left_by_venue = left  # our book can't follow any more
+        return len(left)

@@ -21,11 +21,17 @@ from typing import Any
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew, SnapshotDamaged
 
 SCHEMA = 1
+#: Told a step's name just before it is taken; production never passes one.
 Step = Callable[[str], None]
 
 
 def no_fault(_step: str) -> None:
     """Default ``step``: nothing goes wrong."""
+
+
+def steps_of(name: str, step: Step) -> Step:
+    """``step`` for a part: its steps are announced as ``<name>.<step>``."""
+    return lambda what: step(f"{name}.{what}")
 
 
 @dataclass(frozen=True, slots=True)

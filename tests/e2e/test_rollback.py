@@ -10,6 +10,7 @@ import pytest
 from tests.e2e import scenario
 from tests.e2e.client import Cluster, Manifest, is_true, wait_for
 from tests.e2e.watching import PodWatch
+from tradepulse_operator.report.replay import replay
 
 
 def runner_of(fault: str) -> str:
@@ -115,6 +116,12 @@ def test_the_report_holds_the_evidence(rolled: Rolled) -> None:
     logs = [name for name in data if re.match(r"logs", name)]
     assert logs
     assert sum(len(text) for text in data.values()) < 1_000_000
+
+
+def test_the_verdict_follows_from_the_report_alone(rolled: Rolled) -> None:
+    found = replay(rolled.report()["data"])
+    assert found.agrees, found
+    assert found.chain == ""
 
 
 def test_the_report_is_on_the_state_volume(rolled: Rolled) -> None:

@@ -13,6 +13,8 @@ import click
 import yaml
 
 from tradepulse_operator.api.validate import problems
+from tradepulse_operator.reconcile.conditions import timestamp
+from tradepulse_operator.report import replay as replay_
 
 from . import logs
 from .options import Options
@@ -97,6 +99,44 @@ def validate(files: tuple[Path, ...]) -> None:
     if found:
         sys.exit(1)
     click.echo(f"{len(files)} files are valid")
+
+
+@main.command()
+@click.argument("report", type=click.Path(exists=True, path_type=Path))
+def replay(report: Path) -> None:
+    """Derive the verdict of an incident REPORT once more, offline.
+
+    REPORT is a directory with the report's files, or its ConfigMap as YAML or JSON. Exits with 1
+    when another verdict follows, or when the report was changed.
+    """
+    try:
+        found = replay_.replay(_parts(report))
+    except replay_.Unreplayable as error:
+        raise click.ClickException(str(error)) from error
+    said = found.recorded
+    click.echo(f"recorded: {said.verdict} at {said.at}: {said.message}")
+    for one in found.derived:
+        word = one.decisive
+        click.echo(f"derived:  {word.kind} at {timestamp(one.at)}: {word.reason}: {word.message}")
+    click.echo(f"chain:    {found.chain or 'whole'}")
+    if not found.agrees:
+        raise click.ClickException("the samples of this report lead to another verdict")
+    if found.chain:
+        raise click.ClickException("this report was changed after it was filed")
+
+
+def _parts(report: Path) -> dict[str, str]:
+    """A report's files: name → text."""
+    if report.is_dir():
+        return {file.name: file.read_text() for file in report.iterdir() if file.is_file()}
+    try:
+        found = yaml.safe_load(report.read_text())
+    except yaml.YAMLError as error:
+        raise click.ClickException(f"{report}: not valid YAML: {error}") from error
+    data = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(data, dict):
+        raise click.ClickException(f"{report}: not a ConfigMap with a report")
+    return {str(name): str(text) for name, text in data.items()}
 
 
 def _check(file: Path) -> Iterator[str]:

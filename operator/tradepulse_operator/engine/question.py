@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
@@ -13,6 +15,7 @@ from tradepulse_operator.reconcile.conditions import instant
 _SOURCE = frozenset(
     {CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.VERIFYING, CutoverPhase.ROLLED_BACK}
 )
+_WAITING = frozenset({CutoverPhase.PENDING, CutoverPhase.PREFLIGHT})
 
 UNCONFIGURED = (
     "no Prometheus is known: set spec.guardrails.prometheus, or the operator's --default-prometheus"
@@ -25,7 +28,8 @@ def question(
     """What to ask Prometheus; None when it is unknown which one, or which release is meant.
 
     `default`: URL to ask when the cutover names none. The span begins where the last checkpoint
-    ended, less what a judgement looks back on.
+    ended, less what a judgement looks back on, in whole intervals: so the steps at which
+    Prometheus evaluates a custom query are the moments that are judged.
     """
     guardrails = cutover.spec.guardrails
     release = watched(cutover)
@@ -33,12 +37,13 @@ def question(
     if release is None or not url:
         return None
     held = limits(guardrails, runner.spec.monitoring.scrape_interval)
+    back = math.ceil(held.lookback / held.interval) * held.interval
     return Question(
         url=url,
         namespace=cutover.metadata.namespace,
         runner=cutover.spec.runner,
         release=release.id,
-        since=min(_judged(cutover, now), now) - held.lookback,
+        since=min(_judged(cutover, now), now) - back,
         until=now,
         step=held.interval,
         custom={rule.name: rule.query for rule in guardrails.custom},
@@ -52,8 +57,11 @@ def watched(cutover: ReleaseCutover) -> Release | None:
 
 
 def _judged(cutover: ReleaseCutover, now: float) -> float:
-    """Up to when everything has been judged: the checkpoint, or the beginning of the phase."""
+    """Up to when everything has been judged: the checkpoint, or the beginning of the phase. Before
+    the halt only the present counts, however long the wait has been."""
     status = cutover.status
+    if status.phase in _WAITING:
+        return now
     times = [status.bake.evaluated_until] if status.bake else []
     times += [status.phases[-1].at] if status.phases else []
     return max((instant(at) for at in times), default=now)

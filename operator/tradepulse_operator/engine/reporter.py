@@ -26,6 +26,7 @@ from tradepulse_operator.ports.clock import Clock
 from tradepulse_operator.ports.kube import Kube
 from tradepulse_operator.ports.kube_errors import KubeError
 from tradepulse_operator.ports.promql import queries
+from tradepulse_operator.reconcile.cutover_watch import bake_limits
 from tradepulse_operator.reconcile.step import FileReport, Manifest
 from tradepulse_operator.report.bundle import build, head
 from tradepulse_operator.report.evidence import Evidence
@@ -99,6 +100,7 @@ class Reporter:
             at=now,
             final=final,
             recording=recording,
+            limits=bake_limits(cutover, runner) if runner else None,
             queries=queries(asked) if asked else {},
             process=process,
             pod=pod,

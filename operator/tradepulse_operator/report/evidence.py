@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.guard.limits import Limits
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.reconcile.observed import ProcessView
 
@@ -19,13 +20,14 @@ class Evidence:
     """Everything that was collected at one time. `at`: unix seconds.
 
     `logs`, `configs`: name → text (`runner`, `state`, `previous`; `source`, `target`).
-    `missing`: part → why it could not be collected.
+    `limits`: what the target is held to. `missing`: part → why it could not be collected.
     """
 
     cutover: ReleaseCutover
     at: float
     final: bool
     recording: Recording | None = None
+    limits: Limits | None = None
     queries: Mapping[str, str] = field(default_factory=dict)
     process: ProcessView | None = None
     pod: Mapping[str, Any] | None = None

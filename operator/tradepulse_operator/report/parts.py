@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .evidence import Evidence
-from .redact import redact
+from .redact import redact, redact_values
+from .replay import write_limits
 from .samples import fit
 
 _KIB = 1024
@@ -18,6 +19,7 @@ LIMITS: Mapping[str, int] = {
     "report.md": 48 * _KIB,
     "cutover.json": 24 * _KIB,
     "samples.json": 160 * _KIB,
+    "limits.json": 2 * _KIB,
     "queries.json": 16 * _KIB,
     "events.json": 40 * _KIB,
     "pod.json": 16 * _KIB,
@@ -50,10 +52,11 @@ def collected(evidence: Evidence) -> dict[str, str]:
     raw |= {f"logs-{name}.txt": text for name, text in evidence.logs.items() if text}
     if not evidence.final:
         raw["queries.json"] = _json(dict(evidence.queries))
+        raw["limits.json"] = _json(write_limits(evidence.limits)) if evidence.limits else ""
         raw["config.diff"] = _diff(evidence.configs)
     prefix = "final-" if evidence.final else ""
     return {
-        f"{prefix}{part}": bounded(redact(text), LIMITS[f"{prefix}{part}"])
+        f"{prefix}{part}": bounded(_redacted(part, text), LIMITS[f"{prefix}{part}"])
         for part, text in raw.items()
         if text and f"{prefix}{part}" in LIMITS
     }
@@ -66,6 +69,16 @@ def bounded(text: str, limit: int) -> str:
         return text
     note = f"[truncated: the first {len(data) - limit + 100} of {len(data)} bytes left out]\n"
     return note + data[-(limit - 100) :].decode(errors="ignore")
+
+
+def _redacted(part: str, text: str) -> str:
+    """JSON stays JSON, in the layout it has: a report is read by programs, too."""
+    if not part.endswith(".json"):
+        return redact(text)
+    found = redact_values(json.loads(text))
+    if part == "samples.json":
+        return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+    return _json(found)
 
 
 def _limit(evidence: Evidence, part: str) -> int:

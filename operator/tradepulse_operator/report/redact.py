@@ -6,6 +6,8 @@ The runner logs no secrets; a strategy or a library of the user's own may.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 HIDDEN = "[redacted]"
 
@@ -30,6 +32,19 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{HIDDEN}",
     ),
 )
+
+_SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
+
+
+def redact_values(found: Any, name: str = "") -> Any:
+    """JSON values without what looks like a secret, still JSON values. `name`: of this one."""
+    if isinstance(found, Mapping):
+        return {key: redact_values(value, str(key)) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [redact_values(value, name) for value in found]
+    if isinstance(found, str) and found:
+        return HIDDEN if _SECRET_NAME.fullmatch(name) else redact(found)
+    return found
 
 
 def redact(text: str) -> str:

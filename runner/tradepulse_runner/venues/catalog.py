@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +13,19 @@ from tradepulse_runner.venues.paper import build_paper
 
 
 def build_connector(
-    venue: VenueConfig, state_dir: Path, *, source: str, clock: Callable[[], float]
+    venue: VenueConfig,
+    state_dir: Path,
+    store: CredentialStore | None = None,
+    *,
+    source: str,
+    clock: Callable[[], float],
 ) -> ExecutionConnector:
-    """The connector of ``venue``; ``source`` names the file in errors. Raises ConfigError."""
+    """The connector of ``venue``; ``source`` names the file in errors. Raises ConfigError.
+
+    ``store`` is what :func:`tradepulse_runner.credentials.open_stores` opened for it.
+    """
     if venue.connector == "paper":
         return build_paper(venue, state_dir, source=source, clock=clock)
-    CredentialStore.open(venue.connector, venue.credentials_dir, os.environ)
     raise ConfigError(
         f"{source}: venues.{venue.name}.connector: {venue.connector!r} is not available in this "
         "build; remedy: use paper"

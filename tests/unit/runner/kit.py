@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.config import RiskConfig, VenueConfig
+from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.domain import (
     Instrument,
     Order,
@@ -172,6 +173,7 @@ def make_loop(
     *,
     strategy: Strategy | None = None,
     control_dir: Path | None = None,
+    credentials: Mapping[str, CredentialStore] | None = None,
     **risk: Any,
 ) -> LiveExecutionLoop:
     """A loop with short intervals over one venue named ``paper``."""
@@ -180,11 +182,13 @@ def make_loop(
         {"paper": connector},
         RiskManager(limits(**risk), clock=time.time),
         strategy=strategy,
+        credentials=credentials,
         config=LiveLoopConfig(
             state_dir,
             submission_interval=0.05,
             fill_poll_interval=0.1,
             heartbeat_interval=0.1,
+            credential_interval=0.1,
             max_backoff=0.2,
             control_dir=control_dir,
         ),

@@ -24,7 +24,7 @@ from tests.unit.runner.kit import (
     trading,
     until,
 )
-from tradepulse_runner.domain import Order, OrderStatus, Quote, Side
+from tradepulse_runner.domain import Instrument, Order, OrderStatus, Quote, Side
 from tradepulse_runner.errors import RiskRejected, VenueDisconnected
 from tradepulse_runner.killswitch import FILE, KillSwitch
 from tradepulse_runner.loop import LiveExecutionLoop
@@ -197,7 +197,7 @@ async def test_a_latch_that_vanishes_is_not_a_reset(tmp_path: Path) -> None:
 def test_a_latch_lost_between_two_renames_counts_as_engaged(tmp_path: Path) -> None:
     switch = KillSwitch(tmp_path, clock=lambda: 1.0)
     switch.engage("first")
-    switch.reset(by="ada")
+    switch.reset(by="ada", reason="looked")
     switch.engage("second")
     (tmp_path / FILE).unlink()  # what is left is the reset before it
     assert KillSwitch(tmp_path, clock=lambda: 1.0).engaged
@@ -269,7 +269,8 @@ def test_a_position_above_the_notional_limit_can_be_reduced_but_not_grown() -> N
     risk = RiskManager(limits(max_notional="50000"), clock=lambda: 1.0)
     quote = Quote(Decimal(59_990), Decimal(60_010), 1.0)
     held = {KEY: Exposure(Decimal(1), Decimal(0), Decimal(0))}
-    view = RiskView(quote, held, {KEY: quote.mid}, frozenset({SYMBOL}))
+    steps = Instrument(Decimal("0.01"), Decimal("0.001"))
+    view = RiskView(quote, held, {KEY: quote.mid}, frozenset({SYMBOL}), steps)
     risk.validate("paper", market(Side.SELL, "0.1"), view)
     with pytest.raises(RiskRejected) as refused:
         risk.validate("paper", market(Side.BUY, "0.1"), view)
