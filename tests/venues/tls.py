@@ -41,6 +41,7 @@ def make_loopback_tls(directory: Path) -> LoopbackTls:
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(LOOPBACK))]),
             critical=False,
         )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
     certificate_file, key_file = directory / "loopback.pem", directory / "loopback.key"

@@ -89,7 +89,9 @@ class Feed:
         return product in self._subscribed.get(channel, ())
 
     def send(self, channel: str, *events: Event) -> None:
-        """Numbers a message and puts it on its way."""
+        """Numbers a message and puts it on its way; while the feed is silenced, does neither."""
+        if self._silenced:
+            return
         message = {
             "channel": MESSAGE_NAMES.get(channel, channel),
             "client_id": "",
@@ -98,18 +100,20 @@ class Feed:
             "events": list(events),
         }
         self._sequence += 1
-        self._post(json.dumps(message, separators=(",", ":")))
+        self._post(message)
+        if self._subscribed:
+            self._expire_after(self._timing.idle)
 
     def skip(self) -> None:
         """Uses up a sequence number, as if a message had been lost on its way."""
         self._sequence += 1
 
-    def _post(self, text: str) -> None:
-        """Sends ``text`` after everything sent before, or never, while the feed is silenced."""
-        if asyncio.get_running_loop().time() >= self._silent_until:
-            self._outbox.put_nowait(text)
-            if self._subscribed:
-                self._expire_after(self._timing.idle)
+    def _post(self, message: Event) -> None:
+        self._outbox.put_nowait(json.dumps(message, separators=(",", ":")))
+
+    @property
+    def _silenced(self) -> bool:
+        return asyncio.get_running_loop().time() < self._silent_until
 
     def silence(self, seconds: float) -> None:
         """Stays open and says nothing, not even a heartbeat."""
@@ -150,7 +154,7 @@ class Feed:
                 try:
                     self._handle(message.data)
                 except Refusal as refusal:
-                    self._post(json.dumps({"type": "error", "message": str(refusal)}))
+                    self._post({"type": "error", "message": str(refusal)})
 
     async def _write(self) -> None:
         while True:
