@@ -134,6 +134,24 @@ class LoopConfig(Model):
     while_reconciling: Literal["halt", "reduce"] = "halt"
 
 
+class GuardConfig(Model):
+    """When the process itself says that it trades badly, and what follows.
+
+    ``error_rate_threshold`` share of order requests, ``latency_threshold_ms`` their p95, both in
+    the last ``evaluation_period`` seconds with at least ``min_requests``; ``gap`` seconds without a
+    heartbeat, market data or a poll of a venue; ``cooldown`` seconds between two triggers.
+    """
+
+    action: Literal["alert", "reduce", "halt", "kill"] = "alert"
+    error_rate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.02
+    # Above the histogram's largest bound nothing can be told apart.
+    latency_threshold_ms: Annotated[float, Field(gt=0, le=10_000)] = 500.0
+    evaluation_period: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    cooldown: Seconds = 300.0
+    gap: Annotated[float, Field(ge=1, le=86_400)] = 30.0
+
+
 class HttpConfig(Model):
     """Probe and status server. Port 0 picks a free one (tests)."""
 
@@ -165,6 +183,7 @@ class RunnerConfig(Model):
     venues: Annotated[list[VenueConfig], Field(min_length=1, max_length=16)]
     risk: RiskConfig
     loop: LoopConfig = LoopConfig()
+    guard: GuardConfig = GuardConfig()
     http: HttpConfig = HttpConfig()
     metrics: MetricsConfig = MetricsConfig()
     control_dir: Path | None = None
@@ -176,6 +195,15 @@ class RunnerConfig(Model):
         names = [venue.name for venue in self.venues]
         if len(set(names)) != len(names):
             raise ValueError(f"venue names must be unique, got {names}")
+        slowest = max(
+            self.loop.heartbeat_interval,
+            self.loop.fill_poll_interval,
+            self.loop.reconcile_interval,
+        )
+        if self.guard.gap <= slowest:
+            raise ValueError(
+                f"guard.gap must be longer than the loop's longest interval, {slowest:g} s"
+            )
         for venue in self.venues:
             currencies = {found for s in venue.symbols if (found := quote_currency(s))}
             if len(currencies) > 1:

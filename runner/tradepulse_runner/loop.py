@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tradepulse_runner.backup import require_whole
-from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
+from tradepulse_runner.config import GuardConfig, KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
 from tradepulse_runner.credential_watch import CredentialWatch
 from tradepulse_runner.credentials import CredentialStore
@@ -25,6 +25,7 @@ from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
 from tradepulse_runner.errors import DurabilityLost, RiskRejected
+from tradepulse_runner.guard_watch import GuardWatch
 from tradepulse_runner.halting import Halting
 from tradepulse_runner.keeper import Keeper
 from tradepulse_runner.lock import StateLock
@@ -65,6 +66,7 @@ class LiveLoopConfig:
     while_reconciling: Literal["halt", "reduce"] = "halt"
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
 
     @classmethod
     def of(cls, config: RunnerConfig) -> LiveLoopConfig:
@@ -76,6 +78,7 @@ class LiveLoopConfig:
             credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
             control_dir=config.control_dir,
             kill_switch=config.kill_switch,
+            guard=config.guard,
             **config.loop.model_dump(),
         )
 
@@ -127,6 +130,8 @@ class LiveExecutionLoop:
             clock=clock,
             step=step,
         )
+        self.guard = GuardWatch(config.guard, self.metrics.registry, kill=self._halting.latch)
+        self.on_position_snapshot.connect(lambda venue, _: self.guard.polled(venue))
         self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
         self.metrics.follow_state(lambda: self.phase()[0].trading_state)
 
@@ -156,6 +161,7 @@ class LiveExecutionLoop:
             interval=self.config.submission_interval,
             step=self._step,
         )
+        self._desk.submitter.on_outcome.connect(self.guard.record)
         wanted = self.config.kill_switch
         await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
         self.heartbeat = self._clock()
@@ -275,8 +281,8 @@ class LiveExecutionLoop:
                 storage_failure=self._desk.storage_failure,
                 reconciled=self._desk.reconciled,
                 kill_switch=(reason or "no reason given") if engaged else "",
-                halted=self.directive.halt,
-                halt_reason=self.directive.reason,
+                halted=self.directive.halt or bool(self.guard.halt),
+                halt_reason=self.directive.reason if self.directive.halt else self.guard.halt,
                 others_may_reduce=self.config.while_reconciling == "reduce"
                 and self._desk.partly_reconciled,
                 reduce=self._reduce_reason(),
@@ -286,7 +292,7 @@ class LiveExecutionLoop:
     def _reduce_reason(self) -> str:
         if self.directive.reduce:
             return f"reducing: {self.directive.reason or 'no reason given'}"
-        return self._loss.soft_breach
+        return self._loss.soft_breach or self.guard.reduce
 
     def gate(self) -> str:
         """Why no order may be sent now; "" while they may, at least those that reduce."""
@@ -319,6 +325,7 @@ class LiveExecutionLoop:
             self._desk.submitter.run,
             self._keep_snapshots,
             self._credentials.run,
+            self._watch_levels,
             self._halting.watch,
             self._halting.sweep,
         ]
@@ -328,6 +335,9 @@ class LiveExecutionLoop:
             group.create_task(self._beat())  # writes nothing: it outlives a lost disk
             for worker in workers:
                 group.create_task(self._guarded(worker))
+
+    async def _watch_levels(self) -> None:
+        await self.guard.run(self.sessions, lambda: self.heartbeat)
 
     async def _guarded(self, worker: Worker) -> None:
         """Run a worker; a lost disk stops trading for good but keeps the process observable."""

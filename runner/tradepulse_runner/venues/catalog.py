@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tradepulse_runner.config import VenueConfig
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.binance.connector import build_binance
 from tradepulse_runner.venues.paper import build_paper
 
 
@@ -26,6 +28,9 @@ def build_connector(
     """
     if venue.connector == "paper":
         return build_paper(venue, state_dir, source=source, clock=clock)
+    if venue.connector == "binance":
+        own = store or CredentialStore.open("binance", venue.credentials_dir, os.environ)
+        return build_binance(venue, own, source=source, clock=clock)
     raise ConfigError(
         f"{source}: venues.{venue.name}.connector: {venue.connector!r} is not available in this "
         "build; remedy: use paper"
