@@ -203,8 +203,8 @@ class LiveExecutionLoop:
         session.on_refused = self._refused
         return session
 
-    async def _refused(self, venue: str) -> None:
-        if why := self._credentials.verdict(venue):
+    async def _refused(self, venue: str, began: float) -> None:
+        if why := self._credentials.verdict(venue, began):
             await self.engage_kill_switch(why)
 
     async def wait(self) -> None:
