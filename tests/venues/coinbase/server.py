@@ -150,8 +150,7 @@ class CoinbaseVenue:
             self._crowding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._crowding
-        for feed in list(self._hub.feeds):
-            feed.cut()
+        self._hub.cut()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -174,7 +173,7 @@ class CoinbaseVenue:
                 clock=self.clock,
                 transport=request.transport,
                 faults=self.faults,
-                on_beat=self._hub.strike,
+                silent=self._hub.silent,
             )
             self._hub.feeds.add(feed)
             try:
