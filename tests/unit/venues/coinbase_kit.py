@@ -39,7 +39,8 @@ def other(
 @asynccontextmanager
 async def quiet_venue(**options: Any) -> AsyncIterator[CoinbaseVenue]:
     """A venue that does nothing by itself: 49990 bid, 50010 asked, a bitcoin each."""
-    async with CoinbaseVenue(crowd_interval=None, **options) as venue:
+    async with CoinbaseVenue(**options) as venue:
+        venue.crowd.withdraw(PRODUCT)
         for account in ("runner", "other", "third"):
             venue.exchange.deposit(account, "USD", D(100_000))
             venue.exchange.deposit(account, "BTC", D(2))
