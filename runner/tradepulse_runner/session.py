@@ -42,6 +42,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 REQUEST_TIMEOUT = 10.0
 POSITION_READS = 10
+#: Seconds between writing an intent and sending it at most. ``unknown_fence`` counts from the
+#: writing, so a disk that stalled longer would have a "not found" prove too early.
+MAX_INTENT_AGE = 2.0
 #: Seconds that a stream may lag behind the venue's trade list before it counts as having dropped.
 STREAM_LAG = 2.0
 
@@ -125,6 +128,11 @@ class VenueSession:
             raise
         except Exception as exc:
             raise OutcomeUnknown(f"{self.name}: {type(exc).__name__}: {exc}") from exc
+
+    def too_old(self, client_id: str) -> str:
+        """Why the intent just written may not be sent any more; "" if it may."""
+        age = self._clock() - self.oms.state.orders[client_id].sent_at
+        return f"writing its intent took {age:.1f} s" if age > MAX_INTENT_AGE else ""
 
     # -- reconciliation --------------------------------------------------------------------
 

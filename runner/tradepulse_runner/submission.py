@@ -120,7 +120,7 @@ class Submitter:
         await session.oms.intend(client_id)
         # The sync took time; a halt may have come. No await between this check and the request.
         self._step("gate.again")
-        if why := self._gate():
+        if why := self._gate() or session.too_old(client_id):
             session.oms.expired(client_id, f"not sent: {why}")
             return
         self.counts["submitted"] += 1

@@ -9,6 +9,7 @@ from tradepulse_runner.config import VenueConfig
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.coinbase.connector import build_coinbase
 from tradepulse_runner.venues.paper import build_paper
 
 
@@ -26,6 +27,8 @@ def build_connector(
     """
     if venue.connector == "paper":
         return build_paper(venue, state_dir, source=source, clock=clock)
+    if venue.connector == "coinbase" and store is not None:
+        return build_coinbase(venue, store, source=source, clock=clock)
     raise ConfigError(
         f"{source}: venues.{venue.name}.connector: {venue.connector!r} is not available in this "
         "build; remedy: use paper"
