@@ -14,18 +14,10 @@ import click
 
 from tradepulse_runner import logs, state
 from tradepulse_runner.app import run as run_app
+from tradepulse_runner.cli_killswitch import STATE_DIR, kill_switch
 from tradepulse_runner.config import load_config
 from tradepulse_runner.errors import RunnerError
-from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.state import Mode, Preparation
-
-STATE_DIR = click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/var/lib/tradepulse"),
-    show_default=True,
-    help="The runner's state directory.",
-)
 
 
 class OneSentence(click.Group):
@@ -114,28 +106,7 @@ def verify(state_dir: Path) -> None:
     click.echo("every snapshot, journal and backup is intact")
 
 
-@main.group("kill-switch")
-def kill_switch() -> None:
-    """The latch that stops trading."""
-
-
-@kill_switch.command("status")
-@STATE_DIR
-def kill_switch_status(state_dir: Path) -> None:
-    """Say whether it is engaged, and why."""
-    found = KillSwitch(state_dir, clock=time.time)
-    click.echo(f"engaged: {found.reason}" if found.engaged else "not engaged")
-
-
-@kill_switch.command("reset")
-@STATE_DIR
-@click.option("--by", required=True, help="Your name: you answer for trading going on.")
-def kill_switch_reset(state_dir: Path, by: str) -> None:
-    """Open the latch. A running runner notices, reconciles with the venue and trades on."""
-    if not by.strip():
-        raise click.BadParameter("a person's name is needed", param_hint="--by")
-    KillSwitch(state_dir, clock=time.time).reset(by=by)
-    click.echo(f"reset by {by}")
+main.add_command(kill_switch)
 
 
 def _tell(result: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -75,11 +76,18 @@ class VenueConfig(Model):
 
 
 class RiskConfig(Model):
-    """Pre-trade limits. All are required: a runner without limits is refused (RTS 6 art. 8).
+    """Pre-trade limits. Those without a default are required: a runner without limits is refused
+    (RTS 6 art. 8).
 
     ``max_position`` base units per symbol; ``max_notional`` and ``max_order_notional`` quote
     currency; ``price_collar`` fraction of the reference price; ``max_daily_loss`` quote
-    currency per UTC day.
+    currency per UTC day, over the venues that share it, and ``soft_daily_loss`` the part of it
+    from which on only orders leave that reduce a position. ``max_order_quantity`` base units.
+
+    ``max_duplicates`` orders that say the same may leave in ``duplicate_window`` s. The kill switch
+    is engaged by ``kill_switch_violation_threshold`` orders in a row of at least
+    ``kill_switch_limit_multiplier`` times a limit of one order, and by as many intervals in a row
+    as ``kill_switch_rate_limit_threshold`` in which the throttle held orders back; 0: never.
     """
 
     max_position: Positive
@@ -89,6 +97,23 @@ class RiskConfig(Model):
     interval_seconds: Seconds
     max_daily_loss: Positive
     price_collar: Annotated[Positive, Field(le=1)]
+    max_order_quantity: Positive | None = None
+    soft_daily_loss: Positive | None = None
+    duplicate_window: Seconds | None = None
+    max_duplicates: Annotated[int, Field(gt=0, le=100_000)] | None = None
+    kill_switch_limit_multiplier: Annotated[Positive, Field(ge=1, le=1000)] = Decimal("1.5")
+    kill_switch_violation_threshold: Annotated[int, Field(ge=0, le=100_000)] = 3
+    kill_switch_rate_limit_threshold: Annotated[int, Field(ge=0, le=100_000)] = 10
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> RiskConfig:
+        if self.max_order_notional > self.max_notional:
+            raise ValueError("risk.max_order_notional must not exceed risk.max_notional")
+        if self.soft_daily_loss is not None and self.soft_daily_loss >= self.max_daily_loss:
+            raise ValueError("risk.soft_daily_loss must be below risk.max_daily_loss")
+        if (self.duplicate_window is None) != (self.max_duplicates is None):
+            raise ValueError("risk.duplicate_window and risk.max_duplicates belong together")
+        return self
 
 
 class LoopConfig(Model):
@@ -96,6 +121,8 @@ class LoopConfig(Model):
 
     A venue is polled every ``fill_poll_interval``, or, when its streams bring fills as they
     happen, every ``reconcile_interval`` to prove that the streams dropped nothing.
+    ``while_reconciling``: what may be sent to the other venues when one of several is reconciled
+    anew; to that one, nothing.
     """
 
     submission_interval: Annotated[float, Field(ge=0.01, le=60)] = 0.25
@@ -104,6 +131,25 @@ class LoopConfig(Model):
     heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     credential_interval: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     max_backoff: Seconds = 60.0
+    while_reconciling: Literal["halt", "reduce"] = "halt"
+
+
+class GuardConfig(Model):
+    """When the process itself says that it trades badly, and what follows.
+
+    ``error_rate_threshold`` share of order requests, ``latency_threshold_ms`` their p95, both in
+    the last ``evaluation_period`` seconds with at least ``min_requests``; ``gap`` seconds without a
+    heartbeat, market data or a poll of a venue; ``cooldown`` seconds between two triggers.
+    """
+
+    action: Literal["alert", "reduce", "halt", "kill"] = "alert"
+    error_rate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.02
+    # Above the histogram's largest bound nothing can be told apart.
+    latency_threshold_ms: Annotated[float, Field(gt=0, le=10_000)] = 500.0
+    evaluation_period: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    cooldown: Seconds = 300.0
+    gap: Annotated[float, Field(ge=1, le=86_400)] = 30.0
 
 
 class HttpConfig(Model):
@@ -130,12 +176,14 @@ class RunnerConfig(Model):
     """The whole file."""
 
     runner: RunnerIdentity
+    owner: Annotated[str, StringConstraints(strip_whitespace=True, max_length=253)] = ""
     config_hash: str = ""
     state_dir: Path = Path("/var/lib/tradepulse")
     strategy: StrategyConfig
     venues: Annotated[list[VenueConfig], Field(min_length=1, max_length=16)]
     risk: RiskConfig
     loop: LoopConfig = LoopConfig()
+    guard: GuardConfig = GuardConfig()
     http: HttpConfig = HttpConfig()
     metrics: MetricsConfig = MetricsConfig()
     control_dir: Path | None = None
@@ -147,9 +195,28 @@ class RunnerConfig(Model):
         names = [venue.name for venue in self.venues]
         if len(set(names)) != len(names):
             raise ValueError(f"venue names must be unique, got {names}")
-        if self.risk.max_order_notional > self.risk.max_notional:
-            raise ValueError("risk.max_order_notional must not exceed risk.max_notional")
+        slowest = max(
+            self.loop.heartbeat_interval,
+            self.loop.fill_poll_interval,
+            self.loop.reconcile_interval,
+        )
+        if self.guard.gap <= slowest:
+            raise ValueError(
+                f"guard.gap must be longer than the loop's longest interval, {slowest:g} s"
+            )
+        for venue in self.venues:
+            currencies = {found for s in venue.symbols if (found := quote_currency(s))}
+            if len(currencies) > 1:
+                raise ValueError(
+                    f"venue {venue.name} has symbols in {sorted(currencies)}, but its cash, limits"
+                    " and loss are counted in one currency; make a runner for each"
+                )
         return self
+
+    @property
+    def responsible(self) -> str:
+        """Who answers for this runner's orders (RTS 6 art. 12(3))."""
+        return self.owner or f"{self.runner.namespace}/{self.runner.name}"
 
 
 def load_config(path: Path) -> RunnerConfig:

@@ -1,8 +1,9 @@
 """Orders from the operator: files projected from pod annotations into ``control_dir``.
 
 Kubernetes swaps a symlink, so files are opened by path on each read, never held. ``trading``
-empty or missing means trade; ``halt <token> <reason…>`` means stop. Anything else is not
-understood, and what is not understood halts. ``kill-switch`` non-empty is a reason to engage.
+empty or missing means trade; ``halt <token> <reason…>`` means stop; ``reduce <token> <reason…>``
+lets only orders leave that reduce a position. Anything else is not understood, and what is not
+understood halts. ``kill-switch`` non-empty is a reason to engage.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """What the operator wants. ``token`` names the halt so that its completion can be matched."""
+    """What the operator wants. ``token`` names the halt so that its completion can be matched.
+    ``halt`` and ``reduce`` exclude each other."""
 
     halt: bool = False
     token: str = ""
     reason: str = ""
     kill_switch: str = ""
+    reduce: bool = False
 
 
 def read_control(directory: Path | None) -> Directive:
@@ -29,10 +32,10 @@ def read_control(directory: Path | None) -> Directive:
     trading = _read(directory / "trading")
     if not trading:
         return Directive(kill_switch=kill)
-    words = trading.split(maxsplit=2)
-    if words[0] != "halt" or len(words) < 2:
+    word, token, reason = (*trading.split(maxsplit=2), "", "")[:3]
+    if word not in ("halt", "reduce") or not token:
         return Directive(True, "", f"control value not understood: {trading[:200]!r}", kill)
-    return Directive(True, words[1], words[2] if len(words) > 2 else "", kill)
+    return Directive(word == "halt", token, reason, kill, word == "reduce")
 
 
 def _read(path: Path) -> str:

@@ -6,6 +6,8 @@ The venue branch follows one question: *may the order be live at the venue?*
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 
 class RunnerError(Exception):
     """Base of all deliberate errors; its text is meant for the person on call."""
@@ -36,12 +38,14 @@ class RiskRejected(RunnerError):
     """The order broke a limit and was never sent.
 
     ``rule`` is the limit's short name (the ``outcome`` label of
-    ``tradepulse_risk_validations_total``).
+    ``tradepulse_risk_validations_total``). ``times``: how many times the limit was asked for, where
+    the limit is one of the order alone; else 0.
     """
 
-    def __init__(self, rule: str, message: str) -> None:
+    def __init__(self, rule: str, message: str, *, times: Decimal = Decimal(0)) -> None:
         super().__init__(message)
         self.rule = rule
+        self.times = times
 
 
 class NotTrading(RiskRejected):

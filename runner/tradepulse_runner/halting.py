@@ -1,12 +1,15 @@
 """Stopping and going on again: the operator's orders, the kill switch, and the sweep that cancels.
 
 The kill switch is latched on disk before anything else happens. While trading is stopped, for
-whichever reason, the sweep cancels until nothing rests, then saves once.
+whichever reason, the sweep cancels until nothing rests, then saves once. The kill switch doesn't
+wait for a venue that is away or being reconciled: the others are swept at once, that one's known
+orders are tried too, and what is left is listed. Its cancels pass no throttle.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +17,23 @@ from pathlib import Path
 from tradepulse_runner.control import Directive, read_control
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.errors import DurabilityLost
-from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.killreport import KillReport
+from tradepulse_runner.killswitch import KillSwitch, LatchWatch
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.signals import Signal
 from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
-CONTROL_INTERVAL = 0.25
+#: Seconds between two looks at the control files and the latch: a command is obeyed within 0.25 s.
+CONTROL_INTERVAL = 0.1
+#: Seconds between two sweeps while something is left to cancel, and while nothing is.
+BUSY_INTERVAL = 0.25
 SWEEP_INTERVAL = 0.5
 
 
 class Halting:
-    """``halted`` says whether the loop's phase is HALTED; ``clock`` gives unix seconds."""
+    """``halted`` says whether the loop's phase is HALTED, ``reducing`` whether a person or a loss
+    wants positions reduced; ``clock`` gives unix seconds."""
 
     def __init__(
         self,
@@ -35,6 +43,7 @@ class Halting:
         metrics: RunnerMetrics,
         *,
         halted: Callable[[], bool],
+        reducing: Callable[[], bool],
         clock: Callable[[], float],
         step: Step = no_fault,
     ) -> None:
@@ -42,9 +51,13 @@ class Halting:
         self.directive = Directive()
         self._desk, self._metrics = desk, metrics
         self._state_dir, self._control_dir = state_dir, control_dir
-        self._halted, self._clock, self._step = halted, clock, step
+        self._halted, self._reducing = halted, reducing
+        self._clock, self._step = clock, step
         self._kill: KillSwitch | None = None
+        self._latch = LatchWatch(state_dir, clock=clock, step=step)
+        self._wake = asyncio.Event()
         self._drained = False
+        self.report = KillReport(state_dir, clock=clock)
 
     # -- what is asked for -----------------------------------------------------------------
 
@@ -57,7 +70,8 @@ class Halting:
         self._read_control()
         if self.directive.kill_switch:
             await self.engage(self.directive.kill_switch)
-        self._metrics.kill_switch.set(int(self._kill.engaged))
+        self._desk.hurry(self._kill.engaged)
+        self._show()
 
     @property
     def kill_switch(self) -> tuple[bool, str]:
@@ -69,8 +83,19 @@ class Halting:
         """Whether the halt that is asked for is done: nothing open, nothing unknown, saved."""
         return self.directive.halt and self._drained
 
+    @property
+    def all_cancelled(self) -> bool:
+        """Engaged, every venue's truth known, and nothing of ours left there."""
+        return bool(
+            self._kill and self._kill.engaged and self._desk.reconciled and not self._desk.busy
+        )
+
     async def engage(self, reason: str) -> None:
         """Latch the kill switch, then drop what was not sent; the sweep cancels the rest."""
+        self.latch(reason)
+
+    def latch(self, reason: str) -> None:
+        """:meth:`engage`, from code that can't wait."""
         if self._kill is None:
             return
         try:
@@ -79,35 +104,67 @@ class Halting:
             self._desk.fail_storage(error)
             fresh = True
         if fresh:
-            self._metrics.kill_switch.set(1)
-            self.on_kill_switch.emit(reason)
-            self._desk.expire_queue(f"kill switch: {reason}")
+            self._engaged(reason)
+
+    def _engaged(self, reason: str) -> None:
+        self._drained = False
+        self._desk.expire_queue(f"kill switch: {reason}")
+        self._desk.hurry(True)
+        self._wake.set()
+        self._show()
+        self.on_kill_switch.emit(reason)
+
+    def _show(self) -> None:
+        engaged, _ = self.kill_switch
+        self.report.look(self._desk.sessions.values(), engaged=engaged)
+        self._metrics.show_kill_switch(engaged, self.report.count())
 
     # -- workers ---------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Worker: follow the operator's orders and a person's reset."""
+        """Worker: follow the operator's orders, and what a person does to the latch."""
         while True:
             self._read_control()
             if self.directive.kill_switch:
-                await self.engage(self.directive.kill_switch)
+                self.latch(self.directive.kill_switch)
             else:
-                self._notice_reset()
+                self._look_at_latch()
             await asyncio.sleep(CONTROL_INTERVAL)
 
     async def sweep(self) -> None:
-        """Worker: while halted, cancel until nothing rests, then save once."""
+        """Worker: while halted, cancel until nothing rests, then save once. While reducing, cancel
+        what could raise a position."""
         while True:
+            killed, _ = self.kill_switch
             if self._desk.storage_failure:
                 await self._desk.cancel_unsettled()
-            elif self._halted():
-                await self._sweep_once()
-            await asyncio.sleep(SWEEP_INTERVAL if self._drained else CONTROL_INTERVAL)
+            elif killed or self._halted():
+                await self._sweep_once(unreconciled=killed)
+            elif self._reducing():
+                await self._desk.cancel_growing()
+            await self._list_left()
+            await self._pause(SWEEP_INTERVAL if self._drained else BUSY_INTERVAL)
 
-    async def _sweep_once(self) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """A kill switch that is engaged meanwhile is obeyed at once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _list_left(self) -> None:
+        self._show()
+        if self._kill is None or not self._kill.engaged or self._desk.storage_failure:
+            return
+        try:
+            await self.report.save(self._kill, complete=self.all_cancelled)
+        except DurabilityLost as error:
+            self._desk.fail_storage(error)
+
+    async def _sweep_once(self, *, unreconciled: bool) -> None:
         if self._desk.busy:
             self._drained = False
-            await self._desk.cancel_all()
+            await self._desk.cancel_all(unreconciled=unreconciled)
         elif not self._drained:
             asked = self.directive
             await self._desk.save()
@@ -125,15 +182,23 @@ class Halting:
         elif before.halt and not found.halt:
             log.warning("live_loop.resume")
             self._desk.distrust()
+        if found.reduce and found != before:
+            log.warning("live_loop.reduce", extra={"token": found.token, "why": found.reason})
+            self._wake.set()
 
-    def _notice_reset(self) -> None:
-        """A person reset the latch on disk (`tradepulse-runner kill-switch reset`)."""
-        if self._kill is None or not self._kill.engaged or self._desk.storage_failure:
+    def _look_at_latch(self) -> None:
+        """A person engaged or reset it on disk (`tradepulse-runner kill-switch`)."""
+        if self._kill is None or self._desk.storage_failure:
+            return  # after a lost disk the file may be older than what we know
+        found = self._latch.changed(self._kill)
+        if found is None:
             return
-        found = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
-        # A named reset, not a file that went missing: that would open the latch by accident.
-        if not found.engaged and found.reset_by:
-            self._kill = found
-            self._metrics.kill_switch.set(0)
+        self._kill = found
+        if found.engaged:
+            log.critical("live_loop.kill_switch_engaged", extra={"why": found.reason})
+            self._engaged(found.reason)
+        else:
             log.warning("live_loop.kill_switch_reset", extra={"by": found.reset_by})
+            self._desk.hurry(False)
             self._desk.distrust()
+            self._show()

@@ -162,6 +162,11 @@ class Journal:
         self._open_next()
         return Recovery(records, torn, moved, kept, missing)
 
+    @property
+    def failed(self) -> bool:
+        """Whether a write failed; nothing is written after it."""
+        return self._failed is not None
+
     def append(self, record: Record) -> int:
         """Hand ``record`` to the kernel (survives kill -9; :meth:`sync` for power loss)."""
         if self._failed:

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF = 0.5
 #: Seconds between two polls of a venue at least, however much happens: it counts our requests.
 MIN_POLL_SPACING = 0.1
+#: Longest pause between two attempts to reconnect while the kill switch has orders to cancel.
+URGENT_BACKOFF = 1.0
 
 
 class Keeper:
@@ -62,7 +64,7 @@ class Keeper:
         session = self._session
         await session.connect()
         await session.reconcile()
-        session.reconciled = True
+        session.reconciled = session.known = True
         if self._attempt:
             self._on_reconnect.emit(session.name, 0, 0.0, None)
         self._attempt = 0
@@ -72,7 +74,7 @@ class Keeper:
             positions = await session.poll()
             self._metrics.position_timestamp.labels(session.name).set(self._clock())
             self._on_positions.emit(session.name, positions)
-            if why := self._loss.broken():
+            if why := self._loss.broken(session.name):
                 await self._kill(why)
             await self._pause()
         session.require_stream()
@@ -101,10 +103,20 @@ class Keeper:
         self._on_reconnect.emit(session.name, self._attempt, delay, error)
         if not isinstance(error, VenueThrottled):  # the connection is well, we asked too often
             await session.connector.disconnect()
-        await asyncio.sleep(delay)
+        await self._rest(delay, error)
+
+    async def _rest(self, delay: float, error: OrderError) -> None:
+        """A kill switch that is engaged meanwhile ends the pause: there may be orders to cancel."""
+        if self._session.urgent.is_set() or isinstance(error, VenueThrottled):
+            await asyncio.sleep(delay)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._session.urgent.wait()
 
     def _backoff(self, error: OrderError) -> float:
         """Capped and jittered, and never sooner than the venue allows."""
-        top = min(self._max_backoff, FIRST_BACKOFF * 2 ** min(self._attempt - 1, 16))
+        most = URGENT_BACKOFF if self._session.urgent.is_set() else self._max_backoff
+        top = min(most, self._max_backoff, FIRST_BACKOFF * 2 ** min(self._attempt - 1, 16))
         delay = self._chance.uniform(top / 2, top)
         return max(delay, error.retry_after) if isinstance(error, VenueThrottled) else delay

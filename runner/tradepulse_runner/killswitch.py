@@ -1,21 +1,36 @@
-"""The kill switch: a latch on disk that only a named person opens.
+"""The kill switch: a latch on disk that only a named person opens, giving a reason.
 
 Engaging writes and fsyncs ``kill_switch.json`` before anything else happens, so it survives a
-crash in the same instant, a restart and a rollback. A latch that cannot be read counts as
-engaged: the safe side of a doubt is not trading.
+crash in the same instant, a restart and a rollback (no backup holds it). A latch that cannot be
+read counts as engaged: the safe side of a doubt is not trading. The record keeps the latest
+engagements and resets, with who and why.
+
+The command line works on the same file beside a running process. A lock file keeps the two from
+writing at once; engaging doesn't wait for it long, since a latch that comes too late is worse than
+a line of history that is lost.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged
-from tradepulse_runner.snapshot import SnapshotFile, Step, no_fault, steps_of
+from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged, StateError
+from tradepulse_runner.snapshot import SnapshotFile, Step, make_dirs, no_fault, steps_of
 
 log = logging.getLogger(__name__)
 FILE = "kill_switch.json"
+LOCK = ".kill_switch.lock"
+#: Engagements and resets that the record keeps.
+KEEP_HISTORY = 100
+#: Seconds that engaging, and resetting, wait for somebody else's write to end.
+ENGAGE_PATIENCE, RESET_PATIENCE = 0.02, 5.0
 
 
 class KillSwitch:
@@ -25,48 +40,162 @@ class KillSwitch:
         self, state_dir: Path, *, clock: Callable[[], float], step: Step = no_fault
     ) -> None:
         self._clock = clock
+        self._lock = state_dir / LOCK
         self._file = SnapshotFile(state_dir / FILE, step=steps_of("latch", step))
         self.engaged = False
         self.reason = ""
         self.reset_by = ""  # who opened the latch last; "" while engaged or never engaged
+        self.damaged = False  # engaged because the record can't be believed
+        self.changed_at = 0.0
+        self.history: list[dict[str, Any]] = []
+        self._load()
+
+    def _load(self) -> None:
         try:
             found = self._file.load()
         except SnapshotDamaged as exc:
-            self.engaged, self.reason = True, f"latch file unreadable: {exc}"
+            self._doubt(f"latch file unreadable: {exc}")
             return
         if self._file.damaged or (found is not None and not self._file.path.exists()):
             # The older generation may predate an engagement: do not believe it.
-            self.engaged, self.reason = True, f"latch file damaged or lost: {self._file.path}"
+            self._doubt(f"latch file damaged or lost: {self._file.path}")
         elif found is not None:
             self.engaged = bool(found.payload["engaged"])
             self.reason = str(found.payload["reason"])
             self.reset_by = str(found.payload["by"])
+            self.changed_at = float(found.payload["at"])
+        if found is not None:
+            # Records of earlier releases have no history.
+            self.history = list(found.payload.get("history", []))
 
-    def engage(self, reason: str) -> bool:
+    def _doubt(self, reason: str) -> None:
+        self.engaged, self.reason, self.damaged = True, reason, True
+
+    def engage(self, reason: str, *, by: str = "") -> bool:
         """Latch. Returns False if it was engaged already (the first reason stays).
 
-        If the disk refuses, the switch is still engaged in memory and the
-        :class:`DurabilityLost` is raised for the caller to halt on.
+        ``by``: the person who engages it, or "" for the runner itself. If the disk refuses, the
+        switch is still engaged in memory and the :class:`DurabilityLost` is raised for the caller
+        to halt on.
         """
         if self.engaged:
             return False
         self.engaged, self.reason, self.reset_by = True, reason, ""
         try:
-            self._write()
+            with _exclusive(self._lock, ENGAGE_PATIENCE):
+                self._write("engaged", by=by, reason=reason)
         except DurabilityLost:
             log.critical("kill_switch.not_durable", extra={"reason": reason})
             raise
-        log.critical("kill_switch.engaged", extra={"reason": reason})
+        log.critical("kill_switch.engaged", extra={"reason": reason, "by": by})
         return True
 
-    def reset(self, *, by: str) -> None:
-        """Open the latch; ``by`` names the person who answers for it."""
+    def reset(self, *, by: str, reason: str) -> None:
+        """Open the latch; ``by`` names the person who answers for it, ``reason`` what was wrong and
+        why it is over. Raises ValueError without them, :class:`StateError` when there is nothing to
+        reset or another process writes the latch, :class:`DurabilityLost`."""
         if not by.strip():
             raise ValueError("a kill switch is reset by a named person: give --by NAME")
-        self.engaged, self.reason, self.reset_by = False, "", by.strip()
-        self._write()
-        log.warning("kill_switch.reset", extra={"by": by})
+        if not reason.strip():
+            raise ValueError("say why trading may go on: give --reason TEXT")
+        with _exclusive(self._lock, RESET_PATIENCE) as alone:
+            if not alone:
+                raise StateError(
+                    f"{self._lock}: another process has been writing the latch for"
+                    f" {RESET_PATIENCE:.0f} s; remedy: look at who, then reset again"
+                )
+            self._require_unchanged()
+            self.engaged, self.reason, self.reset_by = False, "", by.strip()
+            self._write("reset", by=by.strip(), reason=reason.strip())
+        self.damaged = False
+        log.warning("kill_switch.reset", extra={"by": by, "reason": reason})
 
-    def _write(self) -> None:
-        who, now = self.reset_by, self._clock()
-        self._file.save({"engaged": self.engaged, "reason": self.reason, "by": who, "at": now})
+    def _require_unchanged(self) -> None:
+        """Nobody opens a latch for a reason that they never saw."""
+        engaged, reason, at = self.engaged, self.reason, self.changed_at
+        self._load()
+        if not (engaged and self.engaged):
+            raise StateError(f"{self._file.path}: not engaged; remedy: none, nothing to reset")
+        if (reason, at) != (self.reason, self.changed_at):
+            raise StateError(
+                f"{self._file.path}: engaged anew meanwhile: {self.reason}; remedy: look at that"
+                " reason, then reset again"
+            )
+
+    def _write(self, event: str, *, by: str, reason: str) -> None:
+        self.changed_at = self._clock()
+        entry = {"event": event, "at": self.changed_at, "by": by, "reason": reason}
+        self.history = [*self.history, entry][-KEEP_HISTORY:]
+        self._file.save(
+            {
+                "engaged": self.engaged,
+                "reason": self.reason,
+                "by": self.reset_by,
+                "at": self.changed_at,
+                "history": self.history,
+            }
+        )
+
+
+@contextlib.contextmanager
+def _exclusive(path: Path, patience: float) -> Iterator[bool]:
+    """Hold the lock for a block; False when it could not be had within ``patience`` seconds."""
+    try:
+        make_dirs(path.parent)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    except OSError:
+        yield False  # a disk that refuses says so when the latch is written
+        return
+    try:
+        yield _locked(fd, patience)
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int, patience: float) -> bool:
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.002)
+
+
+class LatchWatch:
+    """Notices what the command line did to the latch of a running process."""
+
+    def __init__(
+        self, state_dir: Path, *, clock: Callable[[], float], step: Step = no_fault
+    ) -> None:
+        self._state_dir, self._clock, self._step = state_dir, clock, step
+        self._seen: object = None
+        self._doubts = 0
+
+    def changed(self, known: KillSwitch) -> KillSwitch | None:
+        """The latch as it is on disk if that differs from ``known`` and can be acted on.
+
+        An engagement counts at once; a record in doubt only when it is found so twice, since a
+        writer moves the old file away before the new one is there. A reset counts when a person
+        is named: a file that merely vanished opens nothing.
+        """
+        stamp = self._stamp()
+        if stamp == self._seen and not self._doubts:
+            return None
+        found = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
+        self._doubts = self._doubts + 1 if found.damaged else 0
+        if found.damaged and self._doubts < 2:
+            return None
+        self._seen = stamp
+        if found.engaged == known.engaged:
+            return None
+        return found if found.engaged or found.reset_by else None
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = (self._state_dir / FILE).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tradepulse_runner.backup import require_whole
-from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
+from tradepulse_runner.config import GuardConfig, KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
 from tradepulse_runner.credential_watch import CredentialWatch
 from tradepulse_runner.credentials import CredentialStore
@@ -25,13 +25,14 @@ from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
 from tradepulse_runner.epoch import OrderIds, claim_epoch
 from tradepulse_runner.errors import DurabilityLost, RiskRejected
+from tradepulse_runner.guard_watch import GuardWatch
 from tradepulse_runner.halting import Halting
 from tradepulse_runner.keeper import Keeper
 from tradepulse_runner.lock import StateLock
 from tradepulse_runner.loss import DailyLoss
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms import Oms
-from tradepulse_runner.phase import Facts, Phase, decide
+from tradepulse_runner.phase import Facts, Phase, TradingState, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift, VenueSession
 from tradepulse_runner.signals import Signal
@@ -54,6 +55,7 @@ class LiveLoopConfig:
 
     state_dir: Path
     runner: str = "default/runner"
+    owner: str = ""
     credentials: Mapping[str, Path] = field(default_factory=dict)
     submission_interval: float = 0.25
     fill_poll_interval: float = 1.0
@@ -61,8 +63,10 @@ class LiveLoopConfig:
     heartbeat_interval: float = 1.0
     credential_interval: float = 5.0
     max_backoff: float = 60.0
+    while_reconciling: Literal["halt", "reduce"] = "halt"
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
 
     @classmethod
     def of(cls, config: RunnerConfig) -> LiveLoopConfig:
@@ -70,9 +74,11 @@ class LiveLoopConfig:
         return cls(
             state_dir=config.state_dir,
             runner=f"{config.runner.namespace}/{config.runner.name}",
+            owner=config.responsible,
             credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
             control_dir=config.control_dir,
             kill_switch=config.kill_switch,
+            guard=config.guard,
             **config.loop.model_dump(),
         )
 
@@ -120,9 +126,14 @@ class LiveExecutionLoop:
             config.control_dir,
             self.metrics,
             halted=lambda: self.phase()[0] is Phase.HALTED,
+            reducing=lambda: bool(self._reduce_reason()),
             clock=clock,
             step=step,
         )
+        self.guard = GuardWatch(config.guard, self.metrics.registry, kill=self._halting.latch)
+        self.on_position_snapshot.connect(lambda venue, _: self.guard.polled(venue))
+        self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
+        self.metrics.follow_state(lambda: self.phase()[0].trading_state)
 
     # -- life ------------------------------------------------------------------------------
 
@@ -145,9 +156,12 @@ class LiveExecutionLoop:
             ids,
             self.metrics,
             gate=self.gate,
+            reducing=lambda: self.phase()[0] is Phase.REDUCING,
+            kill=self._halting.latch,
             interval=self.config.submission_interval,
             step=self._step,
         )
+        self._desk.submitter.on_outcome.connect(self.guard.record)
         wanted = self.config.kill_switch
         await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
         self.heartbeat = self._clock()
@@ -157,7 +171,14 @@ class LiveExecutionLoop:
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
         clock, step = self._clock, self._step
-        oms = Oms(self.config.state_dir, connector.name, clock=clock, epoch=ids.epoch, step=step)
+        oms = Oms(
+            self.config.state_dir,
+            connector.name,
+            clock=clock,
+            epoch=ids.epoch,
+            owner=self.config.owner or self.config.runner,
+            step=step,
+        )
         oms.open(cold_start=cold)
         session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
         session.on_refused = self._refused
@@ -230,6 +251,16 @@ class LiveExecutionLoop:
         return self._halting.kill_switch
 
     @property
+    def uncancelled(self) -> list[dict[str, str]]:
+        """What the engaged kill switch has not cancelled yet (see ``killreport``)."""
+        return self._halting.report.orders
+
+    @property
+    def all_cancelled(self) -> bool:
+        """Whether the kill switch is engaged and nothing of ours is left at any venue."""
+        return self._halting.all_cancelled
+
+    @property
     def halt_complete(self) -> bool:
         """Whether the halt that is asked for is done: nothing open, nothing unknown, saved."""
         return self._halting.complete
@@ -250,14 +281,23 @@ class LiveExecutionLoop:
                 storage_failure=self._desk.storage_failure,
                 reconciled=self._desk.reconciled,
                 kill_switch=(reason or "no reason given") if engaged else "",
-                halted=self.directive.halt,
-                halt_reason=self.directive.reason,
+                halted=self.directive.halt or bool(self.guard.halt),
+                halt_reason=self.directive.reason if self.directive.halt else self.guard.halt,
+                others_may_reduce=self.config.while_reconciling == "reduce"
+                and self._desk.partly_reconciled,
+                reduce=self._reduce_reason(),
             )
         )
 
+    def _reduce_reason(self) -> str:
+        if self.directive.reduce:
+            return f"reducing: {self.directive.reason or 'no reason given'}"
+        return self._loss.soft_breach or self.guard.reduce
+
     def gate(self) -> str:
-        """Why no order may be sent now; "" while they may."""
-        return self.phase()[1]
+        """Why no order may be sent now; "" while they may, at least those that reduce."""
+        phase, why = self.phase()
+        return why if phase.trading_state is TradingState.HALTED else ""
 
     def submit_order(self, venue: str, order: Order) -> str:
         """Queue an order; returns its client id. Raises :class:`RiskRejected`, KeyError."""
@@ -266,8 +306,11 @@ class LiveExecutionLoop:
         return self._desk.submitter.submit(venue, order)
 
     async def cancel_order(self, order_id: str, venue: str) -> None:
-        """Cancel one order. Raises :class:`OrderError`, KeyError."""
-        await self.sessions[venue].cancel(order_id)
+        """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
+        :class:`OrderError`, KeyError."""
+        if self._desk.submitter is None:
+            raise RiskRejected("not_trading", "the loop was not started")
+        await self._desk.submitter.cancel(venue, order_id)
 
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""
@@ -282,6 +325,7 @@ class LiveExecutionLoop:
             self._desk.submitter.run,
             self._keep_snapshots,
             self._credentials.run,
+            self._watch_levels,
             self._halting.watch,
             self._halting.sweep,
         ]
@@ -291,6 +335,9 @@ class LiveExecutionLoop:
             group.create_task(self._beat())  # writes nothing: it outlives a lost disk
             for worker in workers:
                 group.create_task(self._guarded(worker))
+
+    async def _watch_levels(self) -> None:
+        await self.guard.run(self.sessions, lambda: self.heartbeat)
 
     async def _guarded(self, worker: Worker) -> None:
         """Run a worker; a lost disk stops trading for good but keeps the process observable."""
@@ -304,7 +351,7 @@ class LiveExecutionLoop:
         config = self.config
         return Keeper(
             session,
-            DailyLoss(self._risk, session, clock=self._clock),
+            self._loss,
             self.metrics,
             poll_interval=config.reconcile_interval if streaming else config.fill_poll_interval,
             max_backoff=config.max_backoff,

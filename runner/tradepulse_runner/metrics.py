@@ -3,7 +3,8 @@ a series that appears only after the first event cannot be told from a gap."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,6 +15,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from tradepulse_runner.phase import TradingState
 from tradepulse_runner.risk import OUTCOMES
 from tradepulse_runner.session import Drift
 
@@ -64,6 +66,18 @@ class RunnerMetrics:
         self.kill_switch = Gauge(
             "tradepulse_kill_switch_engaged", "1 while the kill switch is latched.", registry=reg
         )
+        self.uncancelled = Gauge(
+            "tradepulse_kill_switch_uncancelled_orders",
+            "Orders that the engaged kill switch has not cancelled yet.",
+            ["venue"],
+            registry=reg,
+        )
+        self.trading_state = Gauge(
+            "tradepulse_trading_state",
+            "1 for the state that holds, 0 for the others.",
+            ["state"],
+            registry=reg,
+        )
         self.open_orders = Gauge(
             "tradepulse_open_orders",
             "Orders that rest or may rest at the venue.",
@@ -87,7 +101,9 @@ class RunnerMetrics:
         self._create_series(venues)
 
     def _create_series(self, venues: Iterable[str]) -> None:
-        for venue in venues:
+        self._venues = list(venues)
+        for venue in self._venues:
+            self.uncancelled.labels(venue)
             self.submitted.labels(venue)
             self.position_timestamp.labels(venue)
             self.latency.labels(venue)
@@ -98,7 +114,24 @@ class RunnerMetrics:
                 self.outcomes.labels(venue, outcome)
         for outcome in OUTCOMES:
             self.risk.labels(outcome)
+        for state in TradingState:
+            self.trading_state.labels(state)
+
+    def follow_state(self, current: Callable[[], TradingState]) -> None:
+        """Take the trading state from ``current`` at each scrape, so that it is never late."""
+        for state in TradingState:
+            self.trading_state.labels(state).set_function(partial(_is, current, state))
+
+    def show_kill_switch(self, engaged: bool, uncancelled: Mapping[str, int]) -> None:
+        """The latch, and by venue the orders that were not cancelled yet."""
+        self.kill_switch.set(int(engaged))
+        for venue in self._venues:
+            self.uncancelled.labels(venue).set(uncancelled.get(venue, 0))
 
     def render(self) -> bytes:
         """Text exposition."""
         return generate_latest(self.registry)
+
+
+def _is(current: Callable[[], TradingState], state: TradingState) -> float:
+    return float(current() is state)

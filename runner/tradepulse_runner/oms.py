@@ -34,7 +34,11 @@ RECORDS_PER_SNAPSHOT = 2_000
 
 
 class Oms:
-    """One venue's order book-keeping. All methods belong to one event loop."""
+    """One venue's order book-keeping. All methods belong to one event loop.
+
+    ``owner``: who answers for the orders; with the order's ``algo`` it is in the records that
+    describe an order (RTS 6 art. 12(3)).
+    """
 
     def __init__(
         self,
@@ -43,12 +47,14 @@ class Oms:
         *,
         clock: Callable[[], float],
         epoch: int = 0,
+        owner: str = "",
         fsync: Callable[[int], None] = os.fsync,
         step: Step = no_fault,
     ) -> None:
         self.venue = venue
         self.state = OmsState()
         self.epoch = epoch
+        self.owner = owner
         self._dir = state_dir
         self._clock = clock
         self._step = step
@@ -140,6 +146,11 @@ class Oms:
             return snapshot
 
     @property
+    def lost(self) -> bool:
+        """Whether the disk failed: the book stands still and the venue moves on."""
+        return self._journal.failed
+
+    @property
     def save_due(self) -> bool:
         return self._journal.seq - self._saved_seq >= RECORDS_PER_SNAPSHOT
 
@@ -158,6 +169,7 @@ class Oms:
             t="queued",
             id=client_id,
             order=order_to_json(order),
+            owner=self.owner,
             epoch=self.epoch,
             ts=self._clock(),
         )
@@ -167,7 +179,13 @@ class Oms:
         """Put the intent on disk. Only after this may the request leave."""
         order = self.state.orders[client_id].order
         self._write(
-            t="intent", id=client_id, hash=order.body_hash(), epoch=self.epoch, ts=self._clock()
+            t="intent",
+            id=client_id,
+            hash=order.body_hash(),
+            algo=order.algo,
+            owner=self.owner,
+            epoch=self.epoch,
+            ts=self._clock(),
         )
         self._step("intent.fsync")
         await self._journal.sync()
@@ -221,6 +239,7 @@ class Oms:
             order=order_to_json(found.order),
             venue_id=found.venue_id,
             filled=str(filled),
+            owner=self.owner,
             ts=self._clock(),
         )
 

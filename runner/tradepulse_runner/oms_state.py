@@ -36,6 +36,7 @@ class OrderRecord:
     venue_id: str = ""
     reason: str = ""
     final: tuple[OrderStatus, Decimal] | None = None
+    owner: str = ""
 
     @property
     def ref(self) -> OrderRef:
@@ -108,6 +109,7 @@ class OmsState:
         entry = OrderRecord(
             r["id"], order_from_json(r["order"]), OrderStatus.QUEUED, r["epoch"], r["ts"]
         )
+        entry.owner = r.get("owner", "")  # records of earlier releases lack it
         self._insert(entry)
 
     def _on_intent(self, r: Record) -> None:
@@ -124,6 +126,7 @@ class OmsState:
         # What filled before it was adopted and is still to come as trades is counted by them;
         # what came as trades already (unattached) must not be counted again.
         entry.filled = Decimal(r["filled"])
+        entry.owner = r.get("owner", "")
         self._insert(entry)
 
     def _on_status(self, r: Record) -> None:
@@ -313,6 +316,7 @@ def record_to_json(r: OrderRecord) -> dict[str, Any]:
         "venue_id": r.venue_id,
         "reason": r.reason,
         "final": None if r.final is None else [str(r.final[0]), str(r.final[1])],
+        "owner": r.owner,
     }
 
 
@@ -328,4 +332,5 @@ def record_from_json(raw: dict[str, Any]) -> OrderRecord:
         raw["venue_id"],
         raw["reason"],
         None if final is None else (OrderStatus(final[0]), Decimal(final[1])),
+        raw.get("owner", ""),
     )

@@ -6,19 +6,38 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class TradingState(StrEnum):
+    """What a phase means for orders: all may leave, only those that reduce a position, none."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
 class Phase(StrEnum):
-    """``state`` in ``/status``. Only TRADING sends orders."""
+    """``state`` in ``/status``. Only TRADING and REDUCING send orders."""
 
     STARTING = "STARTING"
     RECONCILING = "RECONCILING"
     TRADING = "TRADING"
+    REDUCING = "REDUCING"
     HALTED = "HALTED"
     STOPPING = "STOPPING"
+
+    @property
+    def trading_state(self) -> TradingState:
+        if self is Phase.TRADING:
+            return TradingState.ACTIVE
+        return TradingState.REDUCING if self is Phase.REDUCING else TradingState.HALTED
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything the decision depends on; reasons are empty when they do not apply."""
+    """Everything the decision depends on; reasons are empty when they do not apply.
+
+    ``reconciled``: every venue is. ``others_may_reduce``: one that is not, after all of them were,
+    leaves the rest free to reduce. ``reduce``: why only what reduces a position may be sent.
+    """
 
     started: bool
     stopping: bool
@@ -27,6 +46,8 @@ class Facts:
     kill_switch: str
     halted: bool
     halt_reason: str
+    others_may_reduce: bool = False
+    reduce: str = ""
 
 
 def decide(facts: Facts) -> tuple[Phase, str]:
@@ -37,11 +58,22 @@ def decide(facts: Facts) -> tuple[Phase, str]:
         return Phase.STARTING, "loading state"
     if facts.storage_failure:
         return Phase.HALTED, facts.storage_failure
+    stop = _stop(facts)
     # Before the halts: a halt is only complete once the venue's truth is known.
-    if not facts.reconciled:
+    if not facts.reconciled and (stop or not facts.others_may_reduce):
         return Phase.RECONCILING, "reconciling with the venue"
-    if facts.kill_switch:
-        return Phase.HALTED, f"kill switch: {facts.kill_switch}"
-    if facts.halted:
-        return Phase.HALTED, f"halted: {facts.halt_reason or 'no reason given'}"
+    if stop:
+        return Phase.HALTED, stop
+    if not facts.reconciled:
+        return Phase.REDUCING, "a venue is being reconciled"
+    if facts.reduce:
+        return Phase.REDUCING, facts.reduce
     return Phase.TRADING, ""
+
+
+def _stop(facts: Facts) -> str:
+    if facts.kill_switch:
+        return f"kill switch: {facts.kill_switch}"
+    if facts.halted:
+        return f"halted: {facts.halt_reason or 'no reason given'}"
+    return ""

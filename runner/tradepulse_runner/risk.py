@@ -7,15 +7,18 @@ broken rule's name.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from tradepulse_runner.config import RiskConfig
-from tradepulse_runner.domain import ZERO, Order, Quote, Side
+from tradepulse_runner.domain import ZERO, Instrument, Order, Quote, Side
 from tradepulse_runner.errors import RiskRejected
+from tradepulse_runner.filters import check_short, check_steps, check_value
 from tradepulse_runner.oms_state import Exposure
+from tradepulse_runner.reducing import reduces
+from tradepulse_runner.throttle import Duplicates, Throttle
+from tradepulse_runner.violations import Violations
 
 # A reference older than this cannot bound a price; trading on it is trading blind.
 MAX_QUOTE_AGE = 10.0
@@ -25,18 +28,29 @@ OUTCOMES = (
     "passed",
     "not_trading",
     "symbol",
+    "instrument",
+    "tick_size",
+    "lot_size",
+    "min_quantity",
+    "min_notional",
     "reference_price",
     "price_collar",
+    "max_order_quantity",
     "max_order_notional",
+    "reduce_only",
+    "short_sale",
     "max_position",
     "max_notional",
     "max_orders_per_interval",
+    "max_cancels_per_interval",
+    "max_duplicates",
 )
+NOTHING = Exposure(ZERO, ZERO, ZERO)
 
 
 @dataclass(frozen=True, slots=True)
 class RiskLimits:
-    """Hard limits; units as in :class:`tradepulse_runner.config.RiskConfig`."""
+    """Limits; units and defaults as in :class:`tradepulse_runner.config.RiskConfig`."""
 
     max_position: Decimal
     max_notional: Decimal
@@ -45,6 +59,13 @@ class RiskLimits:
     interval_seconds: float
     max_daily_loss: Decimal
     price_collar: Decimal
+    max_order_quantity: Decimal | None = None
+    soft_daily_loss: Decimal | None = None
+    duplicate_window: float | None = None
+    max_duplicates: int | None = None
+    kill_switch_limit_multiplier: Decimal = Decimal("1.5")
+    kill_switch_violation_threshold: int = 3
+    kill_switch_rate_limit_threshold: int = 10
 
     @classmethod
     def from_config(cls, config: RiskConfig) -> RiskLimits:
@@ -54,50 +75,83 @@ class RiskLimits:
 @dataclass(frozen=True, slots=True)
 class RiskView:
     """What a decision is made on. ``exposures`` covers all symbols of all venues traded,
-    the candidate order excluded; ``marks`` their mid prices."""
+    the candidate order excluded; ``marks`` their mid prices; ``instrument`` is the order's own,
+    None while the venue has not told; ``reducing``: only what reduces may pass."""
 
     quote: Quote | None
     exposures: Mapping[tuple[str, str], Exposure]
     marks: Mapping[tuple[str, str], Decimal]
     symbols: frozenset[str]
+    instrument: Instrument | None
+    reducing: bool = False
 
 
 class RiskManager:
-    """Applies :class:`RiskLimits`. ``clock`` gives unix seconds; the throttle is its only state."""
+    """Applies :class:`RiskLimits`. ``clock`` gives unix seconds; what left and what was refused
+    lately is its only state."""
 
     def __init__(self, limits: RiskLimits, *, clock: Callable[[], float]) -> None:
         self.limits = limits
         self._clock = clock
-        self._sent: deque[float] = deque()
+        self._throttle = Throttle(limits.max_orders_per_interval, limits.interval_seconds)
+        self._duplicates = Duplicates(limits.max_duplicates, limits.duplicate_window)
+        self._violations = Violations(
+            multiplier=limits.kill_switch_limit_multiplier,
+            orders=limits.kill_switch_violation_threshold,
+            intervals=limits.kill_switch_rate_limit_threshold,
+            interval=limits.interval_seconds,
+        )
 
     def validate(self, venue: str, order: Order, view: RiskView) -> None:
-        """Raise :class:`RiskRejected` if ``order`` breaks a limit; the throttle is not touched."""
+        """Raise :class:`RiskRejected` if ``order`` breaks a limit; nothing is counted yet."""
         if order.symbol not in view.symbols:
             raise RiskRejected("symbol", f"{order.symbol} is not configured at {venue}")
+        check_steps(order, view.instrument)
+        assert view.instrument is not None  # check_steps refused
         price = self._price(order, view.quote)
-        notional = order.quantity * price
-        if notional > self.limits.max_order_notional:
+        self._check_size(order, price)
+        check_value(order, price, view.instrument)
+        held = view.exposures.get((venue, order.symbol), NOTHING)
+        if view.reducing and not reduces(order, held):
             raise RiskRejected(
-                "max_order_notional", f"{notional} exceeds {self.limits.max_order_notional}"
+                "reduce_only", f"{order.side} {order.quantity} could raise {held.position}"
             )
-        self._check_position(venue, order, view)
+        check_short(order, held, view.instrument)
+        self._check_position(order, held)
         self._check_gross(venue, order, price, view)
 
-    def throttle(self) -> None:
-        """Count one message about to leave; raise if the interval's allowance is used up."""
+    def admit(self, venue: str, order: Order) -> None:
+        """Count one order about to leave; raise if the interval's allowance is used up, or if
+        too many of the same have left."""
         now = self._clock()
-        while self._sent and self._sent[0] <= now - self.limits.interval_seconds:
-            self._sent.popleft()
-        if len(self._sent) >= self.limits.max_orders_per_interval:
-            raise RiskRejected(
-                "max_orders_per_interval",
-                f"{len(self._sent)} orders in {self.limits.interval_seconds} s",
-            )
-        self._sent.append(now)
+        self._throttle.check_order(now)
+        self._duplicates.check(venue, order, now)
+        self._throttle.add_order(now)
+        self._duplicates.add(venue, order, now)
+        self._violations.passed()
 
-    def daily_loss_broken(self, day_start: Decimal, equity: Decimal) -> bool:
-        """Whether today's loss (quote currency) has reached the breaker."""
-        return day_start - equity >= self.limits.max_daily_loss
+    def admit_cancel(self) -> None:
+        """Count a cancel that a strategy or a person asks for; raise if there were too many."""
+        self._throttle.cancel(self._clock())
+
+    def refused(self, refusal: RiskRejected) -> str:
+        """Note a refusal; why the kill switch must be engaged, or ""."""
+        return self._violations.refused(refusal, self._clock())
+
+    def _check_size(self, order: Order, price: Decimal) -> None:
+        notional, most = order.quantity * price, self.limits.max_order_quantity
+        if most is not None and order.quantity > most:
+            raise RiskRejected(
+                "max_order_quantity",
+                f"{order.quantity} exceeds {most}",
+                times=order.quantity / most,
+            )
+        if notional > self.limits.max_order_notional:
+            raise RiskRejected(
+                "max_order_notional",
+                f"{notional} exceeds {self.limits.max_order_notional}",
+                times=notional / self.limits.max_order_notional,
+            )
 
     def _price(self, order: Order, quote: Quote | None) -> Decimal:
         """Worst price the order can trade at; raises without a fresh reference."""
@@ -106,15 +160,17 @@ class RiskManager:
         if order.price is None:
             return quote.ask if order.side is Side.BUY else quote.bid
         mid = quote.mid
-        if abs(order.price - mid) > self.limits.price_collar * mid:
+        away, most = abs(order.price - mid), self.limits.price_collar * mid
+        if away > most:
             raise RiskRejected(
-                "price_collar", f"{order.price} is beyond {self.limits.price_collar} of {mid}"
+                "price_collar",
+                f"{order.price} is beyond {self.limits.price_collar} of {mid}",
+                times=away / most,
             )
         # A sell below the market trades at the market: the larger value is the worst case.
         return order.price if order.side is Side.BUY else max(order.price, quote.bid)
 
-    def _check_position(self, venue: str, order: Order, view: RiskView) -> None:
-        held = view.exposures.get((venue, order.symbol), Exposure(ZERO, ZERO, ZERO))
+    def _check_position(self, order: Order, held: Exposure) -> None:
         if order.side is Side.BUY:
             worst = held.position + held.buying + order.quantity
         else:

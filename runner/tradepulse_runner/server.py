@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from tradepulse_runner.config import HttpConfig, MetricsConfig
+from tradepulse_runner.killreport import SHOWN
 from tradepulse_runner.loop import LiveExecutionLoop
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.release import Release
@@ -85,19 +86,32 @@ class Server:
         """The process's own word; money as decimal strings, times as unix seconds."""
         loop = self._loop
         engaged, reason = loop.kill_switch
+        phase, why = loop.phase()
         states = {name: session.oms.state for name, session in loop.sessions.items()}
         snapshots = {name: session.oms.snapshot for name, session in loop.sessions.items()}
         newest = max((s for s in snapshots.values() if s), key=_generation, default=None)
         return {
             "release": {"version": self._release.version, "revision": self._release.revision},
             "config_hash": self._hash,
-            "state": str(loop.phase()[0]),
+            "state": str(phase),
             "halt": {
-                "token": loop.directive.token,
+                "token": loop.directive.token if loop.directive.halt else "",
                 "complete": loop.halt_complete,
-                "reason": loop.directive.reason,
+                "reason": loop.directive.reason if loop.directive.halt else "",
             },
-            "kill_switch": {"engaged": engaged, "reason": reason},
+            "trading_state": str(phase.trading_state),
+            "why": why,
+            "reduce": {
+                "token": loop.directive.token if loop.directive.reduce else "",
+                "reason": loop.directive.reason if loop.directive.reduce else "",
+            },
+            "kill_switch": {
+                "engaged": engaged,
+                "reason": reason,
+                "complete": loop.all_cancelled,
+                "uncancelled": loop.uncancelled[:SHOWN],
+                "uncancelled_orders": len(loop.uncancelled),
+            },
             "open_orders": sum(len(state.working()) for state in states.values()),
             "unknown_orders": sum(len(state.unresolved()) for state in states.values()),
             "positions": {
@@ -107,6 +121,7 @@ class Server:
             "writer_epoch": loop.epoch,
             "heartbeat": loop.heartbeat,
             "orders": loop.counts,
+            "guard": loop.guard.status(),
             "snapshot": {
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",

@@ -31,6 +31,7 @@ from tradepulse_runner.errors import (
     RunnerError,
     VenueDisconnected,
 )
+from tradepulse_runner.fence import Departures
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.oms_state import OrderRecord
 from tradepulse_runner.signals import Signal
@@ -42,9 +43,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 REQUEST_TIMEOUT = 10.0
 POSITION_READS = 10
-#: Seconds between writing an intent and sending it at most. ``unknown_fence`` counts from the
-#: writing, so a disk that stalled longer would have a "not found" prove too early.
-MAX_INTENT_AGE = 2.0
+#: Seconds that an intent may take to reach the disk. A venue's ``unknown_fence`` counts from it,
+#: and has this much to spare; besides, the market has moved on.
+INTENT_LIFETIME = 5.0
 #: Seconds that a stream may lag behind the venue's trade list before it counts as having dropped.
 STREAM_LAG = 2.0
 
@@ -89,11 +90,16 @@ class VenueSession:
         self.name = connector.name
         self.symbols = connector.symbols
         self.reconciled = False
+        self.known = False  # reconciled at least once by this process
         self.wake = asyncio.Event()
+        self.urgent = asyncio.Event()  # the kill switch is engaged: come back soon
+        self.refused_cancels: dict[str, str] = {}  # client id -> why it could not be cancelled
+        self._left_by_venue: set[str] | None = None
         self.on_refused: Callable[[str], Awaitable[None]] = _nobody
         self._ids = ids
         self._clock = clock
         self._step = step
+        self.departures = Departures()
         self._lock = asyncio.Lock()
         self._foreign: set[str] = set()
         self._on_drift: Signal[[str, Drift, str]] = on_drift or Signal()
@@ -129,10 +135,10 @@ class VenueSession:
         except Exception as exc:
             raise OutcomeUnknown(f"{self.name}: {type(exc).__name__}: {exc}") from exc
 
-    def too_old(self, client_id: str) -> str:
-        """Why the intent just written may not be sent any more; "" if it may."""
-        age = self._clock() - self.oms.state.orders[client_id].sent_at
-        return f"writing its intent took {age:.1f} s" if age > MAX_INTENT_AGE else ""
+    def too_late(self, client_id: str) -> str:
+        """Why an order whose intent was just journalled must not be sent any more, or ""."""
+        took = self._clock() - self.oms.state.orders[client_id].sent_at
+        return f"the journal took {took:.1f} s" if took > INTENT_LIFETIME else ""
 
     # -- reconciliation --------------------------------------------------------------------
 
@@ -234,7 +240,7 @@ class VenueSession:
         self.oms.closed(found)
 
     def _settle_not_found(self, known: OrderRecord) -> None:
-        age = self._clock() - known.sent_at
+        age = self.departures.age(known.client_id)
         if known.status is not OrderStatus.UNKNOWN:
             self.oms.expired(known.client_id, "the venue no longer knows it")
             self._drift(Drift.ORDER_VANISHED, known.client_id)
@@ -243,9 +249,9 @@ class VenueSession:
 
     def _next_proof(self) -> float:
         """Seconds until the next unknown order passes its fence."""
-        now, fence = self._clock(), self.connector.unknown_fence
-        waits = [r.sent_at + fence - now for r in self.oms.state.with_status(OrderStatus.UNKNOWN)]
-        return min(max(min(waits, default=0.0), 0.0) + 0.05, fence + 0.05)
+        unknown = self.oms.state.with_status(OrderStatus.UNKNOWN)
+        oldest = max((self.departures.age(r.client_id) for r in unknown), default=0.0)
+        return max(self.connector.unknown_fence - oldest, 0.0) + 0.05
 
     async def _match_positions(self) -> None:
         """Book trades until positions and trades are of one moment, then believe the venue."""
@@ -301,6 +307,7 @@ class VenueSession:
         """One round: orders, trades, unknowns, positions. Returns the venue's positions."""
         async with self._lock:
             self.require_stream()
+            self.departures.keep(self.oms.state.live)
             await self._match_open_orders()
             positions = await self.ask(self.connector.get_positions())
             if self._drifted(positions):
@@ -325,33 +332,56 @@ class VenueSession:
     async def cancel_all(self) -> None:
         """Try to cancel every working order; what could not be cancelled is still working."""
         targets = [r.client_id for r in self.oms.state.working() if r.final is None]
+        self.refused_cancels = {i: y for i, y in self.refused_cancels.items() if i in targets}
         limit = asyncio.Semaphore(16)
 
         async def one(client_id: str) -> None:
             async with limit:
-                try:
-                    await self.cancel(client_id)
-                except OrderError as exc:
-                    details = {"order": client_id, "why": str(exc)}
-                    log.warning("live_loop.cancel_failed", extra=details)
+                await self._try_cancel(client_id)
 
         async with asyncio.TaskGroup() as group:
             for client_id in targets:
                 group.create_task(one(client_id))
+
+    async def cancel_some(self, client_ids: list[str]) -> None:
+        """Try to cancel these orders."""
+        for client_id in client_ids:
+            await self._try_cancel(client_id)
+
+    async def _try_cancel(self, client_id: str) -> None:
+        try:
+            await self.cancel(client_id)
+        except OrderError as exc:
+            self._note_refused(client_id, str(exc))
+        else:
+            self.refused_cancels.pop(client_id, None)
+
+    def _note_refused(self, client_id: str, why: str) -> None:
+        # A sweep asks four times a second for as long as it takes: say it once.
+        if self.refused_cancels.get(client_id) != why:
+            log.warning("live_loop.cancel_failed", extra={"order": client_id, "why": why})
+        self.refused_cancels[client_id] = why
+
+    def may_rest(self, record: OrderRecord) -> bool:
+        """Whether a live order of our book may rest at the venue, by what was learned last."""
+        if self._left_by_venue is not None:
+            return record.client_id in self._left_by_venue
+        return record.status is not OrderStatus.QUEUED
 
     async def cancel_without_state(self) -> int:
         """Last resort when our own state can't be used: cancel ours at the venue, write nothing.
 
         Returns how many may still rest there. Raises :class:`OrderError` if it cannot be asked.
         """
-        left = 0
+        left: set[str] = set()
         for order in await self.ask(self.connector.open_orders()):
             if not self._ids.ours(order.client_id):
                 continue
             try:
                 await self.ask(self.connector.cancel_order(order.ref))
             except OrderError as exc:
-                left += 1
-                details = {"order": order.client_id, "why": str(exc)}
-                log.warning("live_loop.cancel_failed", extra=details)
-        return left
+                left.add(order.client_id)
+                self._note_refused(order.client_id, str(exc))
+        if self.oms.lost:
+            self._left_by_venue = left  # our book can't follow any more
+        return len(left)

@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from tradepulse_runner.domain import Order, OrderStatus
+from tradepulse_runner.domain import Instrument, Order, OrderStatus
 from tradepulse_runner.epoch import OrderIds
 from tradepulse_runner.errors import NotTrading, OrderError, OrderRejected, RiskRejected
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.oms_state import Exposure
+from tradepulse_runner.reducing import reduces
 from tradepulse_runner.risk import RiskManager, RiskView
 from tradepulse_runner.session import BodyMismatch, VenueSession
+from tradepulse_runner.signals import Signal
 from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,8 @@ MAX_IN_FLIGHT = 8
 
 
 class Submitter:
-    """Sends orders while ``gate()`` returns ""; otherwise its text says why not."""
+    """Sends orders while ``gate()`` returns ""; otherwise its text says why not. While
+    ``reducing()``, only those that reduce a position. ``kill`` engages the kill switch."""
 
     def __init__(
         self,
@@ -36,6 +39,8 @@ class Submitter:
         metrics: RunnerMetrics,
         *,
         gate: Callable[[], str],
+        reducing: Callable[[], bool],
+        kill: Callable[[str], None],
         interval: float,
         step: Step = no_fault,
     ) -> None:
@@ -43,23 +48,25 @@ class Submitter:
         self._risk = risk
         self._ids = ids
         self._metrics = metrics
-        self._gate = gate
+        self._gate, self._reducing, self._kill = gate, reducing, kill
         self._interval = interval
         self._step = step
         self._queue: deque[tuple[VenueSession, str]] = deque()
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self.in_flight = 0
+        #: Venue, whether it is a success, and seconds, of every answer to an order request.
+        self.on_outcome: Signal[[str, bool, float]] = Signal()
         self.counts = {"submitted": 0, "ok": 0, "error": 0}
 
     def submit(self, venue: str, order: Order) -> str:
         """Queue ``order``; returns its client id. Raises :class:`RiskRejected`."""
         session = self._sessions[venue]
         try:
-            self._require_gate()
+            self._require_gate(session)
             self._risk.validate(venue, order, self._view(session, order))
         except RiskRejected as exc:
-            self._metrics.risk.labels(exc.rule).inc()
+            self._refuse(exc)
             raise
         client_id = self._ids.next()
         session.oms.queue(client_id, order)
@@ -105,11 +112,11 @@ class Submitter:
         """Check again at the moment of sending: the market and the state moved on."""
         order = session.oms.state.orders[client_id].order
         try:
-            self._require_gate()
+            self._require_gate(session)
             self._risk.validate(session.name, order, self._view(session, order, client_id))
-            self._risk.throttle()
+            self._risk.admit(session.name, order)
         except RiskRejected as exc:
-            self._metrics.risk.labels(exc.rule).inc()
+            self._refuse(exc)
             session.oms.expired(client_id, f"not sent: {exc}")
             return False
         self._metrics.risk.labels("passed").inc()
@@ -120,7 +127,7 @@ class Submitter:
         await session.oms.intend(client_id)
         # The sync took time; a halt may have come. No await between this check and the request.
         self._step("gate.again")
-        if why := self._gate() or session.too_old(client_id):
+        if why := self._stopped_meanwhile(session, client_id):
             session.oms.expired(client_id, f"not sent: {why}")
             return
         self.counts["submitted"] += 1
@@ -128,6 +135,7 @@ class Submitter:
         began = time.perf_counter()
         outcome = "error"
         try:
+            session.departures.note(client_id)
             self._step("request.send")
             answer = await session.ask(session.connector.place_order(order, client_id))
             self._step("request.answered")
@@ -142,6 +150,7 @@ class Submitter:
         except (OrderError, BodyMismatch) as exc:
             # A venue may return an old order for a repeated id: that proves nothing about this
             # one. The next poll compares again, and latches the kill switch.
+            session.departures.note(client_id)  # the connector may have sent it more than once
             if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
                 session.oms.unknown(client_id, str(exc))  # unless a stream told meanwhile
             session.wake.set()
@@ -153,11 +162,41 @@ class Submitter:
                 outcome = "error"  # cancelled mid-request: restart makes it UNKNOWN
             self.counts[outcome] += 1
             self._metrics.outcomes.labels(session.name, outcome).inc()
-            self._metrics.latency.labels(session.name).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._metrics.latency.labels(session.name).observe(seconds)
+            self.on_outcome.emit(session.name, outcome == "ok", seconds)
 
-    def _require_gate(self) -> None:
+    async def cancel(self, venue: str, client_id: str) -> None:
+        """Cancel one order for whoever asks. Raises :class:`RiskRejected` for too many cancels,
+        :class:`OrderError`."""
+        try:
+            self._risk.admit_cancel()
+        except RiskRejected as exc:
+            self._refuse(exc)
+            raise
+        await self._sessions[venue].cancel(client_id)
+
+    def _refuse(self, refusal: RiskRejected) -> None:
+        self._metrics.risk.labels(refusal.rule).inc()
+        if why := self._risk.refused(refusal):
+            self._kill(why)
+
+    def _require_gate(self, session: VenueSession) -> None:
         if why := self._gate():
             raise NotTrading("not_trading", why)
+        if not session.reconciled:
+            raise NotTrading("not_trading", f"{session.name} is being reconciled")
+
+    def _stopped_meanwhile(self, session: VenueSession, client_id: str) -> str:
+        order = session.oms.state.orders[client_id].order
+        try:
+            self._require_gate(session)
+        except NotTrading as exc:
+            return str(exc)
+        if why := session.too_late(client_id):
+            return why
+        held = session.oms.state.exposure(order.symbol, without=client_id)
+        return "only what reduces" if self._reducing() and not reduces(order, held) else ""
 
     def _view(self, session: VenueSession, order: Order, without: str = "") -> RiskView:
         exposures: dict[tuple[str, str], Exposure] = {}
@@ -167,5 +206,14 @@ class Submitter:
                 exposures[name, symbol] = other.oms.state.exposure(symbol, without=without)
                 if quote := other.connector.quote(symbol):
                     marks[name, symbol] = quote.mid
-        quote = session.connector.quote(order.symbol) if order.symbol in session.symbols else None
-        return RiskView(quote, exposures, marks, session.symbols)
+        traded = order.symbol in session.symbols
+        quote = session.connector.quote(order.symbol) if traded else None
+        steps = _instrument(session, order.symbol) if traded else None
+        return RiskView(quote, exposures, marks, session.symbols, steps, self._reducing())
+
+
+def _instrument(session: VenueSession, symbol: str) -> Instrument | None:
+    try:
+        return session.connector.instrument(symbol)
+    except (OrderError, LookupError):
+        return None

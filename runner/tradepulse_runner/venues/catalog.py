@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from tradepulse_runner.config import VenueConfig
 from tradepulse_runner.credentials import CredentialStore
-from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.binance.connector import build_binance
 from tradepulse_runner.venues.coinbase.connector import build_coinbase
 from tradepulse_runner.venues.paper import build_paper
 
@@ -27,9 +28,12 @@ def build_connector(
     """
     if venue.connector == "paper":
         return build_paper(venue, state_dir, source=source, clock=clock)
-    if venue.connector == "coinbase" and store is not None:
-        return build_coinbase(venue, store, source=source, clock=clock)
-    raise ConfigError(
-        f"{source}: venues.{venue.name}.connector: {venue.connector!r} is not available in this "
-        "build; remedy: use paper"
-    )
+    own = store or CredentialStore.open(venue.connector, venue.credentials_dir, os.environ)
+    build = _BUILDERS[venue.connector]
+    return build(venue, own, source=source, clock=clock)
+
+
+_BUILDERS: dict[str, Callable[..., ExecutionConnector]] = {
+    "binance": build_binance,
+    "coinbase": build_coinbase,
+}

@@ -198,7 +198,7 @@ def test_freeze_engages_once_and_a_persons_reset_stands(tmp_path: Path) -> None:
     assert switch.engaged
     assert "uid-1" in switch.reason
     assert {n: d for n, d in order_state(tmp_path).items() if "kill" not in n} == before
-    switch.reset(by="ada")
+    switch.reset(by="ada", reason="looked")
     assert "skipped" in go(tmp_path, freeze)["restore"]
     assert not KillSwitch(tmp_path, clock=clock).engaged
 

@@ -24,7 +24,7 @@ from tests.unit.runner.kit import (
     trading,
     until,
 )
-from tradepulse_runner.domain import Order, OrderStatus, Quote, Side
+from tradepulse_runner.domain import Instrument, Order, OrderStatus, Quote, Side
 from tradepulse_runner.errors import RiskRejected, VenueDisconnected
 from tradepulse_runner.killswitch import FILE, KillSwitch
 from tradepulse_runner.loop import LiveExecutionLoop
@@ -197,7 +197,7 @@ async def test_a_latch_that_vanishes_is_not_a_reset(tmp_path: Path) -> None:
 def test_a_latch_lost_between_two_renames_counts_as_engaged(tmp_path: Path) -> None:
     switch = KillSwitch(tmp_path, clock=lambda: 1.0)
     switch.engage("first")
-    switch.reset(by="ada")
+    switch.reset(by="ada", reason="looked")
     switch.engage("second")
     (tmp_path / FILE).unlink()  # what is left is the reset before it
     assert KillSwitch(tmp_path, clock=lambda: 1.0).engaged
@@ -269,7 +269,8 @@ def test_a_position_above_the_notional_limit_can_be_reduced_but_not_grown() -> N
     risk = RiskManager(limits(max_notional="50000"), clock=lambda: 1.0)
     quote = Quote(Decimal(59_990), Decimal(60_010), 1.0)
     held = {KEY: Exposure(Decimal(1), Decimal(0), Decimal(0))}
-    view = RiskView(quote, held, {KEY: quote.mid}, frozenset({SYMBOL}))
+    steps = Instrument(Decimal("0.01"), Decimal("0.001"))
+    view = RiskView(quote, held, {KEY: quote.mid}, frozenset({SYMBOL}), steps)
     risk.validate("paper", market(Side.SELL, "0.1"), view)
     with pytest.raises(RiskRejected) as refused:
         risk.validate("paper", market(Side.BUY, "0.1"), view)
@@ -297,3 +298,24 @@ async def test_the_latency_defect_passes_half_a_second_after_the_orders_it_was_g
     assert taken == sorted(taken)
     assert taken[6] < 0.5 <= taken[7]
     await connector.disconnect()
+
+
+async def test_an_order_whose_intent_took_too_long_to_journal_is_not_sent(tmp_path: Path) -> None:
+    """The venue's fence counts from the intent: what is signed much later could outlive it."""
+    venue = Venue(paper(tmp_path))
+    async with running(tmp_path, venue) as loop:
+        oms = loop.sessions["paper"].oms
+        intend = oms.intend
+
+        async def slowly(client_id: str) -> None:
+            await intend(client_id)
+            oms.state.orders[client_id].sent_at -= 5.1
+
+        oms.intend = slowly  # type: ignore[method-assign]
+        late = loop.submit_order("paper", resting(loop))
+        await until(lambda: book(loop, late) is OrderStatus.EXPIRED)
+        assert oms.state.orders[late].reason == "not sent: the journal took 5.1 s"
+        oms.intend = intend  # type: ignore[method-assign]
+        prompt = loop.submit_order("paper", resting(loop))
+        await until(lambda: book(loop, prompt).working)
+        assert venue.placed == [prompt]

@@ -143,7 +143,7 @@ async def test_keep_changes_nothing_and_freeze_latches_once(tmp_path: Path) -> N
     assert not KillSwitch(tmp_path, clock=time.time).engaged
     run(tmp_path, restore="b", mode=Mode.FREEZE)
     assert KillSwitch(tmp_path, clock=time.time).engaged
-    KillSwitch(tmp_path, clock=time.time).reset(by="Ada")
+    KillSwitch(tmp_path, clock=time.time).reset(by="Ada", reason="looked")
     run(tmp_path, restore="b", mode=Mode.FREEZE)
     assert not KillSwitch(tmp_path, clock=time.time).engaged
     assert content(tmp_path) == before

@@ -83,7 +83,7 @@ def test_the_kill_switch_latches_survives_a_restart_and_only_a_name_opens_it(mak
     sent = len(runner.venue_orders())
     runner.start()
     status = runner.until(lambda s: s["state"] == "HALTED", "latch after a restart")
-    assert status["kill_switch"] == {"engaged": True, "reason": "too fast"}
+    assert (status["kill_switch"]["engaged"], status["kill_switch"]["reason"]) == (True, "too fast")
     runner.beats()
     assert len(runner.venue_orders()) == sent
     assert runner.metrics()["tradepulse_kill_switch_engaged"] == 1
@@ -91,7 +91,10 @@ def test_the_kill_switch_latches_survives_a_restart_and_only_a_name_opens_it(mak
     reset = ("kill-switch", "reset", "--state-dir", str(runner.state_dir), "--by")
     assert cli(*reset, " ").exit_code != 0
     assert runner.status()["kill_switch"]["engaged"]
-    assert cli(*reset, "ada").exit_code == 0
+    assert cli(*reset, "ada").exit_code != 0
+    assert cli(*reset, "ada", "--reason", " ").exit_code != 0
+    assert runner.status()["kill_switch"]["engaged"]
+    assert cli(*reset, "ada", "--reason", "the feed is right again").exit_code == 0
     runner.until(lambda s: s["state"] == "TRADING", "trading after the reset")
     runner.trade(1)
     assert runner.metrics()["tradepulse_kill_switch_engaged"] == 0
