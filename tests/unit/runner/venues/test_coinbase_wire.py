@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from tests.unit.runner.venues.coinbase_json import account, fill, order, product, update
-from tradepulse_runner.domain import Instrument, Order, OrderStatus, OrderType, Side, VenueOrder
+from tradepulse_runner.domain import (
+    Instrument,
+    Order,
+    OrderStatus,
+    OrderType,
+    Quote,
+    Side,
+    VenueOrder,
+)
 from tradepulse_runner.venues.coinbase.market import (
     book_quotes,
     positions_from,
@@ -261,7 +269,7 @@ def test_quotes() -> None:
     }
     told = dict(book_quotes(books, 7.0))
     assert told.keys() == {"BTC-USD"}
-    assert (told["BTC-USD"].bid, told["BTC-USD"].ask, told["BTC-USD"].timestamp) == (1, 2, 7.0)
+    assert told["BTC-USD"] == Quote(Decimal(1), Decimal(2), 7.0)
 
     tickers = {"tickers": [{"product_id": "BTC-USD", "best_bid": "1", "best_ask": "2"}, {
         "product_id": "ETH-USD", "best_bid": "", "best_ask": "2"}]}  # fmt: skip
