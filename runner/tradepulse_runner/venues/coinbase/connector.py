@@ -40,7 +40,7 @@ from tradepulse_runner.errors import (
     OrderRejected,
     VenueDisconnected,
 )
-from tradepulse_runner.venues.base import Listener
+from tradepulse_runner.venues.base import Listener, Permit, always
 from tradepulse_runner.venues.coinbase.fills import FillReader
 from tradepulse_runner.venues.coinbase.known import Known
 from tradepulse_runner.venues.coinbase.market import Product, positions_from, product_from
@@ -58,7 +58,7 @@ REFRESH_EVERY = 60.0
 class CoinbaseConnector:
     """Implements :class:`~tradepulse_runner.venues.base.ExecutionConnector`.
 
-    ``clock`` gives unix seconds.
+    ``clock`` gives unix seconds; ``permit``: asked right before an order or cancel leaves.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class CoinbaseConnector:
         store: CredentialStore,
         *,
         clock: Callable[[], float],
+        permit: Permit = always,
     ) -> None:
         self.name = venue.name
         self.symbols = frozenset(venue.symbols)
@@ -235,6 +236,8 @@ def build_coinbase(
     *,
     source: str,
     clock: Callable[[], float],
+    permit: Permit = always,
 ) -> CoinbaseConnector:
     """Coinbase venue from its configuration. Raises :class:`ConfigError`."""
-    return CoinbaseConnector(venue, parse_options(venue, source=source), store, clock=clock)
+    options = parse_options(venue, source=source)
+    return CoinbaseConnector(venue, options, store, clock=clock, permit=permit)

@@ -28,6 +28,7 @@ from tradepulse_runner.errors import (
     VenueDisconnected,
     VenueThrottled,
 )
+from tradepulse_runner.venues.base import Permit, always
 from tradepulse_runner.venues.coinbase.clock import VenueClock
 from tradepulse_runner.venues.coinbase.refusals import NeverSent, Unauthorized, refusal
 from tradepulse_runner.venues.coinbase.tokens import SignerCache
@@ -69,11 +70,12 @@ class Rest:
         store: CredentialStore,
         *,
         token_lifetime: float,
+        permit: Permit = always,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._url, self._store = name, url, store
         self._host = url.partition("://")[2]
-        self._lifetime = token_lifetime
+        self._lifetime, self._permit = token_lifetime, permit
         self._signers = SignerCache()
         self._signers.of(store.current)
         self._monotonic = monotonic
@@ -178,6 +180,10 @@ class Rest:
         path = PREFIX + call.path
         uri = f"{call.method} {self._host}{path}"
         token = self._signer(used).token(self.clock.now(), expires, uri)
+        # After the token was made: a process that stands still from here on wakes up with one that
+        # has expired, so no order of a former writer arrives late.
+        if call.method == "POST" and (why := self._permit()):
+            raise OrderRejected(f"{self._name}: not sent: {why}")
         headers = {"Authorization": f"Bearer {token}", **(_JSON if call.body else {})}
         return await self._exchange(
             call.method, path, call.params, call.body, headers, decides=call.decides
