@@ -117,7 +117,7 @@ class Runner:
         chance = chance_of(case, life.number)
         connector = venue.connector(self._clock)
         if life.unkind:
-            connector = Unkind(connector, chance_of(case, life.number, "unkind"), rarity=6)
+            connector = Unkind(connector, chance_of(case, life.number, "unkind"), rarity=4)
         decisions = Decisions(folder / "decisions")
         self._strategy = Erratic(decisions, chance, life.decisions, period=0.004)
         if life.fsync_fails:
