@@ -193,6 +193,8 @@ class Submitter:
             self._require_gate(session)
         except NotTrading as exc:
             return str(exc)
+        if why := session.too_late(client_id):
+            return why
         held = session.oms.state.exposure(order.symbol, without=client_id)
         return "only what reduces" if self._reducing() and not reduces(order, held) else ""
 
