@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -83,6 +84,8 @@ def main(
     if wrong := failures(found):
         click.echo("\n" + "\n".join(wrong[:40]))
         raise click.ClickException(f"{len(wrong)} findings; the folders are in {base}")
+    if not keep and results.parent != base:
+        shutil.rmtree(base)
 
 
 def share_out(cases: list[Case], jobs: int, office: Office) -> None:

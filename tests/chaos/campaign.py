@@ -166,19 +166,24 @@ class Trial:
 def wait(pid: int) -> int | None:
     """Its wait status; None after having killed it for taking too long."""
     handle = os.pidfd_open(pid)
+    ended = False
     try:
-        ended, _, _ = select.select([handle], [], [], LONGEST_LIFE)
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        ended = bool(poll.poll(LONGEST_LIFE * 1000))
+    finally:
+        os.close(handle)
         if not ended:
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
-        return status if ended else None
-    finally:
-        os.close(handle)
+    return status if ended else None
 
 
 def mount(path: Path) -> None:
     """A file system of its own that is soon full. Needs root."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(path)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={child.DISK}", "none", str(path)], check=True
+    )
 
 
 def unmount(path: Path) -> None:
