@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
-from tradepulse_runner.domain import Order, OrderStatus, Trade
+from tradepulse_runner.domain import OrderStatus, Trade
 from tradepulse_runner.errors import RiskRejected
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.oms import Oms
-from tradepulse_runner.oms_state import OmsState, OrderRecord, order_to_json, trade_to_json
+from tradepulse_runner.oms_state import OmsState, OrderRecord, Record, trade_to_json
 from tradepulse_runner.session import VenueSession
 from tradepulse_runner.submission import Submitter
 
 
 def written_afterwards() -> None:
     """The order is written down when it was answered, not before it is sent."""
+    original = Oms._write
+    held: dict[str, list[Record]] = defaultdict(list)
 
-    def queue(oms: Oms, client_id: str, order: Order) -> OrderRecord:
-        _remember(oms, t="queued", id=client_id, order=order_to_json(order), epoch=0, ts=0.0)
-        return oms.state.orders[client_id]
+    def write(oms: Oms, **record: Any) -> None:
+        if record["t"] in ("queued", "intent"):
+            held[record["id"]].append(record)
+            oms.state.apply(record)
+            return
+        for early in held.pop(record.get("id", ""), []):
+            oms._journal.append(early)
+        original(oms, **record)
 
-    async def intend(oms: Oms, client_id: str) -> None:
-        oms._step("intent.durable")
-        _remember(oms, t="intent", id=client_id, ts=0.0)
-
-    def acknowledged(oms: Oms, answer: object) -> None:
-        for client_id, record in oms.state.live.items():
-            if record.status is OrderStatus.PENDING:
-                order = order_to_json(record.order)
-                oms._journal.append(dict(t="queued", id=client_id, order=order, epoch=0, ts=0.0))
-        original(oms, answer)  # type: ignore[arg-type]
-
-    original = Oms.acknowledged
-    _replace(Oms, queue=queue, intend=intend, acknowledged=acknowledged)
-
-
-def _remember(oms: Oms, **record: object) -> None:
-    oms.state.apply(record)
+    _replace(Oms, _write=write)
 
 
 def sent_again() -> None:
