@@ -61,6 +61,7 @@ class Stream:
         self._renew_for = ""
         self._stir = asyncio.Event()
         self._current: _Connection | None = None
+        self._unclosed: list[_Connection] = []
 
     @property
     def open(self) -> bool:
@@ -87,8 +88,8 @@ class Stream:
                         return
                     await asyncio.sleep(random.uniform(0.5, 1) * PAUSE)
         finally:
-            if self._current is not None:
-                await self._hang_up(self._current)
+            for connection in [*self._unclosed]:
+                await self._hang_up(connection)
 
     async def _until_stirred(self, connection: _Connection) -> None:
         """Until the connection ended or is to be renewed."""
@@ -140,7 +141,9 @@ class Stream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise VenueDisconnected(f"{self.name}: {type(error).__name__}") from error
         reader = asyncio.create_task(self._read(socket), name=self.name)
-        return _Connection(socket, reader)
+        connection = _Connection(socket, reader)
+        self._unclosed.append(connection)
+        return connection
 
     async def _read(self, socket: Socket) -> str:
         try:
@@ -161,6 +164,7 @@ class Stream:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
             async with asyncio.timeout(1.0):
                 await connection.socket.close()
+        self._unclosed.remove(connection)
 
 
 async def open_socket(rest: Rest, url: str) -> Socket:
