@@ -31,6 +31,7 @@ from tradepulse_runner.errors import (
     RunnerError,
     VenueDisconnected,
 )
+from tradepulse_runner.fence import Departures
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.oms_state import OrderRecord
 from tradepulse_runner.signals import Signal
@@ -98,6 +99,7 @@ class VenueSession:
         self._ids = ids
         self._clock = clock
         self._step = step
+        self.departures = Departures()
         self._lock = asyncio.Lock()
         self._foreign: set[str] = set()
         self._on_drift: Signal[[str, Drift, str]] = on_drift or Signal()
@@ -238,7 +240,7 @@ class VenueSession:
         self.oms.closed(found)
 
     def _settle_not_found(self, known: OrderRecord) -> None:
-        age = self._clock() - known.sent_at
+        age = self.departures.age(known.client_id)
         if known.status is not OrderStatus.UNKNOWN:
             self.oms.expired(known.client_id, "the venue no longer knows it")
             self._drift(Drift.ORDER_VANISHED, known.client_id)
@@ -247,9 +249,9 @@ class VenueSession:
 
     def _next_proof(self) -> float:
         """Seconds until the next unknown order passes its fence."""
-        now, fence = self._clock(), self.connector.unknown_fence
-        waits = [r.sent_at + fence - now for r in self.oms.state.with_status(OrderStatus.UNKNOWN)]
-        return min(max(min(waits, default=0.0), 0.0) + 0.05, fence + 0.05)
+        unknown = self.oms.state.with_status(OrderStatus.UNKNOWN)
+        oldest = max((self.departures.age(r.client_id) for r in unknown), default=0.0)
+        return max(self.connector.unknown_fence - oldest, 0.0) + 0.05
 
     async def _match_positions(self) -> None:
         """Book trades until positions and trades are of one moment, then believe the venue."""
@@ -305,6 +307,7 @@ class VenueSession:
         """One round: orders, trades, unknowns, positions. Returns the venue's positions."""
         async with self._lock:
             self.require_stream()
+            self.departures.keep(self.oms.state.live)
             await self._match_open_orders()
             positions = await self.ask(self.connector.get_positions())
             if self._drifted(positions):

@@ -135,6 +135,7 @@ class Submitter:
         began = time.perf_counter()
         outcome = "error"
         try:
+            session.departures.note(client_id)
             self._step("request.send")
             answer = await session.ask(session.connector.place_order(order, client_id))
             self._step("request.answered")
@@ -149,6 +150,7 @@ class Submitter:
         except (OrderError, BodyMismatch) as exc:
             # A venue may return an old order for a repeated id: that proves nothing about this
             # one. The next poll compares again, and latches the kill switch.
+            session.departures.note(client_id)  # the connector may have sent it more than once
             if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
                 session.oms.unknown(client_id, str(exc))  # unless a stream told meanwhile
             session.wake.set()

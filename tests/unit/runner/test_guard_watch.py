@@ -17,6 +17,12 @@ from tradepulse_runner.phase import Phase
 from tradepulse_runner.release import Release
 from tradepulse_runner.server import Server
 
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradepulse_runner.loop.SHUTDOWN_PATIENCE", 1.0)
+
+
 QUICK: dict[str, Any] = {"min_requests": 5, "evaluation_period": 60, "gap": 3, "cooldown": 60}
 
 
