@@ -27,7 +27,8 @@ class OneSentence(click.Group):
         try:
             return super().invoke(ctx)
         except RunnerError as error:
-            raise click.ClickException(str(error)) from error
+            click.ClickException(str(error)).show()
+            raise click.exceptions.Exit(error.exit_code) from error
 
 
 @click.group(cls=OneSentence)

@@ -165,6 +165,32 @@ class MetricsConfig(Model):
     port: Port = 9000
 
 
+class LeaseConfig(Model):
+    """The writer lease in the Kubernetes API; absent: only the state directory is locked.
+
+    ``duration``: another process waits that long for a sign of life. ``renew_deadline``: without a
+    renewal for so long, this one stops. ``retry``: between two renewals. ``credentials_dir`` holds
+    ``token`` and ``ca.crt``. ``api_server``: its https address, when not that of the pod's cluster.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+    namespace: Name = "default"
+    duration: Annotated[float, Field(ge=1, le=300, allow_inf_nan=False)] = 15.0
+    renew_deadline: Seconds = 10.0
+    retry: Seconds = 2.0
+    api_server: Annotated[str, StringConstraints(pattern=r"^(https://.+)?$")] = ""
+    credentials_dir: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+    @model_validator(mode="after")
+    def _spans(self) -> LeaseConfig:
+        if not self.retry < self.renew_deadline < self.duration:
+            raise ValueError(
+                "retry must be below renew_deadline, and that below duration: a holder has to stop"
+                " before another one may start"
+            )
+        return self
+
+
 class KillSwitchConfig(Model):
     """``engaged: true`` latches the kill switch at start; ``false`` never resets the latch."""
 
@@ -189,6 +215,7 @@ class RunnerConfig(Model):
     control_dir: Path | None = None
     cold_start: bool = False
     kill_switch: KillSwitchConfig = KillSwitchConfig()
+    lease: LeaseConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:

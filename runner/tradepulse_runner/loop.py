@@ -23,7 +23,7 @@ from tradepulse_runner.credential_watch import CredentialWatch
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
-from tradepulse_runner.epoch import OrderIds, claim_epoch
+from tradepulse_runner.epoch import OrderIds, claim_epoch, known_epoch
 from tradepulse_runner.errors import DurabilityLost, RiskRejected
 from tradepulse_runner.guard_watch import GuardWatch
 from tradepulse_runner.halting import Halting
@@ -41,6 +41,7 @@ from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
 from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.writer import LeaseLost, WriterLease
 
 log = logging.getLogger(__name__)
 #: Seconds that a shutdown gives its cancels before it reports what is still open.
@@ -97,6 +98,7 @@ class LiveExecutionLoop:
         metrics: RunnerMetrics | None = None,
         strategy: Strategy | None = None,
         credentials: Mapping[str, CredentialStore] | None = None,
+        writer: WriterLease | None = None,
         clock: Callable[[], float] = time.time,
         step: Step = no_fault,
     ) -> None:
@@ -109,14 +111,14 @@ class LiveExecutionLoop:
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock, self._step = clock, step
+        self._clock, self._step, self._writer = clock, step, writer
         self._credentials = CredentialWatch(
             credentials or {},
             self.metrics.registry,
             venues=connectors,
             interval=config.credential_interval,
         )
-        self._started = self._stopping = False
+        self._started = self._stopping = self._waiting = False
         self._lock = StateLock(config.state_dir)
         self._task: asyncio.Task[None] | None = None
         self._desk = Desk()
@@ -138,14 +140,18 @@ class LiveExecutionLoop:
     # -- life ------------------------------------------------------------------------------
 
     async def start(self, cold_start: bool = False) -> None:
-        """Load the state and begin; returns at once, trading begins once reconciled.
+        """Load the state and begin; returns at once, trading begins once reconciled. Where there
+        is a writer lease, it is waited for first.
 
         ``cold_start`` sets the state on disk aside: everything is read from the venue and nothing
         old is sent. Raises :class:`StateError` for a state that can't be used.
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        ids = claim_epoch(self.config.state_dir, self.config.runner, step=self._step)
+        at_least = await self._may_write()
+        ids = claim_epoch(
+            self.config.state_dir, self.config.runner, at_least=at_least, step=self._step
+        )
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         for name, connector in self._connectors.items():
@@ -169,6 +175,19 @@ class LiveExecutionLoop:
         self._task = asyncio.create_task(self._work(), name="live-loop")
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
+    async def _may_write(self) -> int:
+        """Wait for the writer lease, if there is one; the least epoch that it allows."""
+        if self._writer is None:
+            return 0
+        self._waiting = True
+        beat = asyncio.create_task(self._beat())
+        try:
+            fence = max(c.unknown_fence for c in self._connectors.values())
+            return await self._writer.acquire(known_epoch(self.config.state_dir), fence)
+        finally:
+            beat.cancel()
+            self._waiting = False
+
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
         clock, step = self._clock, self._step
         oms = Oms(
@@ -184,8 +203,8 @@ class LiveExecutionLoop:
         session.on_refused = self._refused
         return session
 
-    async def _refused(self, venue: str) -> None:
-        if why := self._credentials.verdict(venue):
+    async def _refused(self, venue: str, began: float) -> None:
+        if why := self._credentials.verdict(venue, began):
             await self.engage_kill_switch(why)
 
     async def wait(self) -> None:
@@ -193,7 +212,12 @@ class LiveExecutionLoop:
         if self._task is not None:
             await asyncio.wait({self._task})
             if not self._task.cancelled():
-                self._task.result()
+                try:
+                    self._task.result()
+                except BaseExceptionGroup as group:
+                    if lost := _lease_lost(group):
+                        raise lost from None
+                    raise
 
     async def shutdown(self) -> None:
         """Stop sending, cancel what rests, flush, snapshot, disconnect. Leaves no order behind
@@ -207,12 +231,16 @@ class LiveExecutionLoop:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        await self._desk.cancel_unsettled()
+        if not self._no_writer():  # else the orders are somebody else's by now
+            await self._desk.cancel_unsettled()
         left = self._desk.live_orders()
         if left:
             log.error("live_loop.orders_left", extra={"orders": left})
         await self._desk.save()
         await self._desk.close()
+        if self._writer is not None:
+            await self._writer.release()
+            await self._writer.close()
         self._lock.release()
         log.info("live_loop.shutdown", extra={"orders_left": len(left)})
 
@@ -230,7 +258,8 @@ class LiveExecutionLoop:
 
     @property
     def started(self) -> bool:
-        return self._started
+        """Whether it came up: the state is loaded, or the writer lease is waited for."""
+        return self._started or self._waiting
 
     @property
     def sessions(self) -> dict[str, VenueSession]:
@@ -286,6 +315,7 @@ class LiveExecutionLoop:
                 others_may_reduce=self.config.while_reconciling == "reduce"
                 and self._desk.partly_reconciled,
                 reduce=self._reduce_reason(),
+                lease=self._no_writer() if self.started else "",
             )
         )
 
@@ -298,6 +328,10 @@ class LiveExecutionLoop:
         """Why no order may be sent now; "" while they may, at least those that reduce."""
         phase, why = self.phase()
         return why if phase.trading_state is TradingState.HALTED else ""
+
+    def _no_writer(self) -> str:
+        """Why the writer lease allows no order now; "" when it does, or there is none."""
+        return self._writer.refusal() if self._writer else ""
 
     def submit_order(self, venue: str, order: Order) -> str:
         """Queue an order; returns its client id. Raises :class:`RiskRejected`, KeyError."""
@@ -333,6 +367,8 @@ class LiveExecutionLoop:
             workers.append(self._trading(self._strategy).run)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())  # writes nothing: it outlives a lost disk
+            if self._writer is not None:
+                group.create_task(self._writer.keep())
             for worker in workers:
                 group.create_task(self._guarded(worker))
 
@@ -388,3 +424,11 @@ class LiveExecutionLoop:
                 if session.oms.save_due:
                     await session.oms.save()
             await asyncio.sleep(self.config.heartbeat_interval)
+
+
+def _lease_lost(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The loss of the writer lease, if that is what ended the workers."""
+    found: BaseException | None = group.subgroup(LeaseLost)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

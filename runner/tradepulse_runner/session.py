@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from enum import StrEnum
@@ -66,14 +67,15 @@ class BodyMismatch(RunnerError):
     """The venue returned another order for our id: ids collide, nothing can be trusted."""
 
 
-async def _nobody(_venue: str) -> None:
+async def _nobody(_venue: str, _began: float) -> None:
     """Default of ``on_refused``."""
 
 
 class VenueSession:
     """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds.
 
-    ``on_refused`` is awaited with the venue's name when the venue refuses our credentials."""
+    ``on_refused`` is awaited when the venue refuses our credentials, with the venue's name and
+    when the request began (``time.monotonic``)."""
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class VenueSession:
         self.urgent = asyncio.Event()  # the kill switch is engaged: come back soon
         self.refused_cancels: dict[str, str] = {}  # client id -> why it could not be cancelled
         self._left_by_venue: set[str] | None = None
-        self.on_refused: Callable[[str], Awaitable[None]] = _nobody
+        self.on_refused: Callable[[str, float], Awaitable[None]] = _nobody
         self._ids = ids
         self._clock = clock
         self._step = step
@@ -124,11 +126,12 @@ class VenueSession:
     async def ask(self, request: Awaitable[T]) -> T:
         """Await a request, at most ``REQUEST_TIMEOUT`` s; what is not a clear answer becomes
         :class:`OutcomeUnknown`."""
+        began = time.monotonic()
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await request
         except CredentialsRefused:
-            await self.on_refused(self.name)
+            await self.on_refused(self.name, began)
             raise
         except (OrderError, DurabilityLost):
             raise

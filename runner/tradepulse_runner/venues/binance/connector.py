@@ -42,7 +42,7 @@ from tradepulse_runner.errors import (
     OutcomeUnknown,
     VenueDisconnected,
 )
-from tradepulse_runner.venues.base import Listener
+from tradepulse_runner.venues.base import Listener, Permit, always
 from tradepulse_runner.venues.binance.limits import DEFAULT_LIMIT
 from tradepulse_runner.venues.binance.market_stream import MarketStream
 from tradepulse_runner.venues.binance.options import BinanceOptions, parse_options, shared_base
@@ -69,7 +69,7 @@ ORDER = "/api/v3/order"
 class BinanceConnector:
     """Implements :class:`~tradepulse_runner.venues.base.ExecutionConnector`.
 
-    ``clock`` gives unix seconds.
+    ``clock`` gives unix seconds; ``permit``: asked right before an order or cancel leaves.
     """
 
     def __init__(
@@ -79,12 +79,14 @@ class BinanceConnector:
         store: CredentialStore,
         *,
         clock: Callable[[], float],
+        permit: Permit = always,
     ) -> None:
         self.name = venue.name
         self.symbols = frozenset(venue.symbols)
         self.streaming = False
         rest_url, self._ws_api_url, self._stream_url = options.urls(sandbox=venue.sandbox)
         self._rest = Rest(self.name, rest_url, store, recv_window=options.recv_window)
+        self._rest.permit = permit
         self._window = options.recv_window / 1000 + options.clock_margin
         self.unknown_fence = self._window
         self._clock = clock
@@ -284,6 +286,8 @@ def build_binance(
     *,
     source: str,
     clock: Callable[[], float],
+    permit: Permit = always,
 ) -> BinanceConnector:
     """Binance venue from its configuration. Raises :class:`ConfigError`."""
-    return BinanceConnector(venue, parse_options(venue, source=source), store, clock=clock)
+    options = parse_options(venue, source=source)
+    return BinanceConnector(venue, options, store, clock=clock, permit=permit)

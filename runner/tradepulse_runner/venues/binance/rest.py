@@ -28,6 +28,7 @@ from tradepulse_runner.errors import (
     VenueDisconnected,
     VenueThrottled,
 )
+from tradepulse_runner.venues.base import Permit, always
 from tradepulse_runner.venues.binance.clock import SAMPLES, ServerClock
 from tradepulse_runner.venues.binance.limits import Limits
 from tradepulse_runner.venues.binance.refusals import TimestampRefused, refusal
@@ -77,6 +78,7 @@ class Rest:
         self._recv_window = str(recv_window)
         self._signers = SignerCache()
         self._signers.of(store.current)
+        self.permit: Permit = always
         self._monotonic = monotonic
         self._session: aiohttp.ClientSession | None = None
         self.clock = ServerClock(monotonic)
@@ -174,6 +176,10 @@ class Rest:
             query = signed_query({**call.params, **self._timing()}, self._signers.of(used))
         except ConfigError as error:  # a new secret that nothing can be signed with
             raise CredentialsRefused(str(error)) from error
+        # After the timestamp was taken: a process that stands still from here on wakes up with a
+        # request that is too old for Binance, so none of a former writer arrives late.
+        if call.urgent and (why := self.permit()):
+            raise OrderRejected(f"{self._name}: not sent: {why}")
         headers = {"X-MBX-APIKEY": used.key}
         return await self._exchange(call.method, self._to(call.path, query), headers)
 
