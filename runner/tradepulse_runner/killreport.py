@@ -58,10 +58,6 @@ class KillReport:
         self._written: dict[str, Any] = {}
         self.orders: list[dict[str, str]] = []
 
-    def look(self, sessions: Iterable[VenueSession], *, engaged: bool) -> None:
-        """Take stock; nothing is listed while the switch isn't engaged."""
-        self.orders = uncancelled(sessions) if engaged else []
-
     def count(self) -> Counter[str]:
         """Orders not cancelled, by venue."""
         return Counter(entry["venue"] for entry in self.orders)
