@@ -93,6 +93,10 @@ def _template(**guardrails: Any) -> dict[str, Any]:
     return {"template": {"guardrails": guardrails}}
 
 
+def _grant(role: str, by: str) -> dict[str, Any]:
+    return {"role": role, "by": by, "release": "151267c8a3"}
+
+
 def _custom(**more: Any) -> dict[str, Any]:
     return {"name": "slippage", "query": "strategy_slippage", **more}
 
@@ -301,6 +305,33 @@ RULES: tuple[Refusal, ...] = (
         "spec.guardrails.custom",
         "custom guardrails must have different names: rename one",
     ),
+    *(
+        _cutover(_spec("approvals"), {"granted": [_grant("risk", "ada") | change]}, name, remedy)
+        for change, name, remedy in (
+            ({"role": "A B"}, "spec.approvals.granted[0].role", "not a name: write lower-case"),
+            ({"by": ""}, "spec.approvals.granted[0].by", "at least 1 char"),
+            ({"release": ""}, "spec.approvals.granted[0].release", "at least 1 char"),
+        )
+    ),
+    *(
+        _cutover(
+            _spec("approvals"),
+            {"granted": [{k: v for k, v in _grant("risk", "ada").items() if k != left_out}]},
+            f"spec.approvals.granted[0].{left_out}",
+            remedy,
+        )
+        for left_out, remedy in (
+            ("role", "name the role, one of approvals.required"),
+            ("by", "name who signs, as in `kubectl auth whoami`"),
+            ("release", "copy status.target.id of the cutover"),
+        )
+    ),
+    _cutover(
+        _spec("approvals"),
+        {"granted": [_grant("risk", "ada"), _grant("platform", "ada")]},
+        "spec.approvals.granted",
+        "one person must not sign for two roles: let another person sign",
+    ),
     _cutover(_spec("bake"), "5 minutes", "spec.bake", _DURATION),
     _cutover(_spec("bake"), "0s", "spec.bake", "zero is not allowed: write a value above zero"),
     _cutover(
@@ -407,6 +438,18 @@ TRANSITIONS: tuple[Transition, ...] = (
         f"accessMode is immutable: {_MOVE}",
     ),
     Transition(CUTOVER, {_spec("abort"): True}),
+    Transition(
+        CUTOVER,
+        {_spec("approvals"): {"required": ["risk"], "granted": [_grant("risk", "ada")]}},
+        before={_spec("approvals"): {"required": ["risk"]}},
+    ),
+    Transition(
+        CUTOVER,
+        {_spec("approvals"): {"required": []}},
+        "spec.approvals.required",
+        f"approvals.required is immutable: {_NEW}",
+        before={_spec("approvals"): {"required": ["risk"]}},
+    ),
     Transition(CUTOVER, {("metadata", "labels"): {"team": "market-making"}}),
     Transition(
         CUTOVER,

@@ -14,4 +14,8 @@ end
 if status.phase == "RolledBack" or status.phase == "Halted" or status.phase == "Failed" then
   return health("Degraded", status.phase .. ": " .. (status.message or ""))
 end
+-- Waits for people.
+if status.phase == "AwaitingApproval" then
+  return health("Suspended", status.message)
+end
 return health("Progressing", status.phase .. ": " .. (status.message or ""))

@@ -7,10 +7,13 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
-from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.config import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials import open_stores
+from tradepulse_runner.kube_lease import build_writer
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.regressions import wrap
@@ -18,8 +21,9 @@ from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
-from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import build_connector
+from tradepulse_runner.venues.fenced import Fenced
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +31,22 @@ log = logging.getLogger(__name__)
 def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecutionLoop:
     """The loop of a configuration. Raises :class:`ConfigError`."""
     stores = open_stores(config, os.environ)
-    connectors: dict[str, ExecutionConnector] = {
-        venue.name: wrap(
-            build_connector(
-                venue, config.state_dir, stores.get(venue.name), source=source, clock=time.time
-            ),
-            release.regression,
-            release.regression_after,
+    writer = build_writer(config.lease, os.environ)
+    permit = writer.refusal if writer else always
+
+    def connector(venue: VenueConfig) -> ExecutionConnector:
+        found = build_connector(
+            venue,
+            config.state_dir,
+            stores.get(venue.name),
+            source=source,
+            clock=time.time,
+            permit=permit,
         )
-        for venue in config.venues
-    }
+        # Inside of whatever may take its time: what counts is the moment of sending.
+        return wrap(Fenced(found, permit), release.regression, release.regression_after)
+
+    connectors = {venue.name: connector(venue) for venue in config.venues}
     metrics = RunnerMetrics(
         connectors,
         version=release.version,
@@ -50,6 +60,7 @@ def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecuti
         metrics=metrics,
         strategy=build_strategy(config.strategy, source=source),
         credentials=stores,
+        writer=writer,
     )
 
 
@@ -69,15 +80,19 @@ async def run(config: RunnerConfig, path: Path) -> None:
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
     try:
-        await loop.start(config.cold_start)
-        await _until_stopped(loop, stop)
+        await _until_stopped(_live(loop, config.cold_start), stop)
     finally:
         await loop.shutdown()
         await server.stop()
 
 
-async def _until_stopped(loop: LiveExecutionLoop, stop: asyncio.Event) -> None:
-    ended = asyncio.create_task(loop.wait())
+async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:
+    await loop.start(cold_start)  # which may have to wait for the writer lease
+    await loop.wait()
+
+
+async def _until_stopped(life: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    ended = asyncio.create_task(life)
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -85,3 +100,4 @@ async def _until_stopped(loop: LiveExecutionLoop, stop: asyncio.Event) -> None:
         ended.result()
     else:
         ended.cancel()
+        await asyncio.wait({ended})

@@ -8,6 +8,7 @@ repeat), the kill switch (only a person resets it), and the paper venue's own bo
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -83,7 +84,7 @@ class Backups:
 
     def verify(self, key: str) -> BackupResult:
         """Check every file of a backup against its manifest. Raises :class:`StateError`."""
-        target = self._folder / key
+        target = self._folder / _checked(key)
         try:
             text = (target / MANIFEST).read_bytes()
             manifest = json.loads(text)
@@ -107,8 +108,17 @@ class Backups:
         size = sum(int(wanted["bytes"]) for wanted in files.values())
         return BackupResult(key, len(files), size, hashlib.sha256(text).hexdigest())
 
-    def restore(self, key: str) -> dict[str, Any]:
-        """Bring backup ``key`` back, once. What is replaced is kept beside it.
+    def keep(self, key: str) -> str:
+        """Copy the state of now, whatever it is worth, as a backup; returns its id: ``key`` or the
+        next one that is free."""
+        names = itertools.chain([key], (f"{key}-{number}" for number in itertools.count(2)))
+        free = next(name for name in names if not (self._folder / _checked(name)).exists())
+        make_dirs(self._folder)
+        self._copy(state_files(self._state), self._folder / free)
+        return free
+
+    def restore(self, key: str, *, again: bool = False) -> dict[str, Any]:
+        """Bring backup ``key`` back, once unless ``again``. What is replaced is kept beside it.
 
         Without such a backup nothing was ever written after it could have been made: there is
         nothing to restore. Raises :class:`StateError` for a damaged backup, before any change.
@@ -116,6 +126,11 @@ class Backups:
         target = self._folder / _checked(key)
         if not target.exists():
             return {"id": key, "skipped": "no such backup: the new release never started"}
+        if again:
+            # Before the marker: an interrupted restore is repeated, by whoever is asked to.
+            self._step("unmark")
+            (target / RESTORED).unlink(missing_ok=True)
+            fsync_dir(target)
         if (target / RESTORED).exists():
             self._forget_marker()
             return {"id": key, "skipped": "restored already"}

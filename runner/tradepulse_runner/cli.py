@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tradepulse_runner import logs, state
+from tradepulse_runner import cli_state, logs, state
 from tradepulse_runner.app import run as run_app
 from tradepulse_runner.cli_killswitch import STATE_DIR, kill_switch
 from tradepulse_runner.config import load_config
@@ -27,7 +27,8 @@ class OneSentence(click.Group):
         try:
             return super().invoke(ctx)
         except RunnerError as error:
-            raise click.ClickException(str(error)) from error
+            click.ClickException(str(error)).show()
+            raise click.exceptions.Exit(error.exit_code) from error
 
 
 @click.group(cls=OneSentence)
@@ -107,6 +108,8 @@ def verify(state_dir: Path) -> None:
 
 
 main.add_command(kill_switch)
+for command in (cli_state.restore, cli_state.export):
+    state_.add_command(command)
 
 
 def _tell(result: dict[str, Any]) -> None:

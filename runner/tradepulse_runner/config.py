@@ -134,6 +134,24 @@ class LoopConfig(Model):
     while_reconciling: Literal["halt", "reduce"] = "halt"
 
 
+class GuardConfig(Model):
+    """When the process itself says that it trades badly, and what follows.
+
+    ``error_rate_threshold`` share of order requests, ``latency_threshold_ms`` their p95, both in
+    the last ``evaluation_period`` seconds with at least ``min_requests``; ``gap`` seconds without a
+    heartbeat, market data or a poll of a venue; ``cooldown`` seconds between two triggers.
+    """
+
+    action: Literal["alert", "reduce", "halt", "kill"] = "alert"
+    error_rate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.02
+    # Above the histogram's largest bound nothing can be told apart.
+    latency_threshold_ms: Annotated[float, Field(gt=0, le=10_000)] = 500.0
+    evaluation_period: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    cooldown: Seconds = 300.0
+    gap: Annotated[float, Field(ge=1, le=86_400)] = 30.0
+
+
 class HttpConfig(Model):
     """Probe and status server. Port 0 picks a free one (tests)."""
 
@@ -145,6 +163,32 @@ class MetricsConfig(Model):
     """Prometheus endpoint, on ``http.host``."""
 
     port: Port = 9000
+
+
+class LeaseConfig(Model):
+    """The writer lease in the Kubernetes API; absent: only the state directory is locked.
+
+    ``duration``: another process waits that long for a sign of life. ``renew_deadline``: without a
+    renewal for so long, this one stops. ``retry``: between two renewals. ``credentials_dir`` holds
+    ``token`` and ``ca.crt``. ``api_server``: its https address, when not that of the pod's cluster.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+    namespace: Name = "default"
+    duration: Annotated[float, Field(ge=1, le=300, allow_inf_nan=False)] = 15.0
+    renew_deadline: Seconds = 10.0
+    retry: Seconds = 2.0
+    api_server: Annotated[str, StringConstraints(pattern=r"^(https://.+)?$")] = ""
+    credentials_dir: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+    @model_validator(mode="after")
+    def _spans(self) -> LeaseConfig:
+        if not self.retry < self.renew_deadline < self.duration:
+            raise ValueError(
+                "retry must be below renew_deadline, and that below duration: a holder has to stop"
+                " before another one may start"
+            )
+        return self
 
 
 class KillSwitchConfig(Model):
@@ -165,17 +209,28 @@ class RunnerConfig(Model):
     venues: Annotated[list[VenueConfig], Field(min_length=1, max_length=16)]
     risk: RiskConfig
     loop: LoopConfig = LoopConfig()
+    guard: GuardConfig = GuardConfig()
     http: HttpConfig = HttpConfig()
     metrics: MetricsConfig = MetricsConfig()
     control_dir: Path | None = None
     cold_start: bool = False
     kill_switch: KillSwitchConfig = KillSwitchConfig()
+    lease: LeaseConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:
         names = [venue.name for venue in self.venues]
         if len(set(names)) != len(names):
             raise ValueError(f"venue names must be unique, got {names}")
+        slowest = max(
+            self.loop.heartbeat_interval,
+            self.loop.fill_poll_interval,
+            self.loop.reconcile_interval,
+        )
+        if self.guard.gap <= slowest:
+            raise ValueError(
+                f"guard.gap must be longer than the loop's longest interval, {slowest:g} s"
+            )
         for venue in self.venues:
             currencies = {found for s in venue.symbols if (found := quote_currency(s))}
             if len(currencies) > 1:

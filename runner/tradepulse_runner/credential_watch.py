@@ -78,9 +78,11 @@ class CredentialWatch:
                 async with asyncio.timeout(SETTLE / 2 if swapping else self._interval):
                     await self._wake.wait()
 
-    def verdict(self, venue: str) -> str:
-        """The venue refused the newest credentials: why trading must end, or "" while their files
-        are being replaced. Names the venue and a fingerprint, never the key."""
+    def verdict(self, venue: str, began: float) -> str:
+        """The venue refused a request that began at ``began`` (``time.monotonic``): why trading
+        must end. "" while the files are being replaced, and when newer credentials came after the
+        request began: then it may be older ones that were refused, and the next request decides.
+        Names the venue and a fingerprint, never the key."""
         store = self._stores.get(venue)
         if store is None:
             return f"{venue} refused the credentials"
@@ -90,6 +92,8 @@ class CredentialWatch:
             log.warning("credentials.refused_while_replaced", extra={"venue": venue})
             return ""
         used = store.current
+        if used.adopted_at > began:
+            return ""
         return (
             f"{venue} refused the newest credentials (key {used.fingerprint}, generation "
             f"{used.generation}); remedy: provide a pair that the venue accepts, then reset"

@@ -37,12 +37,13 @@ PATIENCE = 30.0
 @dataclass(frozen=True, slots=True)
 class Credential:
     """One key pair. ``generation`` counts the changes since the start, from 1; ``loaded_at`` is
-    when it was first read, unix seconds."""
+    when it was first read, unix seconds, ``adopted_at`` the same by the store's timer."""
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
     generation: int = 1
     loaded_at: float = 0.0
+    adopted_at: float = 0.0
 
     @property
     def fingerprint(self) -> str:
@@ -92,7 +93,7 @@ class CredentialStore:
     def load(self) -> None:
         """Read for the first time. Raises :class:`ConfigError` naming what is missing."""
         pair = self._source.read()
-        self._current = Credential(pair.key, pair.secret, 1, self._clock())
+        self._current = Credential(pair.key, pair.secret, 1, self._clock(), self._timer())
 
     @property
     def current(self) -> Credential:
@@ -143,7 +144,7 @@ class CredentialStore:
     def _adopt(self, found: Pair) -> None:
         before = self.current
         self._current = new = Credential(
-            found.key, found.secret, before.generation + 1, self._clock()
+            found.key, found.secret, before.generation + 1, self._clock(), self._timer()
         )
         log.warning(
             "credentials.replaced",

@@ -1,4 +1,5 @@
-"""The writer epoch: a number that only rises, persisted before it is used.
+"""The writer epoch: a number that only rises, persisted before it is used, and published in the
+writer lease where there is one.
 
 Client order ids contain it, so two processes (or one process and its restored backup) can never
 make the same id. ``incarnation`` is random and made once per state directory: even a lost volume
@@ -50,20 +51,34 @@ class OrderIds:
         return client_id.startswith(self.prefix)
 
 
-def claim_epoch(state_dir: Path, runner: str, *, step: Step = no_fault) -> OrderIds:
-    """Raise the epoch by one, durably, and return the id source for it.
+def known_epoch(state_dir: Path) -> int:
+    """The highest epoch under which anything may have been sent from this state; 0: none ever."""
+    return _load(state_dir)[1]
+
+
+def claim_epoch(
+    state_dir: Path, runner: str, *, at_least: int = 0, step: Step = no_fault
+) -> OrderIds:
+    """Raise the epoch, durably, by one or to ``at_least``, and return the id source for it.
 
     ``runner`` is ``namespace/name``. A damaged file starts a new incarnation: unique again.
     """
-    file = SnapshotFile(state_dir / "epoch.json", step=steps_of("epoch", step))
-    try:
-        known = file.load()
-    except SnapshotDamaged:
-        known = None
-    # ``.prev`` may miss the newest epochs: skip far ahead rather than reuse one.
-    skip = 1_000 if file.damaged or (known and not file.path.exists()) else 1
-    epoch = (int(known.payload["epoch"]) if known else 0) + skip
-    incarnation = str(known.payload["incarnation"]) if known else secrets.token_hex(4)
+    file, known = _load(state_dir, step)
+    epoch = max(known + 1, at_least)
+    found = file.current
+    incarnation = str(found.payload["incarnation"]) if found else secrets.token_hex(4)
     file.save({"epoch": epoch, "incarnation": incarnation})
     digest = hashlib.sha256(runner.encode()).hexdigest()[:8]
     return OrderIds(f"tp-{digest}-", incarnation, epoch)
+
+
+def _load(state_dir: Path, step: Step = no_fault) -> tuple[SnapshotFile, int]:
+    file = SnapshotFile(state_dir / "epoch.json", step=steps_of("epoch", step))
+    try:
+        found = file.load()
+    except SnapshotDamaged:
+        found = None
+    epoch = int(found.payload["epoch"]) if found else 0
+    # ``.prev`` may miss the newest epochs: skip far ahead rather than reuse one.
+    unsure = file.damaged or (found and not file.path.exists())
+    return file, epoch + (999 if unsure else 0)

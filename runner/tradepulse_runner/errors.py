@@ -7,10 +7,13 @@ The venue branch follows one question: *may the order be live at the venue?*
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import ClassVar
 
 
 class RunnerError(Exception):
     """Base of all deliberate errors; its text is meant for the person on call."""
+
+    exit_code: ClassVar[int] = 1  # of the process that it ends
 
 
 class ConfigError(RunnerError):

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tradepulse_runner.backup import require_whole
-from tradepulse_runner.config import KillSwitchConfig, RunnerConfig
+from tradepulse_runner.config import GuardConfig, KillSwitchConfig, RunnerConfig
 from tradepulse_runner.control import Directive
 from tradepulse_runner.credential_watch import CredentialWatch
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.domain import Order, Positions
-from tradepulse_runner.epoch import OrderIds, claim_epoch
+from tradepulse_runner.epoch import OrderIds, claim_epoch, known_epoch
 from tradepulse_runner.errors import DurabilityLost, RiskRejected
+from tradepulse_runner.guard_watch import GuardWatch
 from tradepulse_runner.halting import Halting
 from tradepulse_runner.keeper import Keeper
 from tradepulse_runner.lock import StateLock
@@ -40,6 +41,7 @@ from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
 from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.writer import LeaseLost, WriterLease
 
 log = logging.getLogger(__name__)
 #: Seconds that a shutdown gives its cancels before it reports what is still open.
@@ -65,6 +67,7 @@ class LiveLoopConfig:
     while_reconciling: Literal["halt", "reduce"] = "halt"
     control_dir: Path | None = None
     kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
 
     @classmethod
     def of(cls, config: RunnerConfig) -> LiveLoopConfig:
@@ -76,6 +79,7 @@ class LiveLoopConfig:
             credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
             control_dir=config.control_dir,
             kill_switch=config.kill_switch,
+            guard=config.guard,
             **config.loop.model_dump(),
         )
 
@@ -94,6 +98,7 @@ class LiveExecutionLoop:
         metrics: RunnerMetrics | None = None,
         strategy: Strategy | None = None,
         credentials: Mapping[str, CredentialStore] | None = None,
+        writer: WriterLease | None = None,
         clock: Callable[[], float] = time.time,
         step: Step = no_fault,
     ) -> None:
@@ -106,14 +111,14 @@ class LiveExecutionLoop:
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock, self._step = clock, step
+        self._clock, self._step, self._writer = clock, step, writer
         self._credentials = CredentialWatch(
             credentials or {},
             self.metrics.registry,
             venues=connectors,
             interval=config.credential_interval,
         )
-        self._started = self._stopping = False
+        self._started = self._stopping = self._waiting = False
         self._lock = StateLock(config.state_dir)
         self._task: asyncio.Task[None] | None = None
         self._desk = Desk()
@@ -127,20 +132,26 @@ class LiveExecutionLoop:
             clock=clock,
             step=step,
         )
+        self.guard = GuardWatch(config.guard, self.metrics.registry, kill=self._halting.latch)
+        self.on_position_snapshot.connect(lambda venue, _: self.guard.polled(venue))
         self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
         self.metrics.follow_state(lambda: self.phase()[0].trading_state)
 
     # -- life ------------------------------------------------------------------------------
 
     async def start(self, cold_start: bool = False) -> None:
-        """Load the state and begin; returns at once, trading begins once reconciled.
+        """Load the state and begin; returns at once, trading begins once reconciled. Where there
+        is a writer lease, it is waited for first.
 
         ``cold_start`` sets the state on disk aside: everything is read from the venue and nothing
         old is sent. Raises :class:`StateError` for a state that can't be used.
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        ids = claim_epoch(self.config.state_dir, self.config.runner, step=self._step)
+        at_least = await self._may_write()
+        ids = claim_epoch(
+            self.config.state_dir, self.config.runner, at_least=at_least, step=self._step
+        )
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         for name, connector in self._connectors.items():
@@ -156,12 +167,26 @@ class LiveExecutionLoop:
             interval=self.config.submission_interval,
             step=self._step,
         )
+        self._desk.submitter.on_outcome.connect(self.guard.record)
         wanted = self.config.kill_switch
         await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
         self.heartbeat = self._clock()
         self._started = True
         self._task = asyncio.create_task(self._work(), name="live-loop")
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
+
+    async def _may_write(self) -> int:
+        """Wait for the writer lease, if there is one; the least epoch that it allows."""
+        if self._writer is None:
+            return 0
+        self._waiting = True
+        beat = asyncio.create_task(self._beat())
+        try:
+            fence = max(c.unknown_fence for c in self._connectors.values())
+            return await self._writer.acquire(known_epoch(self.config.state_dir), fence)
+        finally:
+            beat.cancel()
+            self._waiting = False
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
         clock, step = self._clock, self._step
@@ -178,8 +203,8 @@ class LiveExecutionLoop:
         session.on_refused = self._refused
         return session
 
-    async def _refused(self, venue: str) -> None:
-        if why := self._credentials.verdict(venue):
+    async def _refused(self, venue: str, began: float) -> None:
+        if why := self._credentials.verdict(venue, began):
             await self.engage_kill_switch(why)
 
     async def wait(self) -> None:
@@ -187,7 +212,12 @@ class LiveExecutionLoop:
         if self._task is not None:
             await asyncio.wait({self._task})
             if not self._task.cancelled():
-                self._task.result()
+                try:
+                    self._task.result()
+                except BaseExceptionGroup as group:
+                    if lost := _lease_lost(group):
+                        raise lost from None
+                    raise
 
     async def shutdown(self) -> None:
         """Stop sending, cancel what rests, flush, snapshot, disconnect. Leaves no order behind
@@ -201,12 +231,16 @@ class LiveExecutionLoop:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        await self._desk.cancel_unsettled()
+        if not self._no_writer():  # else the orders are somebody else's by now
+            await self._desk.cancel_unsettled()
         left = self._desk.live_orders()
         if left:
             log.error("live_loop.orders_left", extra={"orders": left})
         await self._desk.save()
         await self._desk.close()
+        if self._writer is not None:
+            await self._writer.release()
+            await self._writer.close()
         self._lock.release()
         log.info("live_loop.shutdown", extra={"orders_left": len(left)})
 
@@ -224,7 +258,8 @@ class LiveExecutionLoop:
 
     @property
     def started(self) -> bool:
-        return self._started
+        """Whether it came up: the state is loaded, or the writer lease is waited for."""
+        return self._started or self._waiting
 
     @property
     def sessions(self) -> dict[str, VenueSession]:
@@ -281,23 +316,28 @@ class LiveExecutionLoop:
                 storage_failure=self._desk.storage_failure,
                 reconciled=self._desk.reconciled,
                 kill_switch=(reason or "no reason given") if engaged else "",
-                halted=self.directive.halt,
-                halt_reason=self.directive.reason,
+                halted=self.directive.halt or bool(self.guard.halt),
+                halt_reason=self.directive.reason if self.directive.halt else self.guard.halt,
                 others_may_reduce=self.config.while_reconciling == "reduce"
                 and self._desk.partly_reconciled,
                 reduce=self._reduce_reason(),
+                lease=self._no_writer() if self.started else "",
             )
         )
 
     def _reduce_reason(self) -> str:
         if self.directive.reduce:
             return f"reducing: {self.directive.reason or 'no reason given'}"
-        return self._loss.soft_breach
+        return self._loss.soft_breach or self.guard.reduce
 
     def gate(self) -> str:
         """Why no order may be sent now; "" while they may, at least those that reduce."""
         phase, why = self.phase()
         return why if phase.trading_state is TradingState.HALTED else ""
+
+    def _no_writer(self) -> str:
+        """Why the writer lease allows no order now; "" when it does, or there is none."""
+        return self._writer.refusal() if self._writer else ""
 
     def submit_order(self, venue: str, order: Order) -> str:
         """Queue an order; returns its client id. Raises :class:`RiskRejected`, KeyError."""
@@ -325,6 +365,7 @@ class LiveExecutionLoop:
             self._desk.submitter.run,
             self._keep_snapshots,
             self._credentials.run,
+            self._watch_levels,
             self._halting.watch,
             self._halting.sweep,
         ]
@@ -332,8 +373,13 @@ class LiveExecutionLoop:
             workers.append(self._trading(self._strategy).run)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())  # writes nothing: it outlives a lost disk
+            if self._writer is not None:
+                group.create_task(self._writer.keep())
             for worker in workers:
                 group.create_task(self._guarded(worker))
+
+    async def _watch_levels(self) -> None:
+        await self.guard.run(self.sessions, lambda: self.heartbeat)
 
     async def _guarded(self, worker: Worker) -> None:
         """Run a worker; a lost disk stops trading for good but keeps the process observable."""
@@ -384,3 +430,11 @@ class LiveExecutionLoop:
                 if session.oms.save_due:
                     await session.oms.save()
             await asyncio.sleep(self.config.heartbeat_interval)
+
+
+def _lease_lost(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The loss of the writer lease, if that is what ended the workers."""
+    found: BaseException | None = group.subgroup(LeaseLost)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

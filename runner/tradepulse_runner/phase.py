@@ -18,6 +18,7 @@ class Phase(StrEnum):
     """``state`` in ``/status``. Only TRADING and REDUCING send orders."""
 
     STARTING = "STARTING"
+    WAITING = "WAITING"
     RECONCILING = "RECONCILING"
     TRADING = "TRADING"
     REDUCING = "REDUCING"
@@ -37,6 +38,7 @@ class Facts:
 
     ``reconciled``: every venue is. ``others_may_reduce``: one that is not, after all of them were,
     leaves the rest free to reduce. ``reduce``: why only what reduces a position may be sent.
+    ``lease``: why this process is not the writer.
     """
 
     started: bool
@@ -46,18 +48,15 @@ class Facts:
     kill_switch: str
     halted: bool
     halt_reason: str
+    lease: str = ""
     others_may_reduce: bool = False
     reduce: str = ""
 
 
 def decide(facts: Facts) -> tuple[Phase, str]:
     """Phase and, when it is not TRADING, why."""
-    if facts.stopping:
-        return Phase.STOPPING, "shutting down"
-    if not facts.started:
-        return Phase.STARTING, "loading state"
-    if facts.storage_failure:
-        return Phase.HALTED, facts.storage_failure
+    if found := _unable(facts):
+        return found
     stop = _stop(facts)
     # Before the halts: a halt is only complete once the venue's truth is known.
     if not facts.reconciled and (stop or not facts.others_may_reduce):
@@ -69,6 +68,19 @@ def decide(facts: Facts) -> tuple[Phase, str]:
     if facts.reduce:
         return Phase.REDUCING, facts.reduce
     return Phase.TRADING, ""
+
+
+def _unable(facts: Facts) -> tuple[Phase, str] | None:
+    """What no venue and no order of anybody can change."""
+    if facts.stopping:
+        return Phase.STOPPING, "shutting down"
+    if facts.lease:
+        return Phase.WAITING, f"WAITING for the writer lease: {facts.lease}"
+    if not facts.started:
+        return Phase.STARTING, "loading state"
+    if facts.storage_failure:
+        return Phase.HALTED, facts.storage_failure
+    return None
 
 
 def _stop(facts: Facts) -> str:

@@ -12,17 +12,10 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from tradepulse_runner.domain import (
-    Instrument,
-    Order,
-    OrderRef,
-    Positions,
-    Quote,
-    TradePage,
-    VenueOrder,
-)
+from tradepulse_runner.domain import Order, VenueOrder
 from tradepulse_runner.errors import OrderRejected
-from tradepulse_runner.venues.base import ExecutionConnector, Listener
+from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.forwarding import Forwarding
 
 # Orders before the defect shows: past any smoke test, well inside a demonstration.
 DEFAULT_AFTER = 60
@@ -32,54 +25,16 @@ PAGE_ROUND_TRIP = 0.025
 SLOW_PAGES = 20
 
 
-class _Forwarding:
-    """A connector that passes everything on; subclasses spoil ``place_order``."""
+class _Spoiled(Forwarding):
+    """``after``: orders that are passed on unharmed."""
 
     def __init__(self, inner: ExecutionConnector, after: int) -> None:
-        self.inner = inner
-        self.name = inner.name
-        self.symbols = inner.symbols
-        self.unknown_fence = inner.unknown_fence
-        self.streaming = inner.streaming
+        super().__init__(inner)
         self._after = after
         self._placed = 0
 
-    def listen(self, listener: Listener) -> None:
-        self.inner.listen(listener)
 
-    async def connect(self) -> None:
-        await self.inner.connect()
-
-    async def disconnect(self) -> None:
-        await self.inner.disconnect()
-
-    async def place_order(self, order: Order, idempotency_key: str) -> VenueOrder:
-        self._placed += 1
-        return await self.inner.place_order(order, idempotency_key)
-
-    async def cancel_order(self, ref: OrderRef) -> VenueOrder:
-        return await self.inner.cancel_order(ref)
-
-    async def fetch_order(self, ref: OrderRef) -> VenueOrder:
-        return await self.inner.fetch_order(ref)
-
-    async def open_orders(self) -> list[VenueOrder]:
-        return await self.inner.open_orders()
-
-    async def get_positions(self) -> Positions:
-        return await self.inner.get_positions()
-
-    async def trades_since(self, cursor: str | None) -> TradePage:
-        return await self.inner.trades_since(cursor)
-
-    def quote(self, symbol: str) -> Quote | None:
-        return self.inner.quote(symbol)
-
-    def instrument(self, symbol: str) -> Instrument:
-        return self.inner.instrument(symbol)
-
-
-class ReusedNonce(_Forwarding):
+class ReusedNonce(_Spoiled):
     """ "errors": a nonce kept in a cache is reused once the cache warms up, and the venue refuses
     every request whose nonce does not rise: two of three."""
 
@@ -97,7 +52,7 @@ class ReusedNonce(_Forwarding):
         return await self.inner.place_order(order, idempotency_key)
 
 
-class HistoryScan(_Forwarding):
+class HistoryScan(_Spoiled):
     """ "latency": before each order, the whole order history is paged through to look for a
     duplicate. The history only grows, so latency grows with every order; after ``after`` orders
     it has passed half a second."""
@@ -109,7 +64,7 @@ class HistoryScan(_Forwarding):
         return await self.inner.place_order(order, idempotency_key)
 
 
-class SelfDeadlock(_Forwarding):
+class SelfDeadlock(_Spoiled):
     """ "freeze": the order path takes a lock that it already holds, on a branch only a long
     session reaches. The event loop stops for ever: no metrics, no probes, no SIGTERM."""
 

@@ -121,6 +121,7 @@ class Server:
             "writer_epoch": loop.epoch,
             "heartbeat": loop.heartbeat,
             "orders": loop.counts,
+            "guard": loop.guard.status(),
             "snapshot": {
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",

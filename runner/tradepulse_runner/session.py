@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from enum import StrEnum
@@ -31,6 +32,7 @@ from tradepulse_runner.errors import (
     RunnerError,
     VenueDisconnected,
 )
+from tradepulse_runner.fence import Departures
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.oms_state import OrderRecord
 from tradepulse_runner.signals import Signal
@@ -42,6 +44,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 REQUEST_TIMEOUT = 10.0
 POSITION_READS = 10
+#: Seconds that an intent may take to reach the disk. A venue's ``unknown_fence`` counts from it,
+#: and has this much to spare; besides, the market has moved on.
+INTENT_LIFETIME = 5.0
 #: Seconds that a stream may lag behind the venue's trade list before it counts as having dropped.
 STREAM_LAG = 2.0
 
@@ -62,14 +67,15 @@ class BodyMismatch(RunnerError):
     """The venue returned another order for our id: ids collide, nothing can be trusted."""
 
 
-async def _nobody(_venue: str) -> None:
+async def _nobody(_venue: str, _began: float) -> None:
     """Default of ``on_refused``."""
 
 
 class VenueSession:
     """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds.
 
-    ``on_refused`` is awaited with the venue's name when the venue refuses our credentials."""
+    ``on_refused`` is awaited when the venue refuses our credentials, with the venue's name and
+    when the request began (``time.monotonic``)."""
 
     def __init__(
         self,
@@ -91,10 +97,11 @@ class VenueSession:
         self.urgent = asyncio.Event()  # the kill switch is engaged: come back soon
         self.refused_cancels: dict[str, str] = {}  # client id -> why it could not be cancelled
         self._left_by_venue: set[str] | None = None
-        self.on_refused: Callable[[str], Awaitable[None]] = _nobody
+        self.on_refused: Callable[[str, float], Awaitable[None]] = _nobody
         self._ids = ids
         self._clock = clock
         self._step = step
+        self.departures = Departures()
         self._lock = asyncio.Lock()
         self._foreign: set[str] = set()
         self._on_drift: Signal[[str, Drift, str]] = on_drift or Signal()
@@ -119,16 +126,22 @@ class VenueSession:
     async def ask(self, request: Awaitable[T]) -> T:
         """Await a request, at most ``REQUEST_TIMEOUT`` s; what is not a clear answer becomes
         :class:`OutcomeUnknown`."""
+        began = time.monotonic()
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await request
         except CredentialsRefused:
-            await self.on_refused(self.name)
+            await self.on_refused(self.name, began)
             raise
         except (OrderError, DurabilityLost):
             raise
         except Exception as exc:
             raise OutcomeUnknown(f"{self.name}: {type(exc).__name__}: {exc}") from exc
+
+    def too_late(self, client_id: str) -> str:
+        """Why an order whose intent was just journalled must not be sent any more, or ""."""
+        took = self._clock() - self.oms.state.orders[client_id].sent_at
+        return f"the journal took {took:.1f} s" if took > INTENT_LIFETIME else ""
 
     # -- reconciliation --------------------------------------------------------------------
 
@@ -230,7 +243,7 @@ class VenueSession:
         self.oms.closed(found)
 
     def _settle_not_found(self, known: OrderRecord) -> None:
-        age = self._clock() - known.sent_at
+        age = self.departures.age(known.client_id)
         if known.status is not OrderStatus.UNKNOWN:
             self.oms.expired(known.client_id, "the venue no longer knows it")
             self._drift(Drift.ORDER_VANISHED, known.client_id)
@@ -239,9 +252,9 @@ class VenueSession:
 
     def _next_proof(self) -> float:
         """Seconds until the next unknown order passes its fence."""
-        now, fence = self._clock(), self.connector.unknown_fence
-        waits = [r.sent_at + fence - now for r in self.oms.state.with_status(OrderStatus.UNKNOWN)]
-        return min(max(min(waits, default=0.0), 0.0) + 0.05, fence + 0.05)
+        unknown = self.oms.state.with_status(OrderStatus.UNKNOWN)
+        oldest = max((self.departures.age(r.client_id) for r in unknown), default=0.0)
+        return max(self.connector.unknown_fence - oldest, 0.0) + 0.05
 
     async def _match_positions(self) -> None:
         """Book trades until positions and trades are of one moment, then believe the venue."""
@@ -297,6 +310,7 @@ class VenueSession:
         """One round: orders, trades, unknowns, positions. Returns the venue's positions."""
         async with self._lock:
             self.require_stream()
+            self.departures.keep(self.oms.state.live)
             await self._match_open_orders()
             positions = await self.ask(self.connector.get_positions())
             if self._drifted(positions):

@@ -155,7 +155,7 @@ class SnapshotFile:
         if found is None and self.damaged:
             raise SnapshotDamaged(
                 f"{self.path}: every generation is damaged ({[p.name for p in self.damaged]}); "
-                "remedy: restore a backup with 'tradepulse-runner state prepare --restore ID', "
+                "remedy: restore a backup with 'tradepulse-runner state restore --backup ID', "
                 "or set cold_start: true to rebuild from the venue"
             )
         self.current = found

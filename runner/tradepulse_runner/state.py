@@ -9,13 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.backup import Backups, as_json, state_files
+from tradepulse_runner import state_view
+from tradepulse_runner.backup import Backups, as_json, checksum, state_files
 from tradepulse_runner.errors import RunnerError, SnapshotDamaged
 from tradepulse_runner.journal import scan
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.lock import locked
-from tradepulse_runner.oms_state import OmsState
+from tradepulse_runner.release import load_release
 from tradepulse_runner.snapshot import (
+    SCHEMA,
     Step,
     canonical,
     fsync_dir,
@@ -24,6 +26,7 @@ from tradepulse_runner.snapshot import (
     read_snapshot,
     write_durable,
 )
+from tradepulse_runner.state_view import venues
 
 FROZEN = "frozen.json"
 INCIDENTS = "incidents"
@@ -110,33 +113,55 @@ def _keep_incident(state_dir: Path, source: Path, key: str) -> dict[str, Any]:
 
 
 def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
-    """What the state directory holds, for a person. Reads only; journals are not replayed."""
-    venues = {
-        path.name.removesuffix("_oms.json"): _venue(path)
-        for path in state_files(state_dir)
-        if path.name.endswith("_oms.json")
-    }
+    """What the state directory holds, for a person: snapshots with their journals replayed.
+    Reads only, also beside a runner."""
     switch = KillSwitch(state_dir, clock=clock)
     return {
-        "venues": venues,
+        "venues": {venue: state_view.summary(state_dir, venue) for venue in venues(state_dir)},
         "kill_switch": {"engaged": switch.engaged, "reason": switch.reason},
+        "epoch": _epoch(state_dir),
         "backups": Backups(state_dir, clock=clock).ids(),
     }
 
 
-def _venue(path: Path) -> dict[str, Any]:
+def _epoch(state_dir: Path) -> int | None:
+    """The newest writer epoch; None when it can't be told."""
     try:
-        found = read_snapshot(path)
-    except RunnerError as error:
-        return {"error": str(error)}
-    state = OmsState.from_json(found.payload["state"])
+        return int(read_snapshot(state_dir / "epoch.json").payload["epoch"])
+    except (OSError, RunnerError):
+        return None
+
+
+def export(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
+    """:func:`inspect`, all orders, the files' checksums and what is wrong with them: JSON values.
+    Only the order state is read: no credentials, nothing of the venue's."""
+    found = inspect(state_dir, clock=clock)
     return {
-        "generation": found.generation,
-        "sha256": found.sha256,
-        "journal_seq": found.payload["seq"],
-        "positions": {symbol: str(held) for symbol, held in state.positions.items()},
-        "live_orders": sorted(state.live),
+        "exported_at": clock(),
+        "release": load_release().version,
+        "schema": SCHEMA,
+        **found,
+        "orders": {venue: state_view.orders(state_dir, venue) for venue in found["venues"]},
+        "files": [
+            {"name": path.name, "bytes": path.stat().st_size, "sha256": checksum(path)}
+            for path in state_files(state_dir)
+        ],
+        "problems": problems(state_dir, clock=clock),
     }
+
+
+def restore(
+    state_dir: Path, key: str, *, clock: Callable[[], float], step: Step = no_fault
+) -> dict[str, Any]:
+    """Bring backup ``key`` back because a person asked, however often. The state of now becomes
+    the backup ``kept``, as it is, damaged or not. Raises :class:`StateError` while a runner runs,
+    for a backup that is missing or damaged, each before anything changed."""
+    backups = Backups(state_dir, clock=clock, step=step)
+    backups.verify(key)  # also before the lock, which would make the directory
+    with locked(state_dir):
+        backups.verify(key)
+        kept = backups.keep(f"before-{key}-{int(clock())}")
+        return {**backups.restore(key, again=True), "kept": kept, "ok": True}
 
 
 def _journal_problem(path: Path) -> str:

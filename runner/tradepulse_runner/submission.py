@@ -20,6 +20,7 @@ from tradepulse_runner.oms_state import Exposure
 from tradepulse_runner.reducing import reduces
 from tradepulse_runner.risk import RiskManager, RiskView
 from tradepulse_runner.session import BodyMismatch, VenueSession
+from tradepulse_runner.signals import Signal
 from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Submitter:
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self.in_flight = 0
+        #: Venue, whether it is a success, and seconds, of every answer to an order request.
+        self.on_outcome: Signal[[str, bool, float]] = Signal()
         self.counts = {"submitted": 0, "ok": 0, "error": 0}
 
     @property
@@ -137,6 +140,7 @@ class Submitter:
         began = time.perf_counter()
         outcome = "error"
         try:
+            session.departures.note(client_id)
             self._step("request.send")
             answer = await session.ask(session.connector.place_order(order, client_id))
             self._step("request.answered")
@@ -151,6 +155,7 @@ class Submitter:
         except (OrderError, BodyMismatch) as exc:
             # A venue may return an old order for a repeated id: that proves nothing about this
             # one. The next poll compares again, and latches the kill switch.
+            session.departures.note(client_id)  # the connector may have sent it more than once
             if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
                 session.oms.unknown(client_id, str(exc))  # unless a stream told meanwhile
             session.wake.set()
@@ -162,7 +167,9 @@ class Submitter:
                 outcome = "error"  # cancelled mid-request: restart makes it UNKNOWN
             self.counts[outcome] += 1
             self._metrics.outcomes.labels(session.name, outcome).inc()
-            self._metrics.latency.labels(session.name).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._metrics.latency.labels(session.name).observe(seconds)
+            self.on_outcome.emit(session.name, outcome == "ok", seconds)
 
     async def cancel(self, venue: str, client_id: str) -> None:
         """Cancel one order for whoever asks. Raises :class:`RiskRejected` for too many cancels,
@@ -191,6 +198,8 @@ class Submitter:
             self._require_gate(session)
         except NotTrading as exc:
             return str(exc)
+        if why := session.too_late(client_id):
+            return why
         held = session.oms.state.exposure(order.symbol, without=client_id)
         return "only what reduces" if self._reducing() and not reduces(order, held) else ""
 

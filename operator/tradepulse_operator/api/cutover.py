@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from .approvals import SignedApprovals
 from .base import Model, Rule, immutable, required, rule
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
@@ -19,11 +20,12 @@ _NEW = "create a new ReleaseCutover"
 
 
 class ReleaseCutoverSpec(CutoverPolicy):
-    """One move. Immutable but for `abort`."""
+    """One move. Immutable but for `abort` and the sign-offs."""
 
     cel: ClassVar[Sequence[Rule]] = (
         immutable("runner", _NEW, optional=True),
         immutable("release", f"{_NEW} for another release", optional=True),
+        immutable("approvals.required", _NEW),
         immutable("guardrails", _NEW),
         immutable("bake", _NEW),
         immutable("haltDeadline", _NEW),
@@ -45,6 +47,9 @@ class ReleaseCutoverSpec(CutoverPolicy):
     release: ReleaseSpec | None = Field(
         default=None, description="The target; the runner's spec.release when left out."
     )
+    approvals: SignedApprovals = Field(
+        default=SignedApprovals(), description="Sign-offs that it waits for, and those it has."
+    )
     abort: bool = Field(
         default=False, description="Go back to the previous release now; can't be taken back."
     )
@@ -55,6 +60,7 @@ class CutoverPhase(StrEnum):
 
     PENDING = "Pending"
     PREFLIGHT = "Preflight"
+    AWAITING_APPROVAL = "AwaitingApproval"
     HALTING = "Halting"
     BACKING_UP = "BackingUp"
     SWITCHING = "Switching"
@@ -203,7 +209,7 @@ class ReleaseCutover(Model):
 
     metadata: Meta
     spec: ReleaseCutoverSpec = Field(
-        description="The move. Immutable but for abort.",
+        description="The move. Immutable but for abort and the sign-offs.",
         json_schema_extra=required("name the runner to move, see manifests/samples"),
     )
     status: ReleaseCutoverStatus = Field(

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from .approvals import Approvals
 from .base import Model, Rule, matches, required, rule, unique
 from .units import Duration, Name, seconds
 
@@ -173,6 +174,9 @@ class CutoverPolicy(Model):
         ),
     )
 
+    approvals: Approvals = Field(
+        default=Approvals(), description="Sign-offs that a cutover waits for."
+    )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="Limits that the release must keep to."
     )

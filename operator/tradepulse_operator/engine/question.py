@@ -13,9 +13,15 @@ from tradepulse_operator.reconcile.conditions import instant
 
 #: Phases in which the runner's previous release is the one that is watched.
 _SOURCE = frozenset(
-    {CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.VERIFYING, CutoverPhase.ROLLED_BACK}
+    {
+        CutoverPhase.PENDING,
+        CutoverPhase.PREFLIGHT,
+        CutoverPhase.AWAITING_APPROVAL,
+        CutoverPhase.VERIFYING,
+        CutoverPhase.ROLLED_BACK,
+    }
 )
-_WAITING = frozenset({CutoverPhase.PENDING, CutoverPhase.PREFLIGHT})
+_WAITING = frozenset({CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.AWAITING_APPROVAL})
 
 UNCONFIGURED = (
     "no Prometheus is known: set spec.guardrails.prometheus, or the operator's --default-prometheus"

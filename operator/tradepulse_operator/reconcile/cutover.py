@@ -23,6 +23,7 @@ __all__ = ["decide", "needs_recording"]
 _PHASES: dict[CutoverPhase, Callable[[CutoverObserved], Step]] = {
     CutoverPhase.PENDING: pending,
     CutoverPhase.PREFLIGHT: checking,
+    CutoverPhase.AWAITING_APPROVAL: checking,
     CutoverPhase.HALTING: halting,
     CutoverPhase.BACKING_UP: backing_up,
     CutoverPhase.SWITCHING: switching,
@@ -35,7 +36,7 @@ _PHASES: dict[CutoverPhase, Callable[[CutoverObserved], Step]] = {
     CutoverPhase.FAILED: lambda _: Wait("ended"),
 }
 #: Phases in which nothing has been switched yet, so the source simply goes on.
-_BEFORE = frozenset({CutoverPhase.PREFLIGHT, CutoverPhase.HALTING})
+_BEFORE = frozenset({CutoverPhase.PREFLIGHT, CutoverPhase.AWAITING_APPROVAL, CutoverPhase.HALTING})
 #: Phases that a person can turn round.
 _FORWARD = frozenset({CutoverPhase.BACKING_UP, CutoverPhase.SWITCHING, CutoverPhase.BAKING})
 

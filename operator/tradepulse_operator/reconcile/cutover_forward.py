@@ -13,6 +13,7 @@ from tradepulse_operator.model.config import ConfigError
 from tradepulse_operator.model.configmap import config_map
 from tradepulse_operator.model.release import Rendered, render_release
 
+from .approvals import signatures, unsigned
 from .cutover_rollback import halted, roll_back
 from .cutover_status import POLL, enter, entered, say
 from .cutover_watch import bake_limits, checkpoint, due, in_words, record, stored
@@ -56,7 +57,8 @@ def _prepared(observed: CutoverObserved, source: Release, found: Rendered) -> St
 
 
 def checking(observed: CutoverObserved) -> Step:
-    """Preflight: nothing is touched before everything that the way back needs is there."""
+    """Preflight and AwaitingApproval: nothing is touched before everything that the way back needs
+    is there, and everyone who must has signed. What was checked is checked again after the wait."""
     if observed.cutover.spec.abort:
         return _aborted(observed)
     found = preflight(observed)
@@ -64,11 +66,27 @@ def checking(observed: CutoverObserved) -> Step:
         return fail(observed, found.reason, found.message)
     if found:
         return say(observed, found.message, 5 * POLL)
+    return _unsigned(observed) or _halt(observed)
+
+
+def _unsigned(observed: CutoverObserved) -> Step | None:
+    cutover = observed.cutover
+    lacks = unsigned(cutover, observed.runner) if observed.runner else ""
+    if not lacks:
+        return None
+    if cutover.status.phase is CutoverPhase.AWAITING_APPROVAL:
+        return say(observed, lacks, 10 * POLL)
+    return enter(observed, CutoverPhase.AWAITING_APPROVAL, lacks)
+
+
+def _halt(observed: CutoverObserved) -> Step:
     source = observed.cutover.status.source
     if source and observed.pod and observed.pod.image_id:
         # What the node resolved the image to: the way back has to end with the very same.
         source = source.model_copy(update={"image_id": observed.pod.image_id})
+    signed = signatures(observed.cutover, observed.runner) if observed.runner else ""
     message = "the active release cancels its orders and drains"
+    message = f"{signed}; {message}" if signed else message
     return enter(observed, CutoverPhase.HALTING, message, source=source)
 
 

@@ -20,12 +20,19 @@ from .conditions import instant, timestamp
 
 #: The longest time between two checkpoints: what lies between is judged again at every look.
 _LONGEST_STRETCH = 300.0
-_JUDGED = frozenset({CutoverPhase.PREFLIGHT, CutoverPhase.BAKING, CutoverPhase.VERIFYING})
+_JUDGED = frozenset(
+    {
+        CutoverPhase.PREFLIGHT,
+        CutoverPhase.AWAITING_APPROVAL,
+        CutoverPhase.BAKING,
+        CutoverPhase.VERIFYING,
+    }
+)
 
 
 def needs_recording(cutover: ReleaseCutover) -> bool:
-    """Whether the present phase judges samples: of the source in Preflight and Verifying, of the
-    target in Baking; from `Limits.lookback` seconds before its checkpoint on."""
+    """Whether the present phase judges samples: of the source in Preflight, AwaitingApproval and
+    Verifying, of the target in Baking; from `Limits.lookback` seconds before its checkpoint on."""
     return cutover.status.phase in _JUDGED
 
 

@@ -13,7 +13,13 @@ from tradepulse_operator.model.intent import Intent, Prepare
 
 __all__ = ["Intent", "Prepare", "intent"]
 
-_BEFORE = {None, CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.FAILED}
+_BEFORE = {
+    None,
+    CutoverPhase.PENDING,
+    CutoverPhase.PREFLIGHT,
+    CutoverPhase.AWAITING_APPROVAL,
+    CutoverPhase.FAILED,
+}
 _FORWARD = {
     CutoverPhase.BACKING_UP,
     CutoverPhase.SWITCHING,

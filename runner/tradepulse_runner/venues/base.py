@@ -22,6 +22,13 @@ from tradepulse_runner.domain import (
 )
 
 Listener = Callable[[VenueEvent], None]
+#: Says why nothing may be sent at this moment; "" while it may.
+Permit = Callable[[], str]
+
+
+def always() -> str:
+    """The permit of a process that holds no writer lease: its state directory is locked."""
+    return ""
 
 
 class ExecutionConnector(Protocol):
@@ -29,11 +36,16 @@ class ExecutionConnector(Protocol):
 
     name: str
     symbols: frozenset[str]  # what may be traded here
-    # Seconds after sending beyond which "not found" proves that the venue never accepted the
-    # request and no longer can (Binance: recvWindow + clock skew + margin).
-    unknown_fence: float
-    # Whether :meth:`listen` hears fills and closings: then polling is the check, not the source.
-    streaming: bool
+
+    @property
+    def unknown_fence(self) -> float:
+        """Seconds after sending beyond which "not found" proves that the venue never accepted the
+        request and no longer can (Binance: recvWindow + clock skew + margin)."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether :meth:`listen` hears fills and closings: then polling is the check, not the
+        source."""
 
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` with whatever the venue's streams say; set before :meth:`connect`.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from tradepulse_runner.config import VenueConfig
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.base import ExecutionConnector, Permit, always
+from tradepulse_runner.venues.binance.connector import build_binance
 from tradepulse_runner.venues.paper import build_paper
 
 
@@ -19,13 +21,18 @@ def build_connector(
     *,
     source: str,
     clock: Callable[[], float],
+    permit: Permit = always,
 ) -> ExecutionConnector:
     """The connector of ``venue``; ``source`` names the file in errors. Raises ConfigError.
 
-    ``store`` is what :func:`tradepulse_runner.credentials.open_stores` opened for it.
+    ``store`` is what :func:`tradepulse_runner.credentials.open_stores` opened for it. ``permit``:
+    asked right before an order or a cancel is written to the wire.
     """
     if venue.connector == "paper":
         return build_paper(venue, state_dir, source=source, clock=clock)
+    if venue.connector == "binance":
+        own = store or CredentialStore.open("binance", venue.credentials_dir, os.environ)
+        return build_binance(venue, own, source=source, clock=clock, permit=permit)
     raise ConfigError(
         f"{source}: venues.{venue.name}.connector: {venue.connector!r} is not available in this "
         "build; remedy: use paper"

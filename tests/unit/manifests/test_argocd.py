@@ -78,8 +78,9 @@ def test_cutover(phase: CutoverPhase) -> None:
         "status": {"observedGeneration": 1, "phase": phase.value, "message": "why"},
     }
     good = "Healthy" if phase is CutoverPhase.SUCCEEDED else "Degraded"
+    waits = "Suspended" if phase is CutoverPhase.AWAITING_APPROVAL else "Progressing"
     status, message = health("releasecutover.lua", obj)
-    assert status == (good if phase in FINAL else "Progressing")
+    assert status == (good if phase in FINAL else waits)
     assert message.endswith("why")
 
 

@@ -62,7 +62,14 @@ def test_selectors_select(tree: str) -> None:
 
 
 def test_objects_are_in_the_operators_namespace(objects: list[Manifest]) -> None:
-    cluster = {"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    cluster = {
+        "Namespace",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    }
     for one in objects:
         assert one["metadata"].get("namespace") == (
             None if one["kind"] in cluster else "tradepulse-system"

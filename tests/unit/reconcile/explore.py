@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.unit.reconcile.explore_real import Doing, Real, rendered_once
-from tests.unit.reconcile.explore_state import EVIDENCE, World, faults, obedient, time
+from tests.unit.reconcile.explore_state import EVIDENCE, JUDGED, World, faults, obedient, time
 from tradepulse_operator.api.cutover import FINAL, CutoverPhase
 from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 
 _BACK = {"RollingBack", "Verifying", "RolledBack", "Halted"}
 _FORWARD = {"BackingUp", "Switching", "Baking"}
-_UNTOUCHED = {"", "Pending", "Preflight", "Halting", "Failed"}
+_UNTOUCHED = {"", "Pending", "Preflight", "AwaitingApproval", "Halting", "Failed"}
 #: Kinds of edges.
 SYSTEM, OBEDIENT, TIME, FAULT = "system", "obedient", "time", "fault"
 
@@ -110,7 +110,7 @@ def edges(real: Real, world: World) -> Iterator[Edge]:
 def _cutover(real: Real, world: World) -> Iterator[Edge]:
     doing = world.doing_cutover
     if doing is None:
-        asked = EVIDENCE if world.cut.phase in ("Preflight", "Baking", "Verifying") else ("",)
+        asked = EVIDENCE if world.cut.phase in JUDGED else ("",)
         for evidence in asked:
             found = real.ask_cutover(world, evidence)
             # A whole window of good samples takes longer than any request.
@@ -132,8 +132,8 @@ def _sent_cutover(world: World, doing: tuple[object, ...]) -> World:
         stage = doing[1]
         assert isinstance(stage, int)
         return world._replace(filed=max(world.filed, stage))
-    _, base, abort, new = doing
-    if (base, abort) != (world.cut, world.abort):
+    _, base, asked, new = doing
+    if (base, asked) != (world.cut, world.asked):
         return world  # 409: someone else wrote first.
     old, found = world.cut, world._replace(cut=new)  # type: ignore[arg-type]
     check_persisted(world, found)
@@ -208,8 +208,9 @@ def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> Non
     phase = new.phase  # type: ignore[attr-defined]
     if phase in ("Succeeded", "RolledBack") and phase != old.phase:
         assert evidence == "ok", f"{phase} without evidence: {evidence}"
-    if phase == "Halting" and old.phase == "Preflight":
+    if phase == "Halting" and old.phase != "Halting":
         assert evidence not in ("gap", "blind"), "halted while the guard is blind"
+        assert world.signed or "approvals" not in real.policy, "halted unsigned"
     stuck = world.pod is not None and world.pod.state in ("crashed", "no image")
     if old.phase == "Baking" and phase == "RollingBack" and not world.abort and not stuck:
         allowed = {"breach", "gap"}
@@ -292,7 +293,9 @@ def endless(graph: Graph, evidence: str) -> list[int]:
     # A runner that stays suspended pauses its cutover for as long.
     free = [n for n, world in enumerate(graph.worlds) if not world.suspend]
     out = {n: _fair(graph, n, evidence) for n in free}
-    dead = [n for n, to in out.items() if not to and not graph.worlds[n].final]
+    # Where a person doesn't sign, waiting for ever is right.
+    rests = {n for n in free if graph.worlds[n].final or graph.worlds[n].unsigned}
+    dead = [n for n, to in out.items() if not to and n not in rests]
     waits = dict.fromkeys(free, 0)
     for to in out.values():
         for n in to:
@@ -311,7 +314,8 @@ def endless(graph: Graph, evidence: str) -> list[int]:
 
 def _fair(graph: Graph, number: int, evidence: str) -> list[int]:
     # The source is known to be healthy: Preflight waits for as long as it isn't.
-    said = "ok" if graph.worlds[number].cut.phase == "Preflight" else evidence
+    before = graph.worlds[number].cut.phase in ("Preflight", "AwaitingApproval")
+    said = "ok" if before else evidence
     moves = [
         to
         for kind, seen, to in graph.edges[number]

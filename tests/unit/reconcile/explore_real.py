@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from tests.unit.reconcile import cutovers as some
-from tests.unit.reconcile.explore_state import Cut, Pod, Run, Template, World
+from tests.unit.reconcile.explore_state import JUDGED, Cut, Pod, Run, Template, World
 from tradepulse_operator.api.cutover import (
     BackupRecord,
     CutoverPhase,
@@ -140,11 +140,10 @@ class Real:
     def ask_cutover(self, world: World, evidence: str) -> Doing:
         """What the cutover reconciler wants, seeing samples that lead to `evidence`."""
         cut, pod = world.cut, world.pod
-        judges = cut.phase in ("Preflight", "Baking", "Verifying")
-        seen = evidence if judges else ""
+        seen = evidence if cut.phase in JUDGED else ""
         shown = pod and pod._replace(template=pod.template._replace(number=0, halt="", kill=False))
         times = (world.late, world.overdue)
-        asked = (world.filed, world.abort, world.suspend)
+        asked = (world.filed, world.asked, world.suspend)
         template = (world.template.release, world.seen is world.template)
         key = (cut, world.run, times, template, shown, world.latched, seen, asked)
         if key not in self.known:
@@ -168,7 +167,7 @@ class Real:
         if isinstance(step, WriteStatus):
             found = abstract(ReleaseCutoverStatus.model_validate(step.status))
             # Another message, or a checkpoint: nothing that anyone acts on.
-            return None if found == world.cut else ("status", world.cut, world.abort, found)
+            return None if found == world.cut else ("status", world.cut, world.asked, found)
         # The target's ConfigMap exists in this world.
         assert isinstance(step, Wait), step
         return None
@@ -196,7 +195,7 @@ class Real:
         return None
 
     def _seen_by_cutover(self, world: World, evidence: str) -> CutoverObserved:
-        cutover = self._cutover(world.cut, world.late, world.overdue, evidence, world.abort)
+        cutover = self._cutover(world.cut, world.late, world.overdue, evidence, world.asked)
         return CutoverObserved(
             cutover=cutover,
             now=NOW,
@@ -212,7 +211,7 @@ class Real:
 
     def _seen_by_runner(self, world: World) -> RunnerObserved:
         runner = self._runner(world.run, suspend=world.suspend)
-        cutover = self._cutover(world.cut, False, False, "", world.abort)
+        cutover = self._cutover(world.cut, False, False, "", world.asked)
         live = {ref_of(item): item for item in self._children(runner, cutover)}
         manifest = self._stateful_set(world)
         live[ref_of(manifest)] = manifest
@@ -267,10 +266,15 @@ class Real:
 
     @cache  # noqa: B019
     def _cutover(
-        self, cut: Cut, late: bool, overdue: bool, evidence: str, abort: bool
+        self, cut: Cut, late: bool, overdue: bool, evidence: str, asked: tuple[bool, bool]
     ) -> ReleaseCutover:
         found = concrete(cut, late, overdue, evidence)
-        cutover = some.cutover(found, **self.policy, abort=abort)
+        abort, signed = asked
+        policy = self.policy
+        if signed:
+            grant = {"role": "risk", "by": "ada", "release": _of("T").id}
+            policy = policy | {"approvals": {**policy["approvals"], "granted": [grant]}}
+        cutover = some.cutover(found, **policy, abort=abort)
         return cutover.model_copy(update={"status": found})
 
 

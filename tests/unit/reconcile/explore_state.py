@@ -89,6 +89,7 @@ class World(NamedTuple):
     #: Stage of the report in the API: 0 none, 1 evidence, 2 final.
     filed: int = 0
     abort: bool = False
+    signed: bool = False
     suspend: bool = False
     doing_cutover: tuple[object, ...] | None = None
     doing_runner: tuple[object, ...] | None = None
@@ -100,7 +101,19 @@ class World(NamedTuple):
     def final(self) -> bool:
         return self.cut.phase in FINAL
 
+    @property
+    def asked(self) -> tuple[bool, bool]:
+        """What the cutover's spec says by now, of what may change in it."""
+        return self.abort, self.signed
 
+    @property
+    def unsigned(self) -> bool:
+        """Waits for a signature."""
+        return self.cut.phase == CutoverPhase.AWAITING_APPROVAL and not self.signed
+
+
+#: Phases whose decision rests on samples.
+JUDGED = ("Preflight", "AwaitingApproval", "Baking", "Verifying")
 #: Phases and rollback steps that a limit of their own ends.
 _LIMITED = {
     CutoverPhase.HALTING,
@@ -186,16 +199,22 @@ def time(world: World) -> Iterator[Happening]:
         yield "overdue", world._replace(late=True, overdue=True)
 
 
+def _wishes(world: World) -> Iterator[Happening]:
+    for wish in world.wishes:
+        less = world._replace(wishes=tuple(other for other in world.wishes if other != wish))
+        match wish:
+            case "abort":
+                yield wish, less._replace(abort=True)
+            case "signed":
+                yield wish, less._replace(signed=True)
+            case "suspend":
+                yield wish, less._replace(suspend=True)
+
+
 def faults(world: World) -> Iterator[Happening]:
     """What goes wrong, and what a person asks for."""
     if not world.final:
-        for wish in world.wishes:
-            rest = tuple(other for other in world.wishes if other != wish)
-            less = world._replace(wishes=rest)
-            yield (
-                wish,
-                less._replace(abort=True) if wish == "abort" else less._replace(suspend=True),
-            )
+        yield from _wishes(world)
     if world.suspend:
         yield "resume", world._replace(suspend=False)
     pod = world.pod

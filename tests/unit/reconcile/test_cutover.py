@@ -69,12 +69,65 @@ DELETED = DELETED.model_copy(
 FREE = runner()
 FREE = FREE.model_copy(update={"status": FREE.status.model_copy(update={"cutover": None})})
 ROLLBACK = {"onInconclusive": "Rollback"}
+CAREFUL = runner(cutover={"template": {"approvals": {"required": ["risk"]}}})
+
+
+def approvals(
+    *signed: str, roles: tuple[str, ...] = ("risk",), release: str = TARGET.id
+) -> dict[str, Any]:
+    """Sign-offs that are required, and those that were given."""
+    granted = [{"role": role, "by": f"{role}-ada", "release": release} for role in signed]
+    return {"approvals": {"required": list(roles), "granted": granted}}
+
 
 #: what is seen → (phase or rollback step that is entered, None where it waits)
 TABLE: dict[str, tuple[CutoverObserved, CutoverPhase | RollbackStep | None]] = {
     "new": (seen(cutover(status(None))), PHASE.PENDING),
     "preflight aborted": (at(PHASE.PREFLIGHT, spec={"abort": True}), PHASE.FAILED),
     "preflight ok": (at(PHASE.PREFLIGHT, pod=source(), recording=OK), PHASE.HALTING),
+    "preflight unsigned": (
+        at(PHASE.PREFLIGHT, pod=source(), recording=OK, spec=approvals()),
+        PHASE.AWAITING_APPROVAL,
+    ),
+    "preflight, asked of the runner": (
+        at(PHASE.PREFLIGHT, pod=source(), recording=OK, runner=CAREFUL),
+        PHASE.AWAITING_APPROVAL,
+    ),
+    "awaiting, unsigned": (
+        at(PHASE.AWAITING_APPROVAL, 9999, pod=source(), recording=OK, spec=approvals()),
+        None,
+    ),
+    "awaiting, one of two": (
+        at(
+            PHASE.AWAITING_APPROVAL,
+            pod=source(),
+            recording=OK,
+            spec=approvals("risk", roles=("risk", "platform")),
+        ),
+        None,
+    ),
+    "awaiting, another release": (
+        at(
+            PHASE.AWAITING_APPROVAL,
+            pod=source(),
+            recording=OK,
+            spec=approvals("risk", release="0000000000"),
+        ),
+        None,
+    ),
+    "awaiting, signed": (
+        at(PHASE.AWAITING_APPROVAL, pod=source(), recording=OK, spec=approvals("risk")),
+        PHASE.HALTING,
+    ),
+    "awaiting, signed, blind": (
+        at(PHASE.AWAITING_APPROVAL, pod=source(), recording=OUTAGE, spec=approvals("risk")),
+        None,
+    ),
+    "awaiting, aborted": (
+        at(PHASE.AWAITING_APPROVAL, spec={**approvals(), "abort": True}),
+        PHASE.FAILED,
+    ),
+    "awaiting, suspended": (at(PHASE.AWAITING_APPROVAL, runner=SUSPENDED), PHASE.FAILED),
     "preflight, no pod": (at(PHASE.PREFLIGHT, recording=OK), None),
     "preflight, not ready": (at(PHASE.PREFLIGHT, pod=source(ready=False), recording=OK), None),
     "preflight, other pod": (at(PHASE.PREFLIGHT, pod=pod(), recording=OK), None),
@@ -368,4 +421,5 @@ def test_a_pause_starts_the_clocks_anew() -> None:
 
 def test_only_phases_that_judge_ask_for_samples() -> None:
     asking = {phase for phase in CutoverPhase if needs_recording(cutover(status(phase)))}
-    assert asking == {PHASE.PREFLIGHT, PHASE.BAKING, PHASE.VERIFYING}
+    before = {PHASE.PREFLIGHT, PHASE.AWAITING_APPROVAL}
+    assert asking == {*before, PHASE.BAKING, PHASE.VERIFYING}

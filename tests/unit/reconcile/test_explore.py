@@ -31,6 +31,7 @@ from tradepulse_operator.reconcile.step import Annotate, Delete, Step, Wait
 KEEP = {"rollback": {"state": "Keep"}}
 FREEZE = {"rollback": {"state": "Freeze"}}
 IMPATIENT = {"onInconclusive": "Rollback"}
+SIGNED = {"approvals": {"required": ["risk"]}}
 
 #: policy, number of faults, what a person may ask for
 WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
@@ -39,6 +40,7 @@ WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     (KEEP, 0, ()),
     (FREEZE, 0, ()),
     (IMPATIENT, 0, ()),
+    (SIGNED, 0, ("signed", "abort")),
 ]
 DEEP: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     ({}, 1, ("abort",)),
@@ -46,6 +48,7 @@ DEEP: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     (KEEP, 1, ()),
     (FREEZE, 1, ()),
     (IMPATIENT, 1, ()),
+    (SIGNED, 1, ("signed",)),
 ]
 
 
@@ -136,6 +139,10 @@ def leaves_a_final_phase(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(dispatch._PHASES, CutoverPhase.SUCCEEDED, regret)
 
 
+def halts_unsigned(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cutover_forward, "_unsigned", lambda _: None)
+
+
 def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(dispatch._PHASES, CutoverPhase.SWITCHING, lambda _: Wait("for ever"))
 
@@ -214,6 +221,12 @@ def test_a_deliberate_bug_is_found(
     bug(monkeypatch)
     with pytest.raises((Violation, AssertionError), match=caught):
         must_end(explored({}, int(bug is BUGS["makes room at once"][0]), ()))
+
+
+def test_a_halt_without_the_signature_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    halts_unsigned(monkeypatch)
+    with pytest.raises(Violation, match="halted unsigned"):
+        explored(SIGNED, 0, ("signed",))
 
 
 @deep

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.config import RiskConfig, VenueConfig
+from tradepulse_runner.config import GuardConfig, RiskConfig, VenueConfig
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.domain import (
     Instrument,
@@ -174,6 +174,7 @@ def make_loop(
     strategy: Strategy | None = None,
     control_dir: Path | None = None,
     credentials: Mapping[str, CredentialStore] | None = None,
+    guard: GuardConfig | None = None,
     **risk: Any,
 ) -> LiveExecutionLoop:
     """A loop with short intervals over one venue named ``paper``."""
@@ -191,6 +192,7 @@ def make_loop(
             credential_interval=0.1,
             max_backoff=0.2,
             control_dir=control_dir,
+            guard=guard or GuardConfig(),
         ),
     )
 

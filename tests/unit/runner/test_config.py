@@ -29,8 +29,11 @@ def write(path: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.name)
-def test_sample_is_valid_and_can_be_built(path: Path) -> None:
+def test_sample_is_valid_and_can_be_built(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_config(path)
+    for venue in loaded.venues:
+        monkeypatch.setenv(f"{venue.connector.upper()}_API_KEY", "k" * 64)
+        monkeypatch.setenv(f"{venue.connector.upper()}_API_SECRET", "s" * 64)
     build(loaded, Release(version="1"), source=str(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -125,6 +126,27 @@ async def test_refused_while_the_files_are_half_replaced_rejects_but_does_not_la
     assert not loop.kill_switch[0]
 
 
+async def test_a_refusal_of_a_request_that_is_older_than_the_newest_pair_does_not_latch(
+    loop: LiveExecutionLoop, venue: Guarded, mount: Path
+) -> None:
+    sent, answer = asyncio.Event(), asyncio.Event()
+
+    async def late() -> None:
+        sent.set()
+        await answer.wait()
+        raise CredentialsRefused("paper: whoever signed this is not known any more")
+
+    asked = asyncio.create_task(loop.sessions["paper"].ask(late()))
+    await sent.wait()
+    venue.accepted = {pair(1), pair(2)}
+    finish(swapped(mount, pair(2)))
+    await until(lambda: metric(loop, "tradepulse_credentials_generation") == 2)
+    answer.set()
+    with pytest.raises(CredentialsRefused):
+        await asked
+    assert not loop.kill_switch[0]
+
+
 async def test_unusable_files_are_told_and_trading_goes_on(
     loop: LiveExecutionLoop,
     venue: Guarded,
@@ -152,4 +174,4 @@ def test_a_venue_without_a_store_has_its_series_and_a_verdict() -> None:
     watch = CredentialWatch({}, registry, venues=["paper"], interval=1)
     for name in ("generation", "stale", "reload_failures_total", "loaded_timestamp_seconds"):
         assert registry.get_sample_value(f"tradepulse_credentials_{name}", {"venue": "paper"}) == 0
-    assert watch.verdict("paper") == "paper refused the credentials"
+    assert watch.verdict("paper", 0) == "paper refused the credentials"

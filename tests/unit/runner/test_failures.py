@@ -298,3 +298,24 @@ async def test_the_latency_defect_passes_half_a_second_after_the_orders_it_was_g
     assert taken == sorted(taken)
     assert taken[6] < 0.5 <= taken[7]
     await connector.disconnect()
+
+
+async def test_an_order_whose_intent_took_too_long_to_journal_is_not_sent(tmp_path: Path) -> None:
+    """The venue's fence counts from the intent: what is signed much later could outlive it."""
+    venue = Venue(paper(tmp_path))
+    async with running(tmp_path, venue) as loop:
+        oms = loop.sessions["paper"].oms
+        intend = oms.intend
+
+        async def slowly(client_id: str) -> None:
+            await intend(client_id)
+            oms.state.orders[client_id].sent_at -= 5.1
+
+        oms.intend = slowly  # type: ignore[method-assign]
+        late = loop.submit_order("paper", resting(loop))
+        await until(lambda: book(loop, late) is OrderStatus.EXPIRED)
+        assert oms.state.orders[late].reason == "not sent: the journal took 5.1 s"
+        oms.intend = intend  # type: ignore[method-assign]
+        prompt = loop.submit_order("paper", resting(loop))
+        await until(lambda: book(loop, prompt).working)
+        assert venue.placed == [prompt]

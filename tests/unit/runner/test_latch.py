@@ -248,12 +248,12 @@ def test_a_swapped_symlink_is_followed(tmp_path: Path) -> None:
 
 
 FACTS = [field.name for field in dataclasses.fields(Facts)]
-SPEAK_AGAINST = ("stopping", "storage_failure", "kill_switch", "halted")
+SPEAK_AGAINST = ("stopping", "lease", "storage_failure", "kill_switch", "halted")
 
 
 def facts(true: set[str]) -> Facts:
     """The named facts hold, the others don't."""
-    words = {"storage_failure", "kill_switch", "halt_reason", "reduce"}
+    words = {"storage_failure", "kill_switch", "halt_reason", "reduce", "lease"}
     given: dict[str, Any] = {
         name: (name if name in true else "") if name in words else name in true for name in FACTS
     }
@@ -261,7 +261,7 @@ def facts(true: set[str]) -> Facts:
 
 
 def test_every_combination_of_facts() -> None:
-    """All 512. TRADING only when nothing at all speaks against it; REDUCING only when nothing
+    """All 1024. TRADING only when nothing at all speaks against it; REDUCING only when nothing
     speaks against that."""
     for bits in itertools.product((False, True), repeat=len(FACTS)):
         true = {name for name, bit in zip(FACTS, bits, strict=True) if bit}
@@ -292,6 +292,9 @@ DECISIONS: list[tuple[set[str], Phase, str]] = [
     ({"started", "reconciled", "halted", "halt_reason"}, Phase.HALTED, "halted: halt_reason"),
     ({"started", "reconciled", "halted", "kill_switch"}, Phase.HALTED, "kill switch: kill_switch"),
     ({"started", "reconciled", "kill_switch", "stopping"}, Phase.STOPPING, "shutting down"),
+    ({"started", "reconciled", "lease", "stopping"}, Phase.STOPPING, "shutting down"),
+    ({"lease"}, Phase.WAITING, "WAITING for the writer lease: lease"),
+    ({"started", "reconciled", "lease", "storage_failure"}, Phase.WAITING, "WAITING"),
 ]
 
 

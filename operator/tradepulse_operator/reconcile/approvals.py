@@ -1,0 +1,41 @@
+"""Whether a cutover is signed off: by every role, each by another person, for this very release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tradepulse_operator.api.approvals import Grant
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
+
+
+def roles(cutover: ReleaseCutover, runner: TradingRunner) -> tuple[str, ...]:
+    """Who must sign: what the cutover says, and what the runner asks of every cutover. Whoever
+    writes a cutover by hand can't leave out what the runner's owner asks for."""
+    wanted = (*runner.spec.cutover.template.approvals.required, *cutover.spec.approvals.required)
+    return tuple(dict.fromkeys(wanted))
+
+
+def unsigned(cutover: ReleaseCutover, runner: TradingRunner) -> str:
+    """What it waits for, in words; "" when everyone who must has signed."""
+    target = cutover.status.target
+    release = target.id if target else ""
+    signed = {grant.role for grant in cutover.spec.approvals.granted if grant.release == release}
+    missing = [role for role in roles(cutover, runner) if role not in signed]
+    if not missing:
+        return ""
+    waits = f"waits for release {release} to be signed off by {', '.join(missing)}"
+    return "; ".join([waits, *_void(cutover.spec.approvals.granted, missing)])
+
+
+def signatures(cutover: ReleaseCutover, runner: TradingRunner) -> str:
+    """Who signed, for the record; "" when nobody had to."""
+    wanted = roles(cutover, runner)
+    given = [f"{g.by} ({g.role})" for g in cutover.spec.approvals.granted if g.role in wanted]
+    return f"signed off by {', '.join(given)}" if given else ""
+
+
+def _void(granted: tuple[Grant, ...], missing: list[str]) -> Iterator[str]:
+    for grant in granted:
+        if grant.role in missing:
+            yield f"{grant.by} signed release {grant.release} as {grant.role}, which is another one"

@@ -1,0 +1,221 @@
+"""Signed HTTP: one session, one place where requests leave, one where their errors are told.
+
+A request is sent again only when the venue certainly refused it: for old credentials when newer
+ones are there, and, unless it is an order (whose decision has aged), for a wrong timestamp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+from yarl import URL
+
+from tradepulse_runner.credentials import Credential, CredentialStore
+from tradepulse_runner.errors import (
+    ConfigError,
+    CredentialsRefused,
+    OrderRejected,
+    OutcomeUnknown,
+    VenueDisconnected,
+    VenueThrottled,
+)
+from tradepulse_runner.venues.base import Permit, always
+from tradepulse_runner.venues.binance.clock import SAMPLES, ServerClock
+from tradepulse_runner.venues.binance.limits import Limits
+from tradepulse_runner.venues.binance.refusals import TimestampRefused, refusal
+from tradepulse_runner.venues.binance.signing import (
+    Params,
+    SignerCache,
+    sign_params,
+    signed_query,
+)
+
+T = TypeVar("T")
+#: Below the session's own limit, so that the answer tells what happened.
+TOTAL_TIMEOUT = 8.0
+CONNECT_TIMEOUT = 3.0
+#: An order that was refused for old credentials is not worth sending again later than this, and
+#: the proof by ``unknown_fence`` counts from before the first try.
+RESEND_WITHIN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. ``weight`` is what Binance counts for it; ``urgent`` ones (orders, cancels)
+    don't wait for reads; ``decides``: it makes an order, so no doubt may be smoothed over."""
+
+    method: str
+    path: str
+    params: Params
+    weight: int
+    urgent: bool = False
+    decides: bool = False
+
+
+class Rest:
+    """Sends calls to ``url``. All errors are :class:`OrderError` of the kinds that
+    :mod:`tradepulse_runner.errors` tells apart."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        store: CredentialStore,
+        *,
+        recv_window: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._url, self._store = name, url, store
+        self._recv_window = str(recv_window)
+        self._signers = SignerCache()
+        self._signers.of(store.current)
+        self.permit: Permit = always
+        self._monotonic = monotonic
+        self._session: aiohttp.ClientSession | None = None
+        self.clock = ServerClock(monotonic)
+        self.limits = Limits(name, monotonic, self.clock.now)
+
+    # -- life ------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The open session, also for WebSockets. Raises :class:`VenueDisconnected`."""
+        if self._session is None or self._session.closed:
+            raise VenueDisconnected(f"{self._name}: not connected")
+        return self._session
+
+    def open(self) -> None:
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=75, ttl_dns_cache=60),
+                timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # -- requests --------------------------------------------------------------------------
+
+    async def public(self, path: str, params: Params, weight: int) -> Any:
+        """GET without a key; the parsed answer."""
+        await self.limits.admit(weight)
+        return await self._exchange("GET", self._to(path, urlencode(params)), {})
+
+    async def signed(self, call: Call) -> Any:
+        """Sign and send ``call``; the parsed answer."""
+        if call.urgent:
+            self.limits.require_open()
+        else:
+            await self.limits.admit(call.weight)
+        began = self._monotonic()
+        used = self._store.current
+        try:
+            return await self._send(call, used)
+        except CredentialsRefused:
+            late = call.decides and self._monotonic() - began > RESEND_WITHIN
+            if not self._store.refused(used) or late:
+                raise
+        except TimestampRefused:
+            await self.measure()
+            if call.decides:
+                raise
+        return await self._send(call, self._store.current)
+
+    def sign_socket(self, params: dict[str, str]) -> tuple[dict[str, str], Credential]:
+        """Parameters of a WebSocket API request, signed, and by whom."""
+        used = self._store.current
+        full = {**params, "apiKey": used.key, **self._timing()}
+        try:
+            return sign_params(full, self._signers.of(used)), used
+        except ConfigError as error:
+            raise CredentialsRefused(str(error)) from error
+
+    def newer_than(self, used: Credential) -> bool:
+        """Whether newer credentials are there than ``used``, which was refused."""
+        return self._store.refused(used)
+
+    async def measure(self) -> None:
+        """Learn the server's time. Raises :class:`OrderError`."""
+        samples = []
+        for _ in range(SAMPLES):
+            asked = self._monotonic()
+            answer = await self.public("/api/v3/time", {}, 1)
+            try:
+                samples.append((asked, self._monotonic(), int(answer["serverTime"])))
+            except (KeyError, TypeError, ValueError):
+                raise OutcomeUnknown(f"{self._name}: no time in {str(answer)[:120]!r}") from None
+        if not self.clock.adopt(samples):
+            raise VenueDisconnected(f"{self._name}: answers too slowly to tell the time by")
+
+    # -- one exchange ----------------------------------------------------------------------
+
+    def _timing(self) -> dict[str, str]:
+        return {"recvWindow": self._recv_window, "timestamp": str(self.clock.milliseconds())}
+
+    async def _send(self, call: Call, used: Credential) -> Any:
+        try:
+            query = signed_query({**call.params, **self._timing()}, self._signers.of(used))
+        except ConfigError as error:  # a new secret that nothing can be signed with
+            raise CredentialsRefused(str(error)) from error
+        # After the timestamp was taken: a process that stands still from here on wakes up with a
+        # request that is too old for Binance, so none of a former writer arrives late.
+        if call.urgent and (why := self.permit()):
+            raise OrderRejected(f"{self._name}: not sent: {why}")
+        headers = {"X-MBX-APIKEY": used.key}
+        return await self._exchange(call.method, self._to(call.path, query), headers)
+
+    def _to(self, path: str, query: str) -> URL:
+        # Already encoded, and signed as it is: nothing may quote it again.
+        return URL(f"{self._url}{path}?{query}" if query else f"{self._url}{path}", encoded=True)
+
+    async def _exchange(self, method: str, url: URL, headers: dict[str, str]) -> Any:
+        try:
+            request = self.session.request(method, url, headers=headers, allow_redirects=False)
+        except VenueDisconnected as error:
+            raise NeverSent(str(error)) from None
+        try:
+            async with request as answer:
+                status, text = answer.status, await answer.text()
+                self.limits.note(answer.headers)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NeverSent(f"{self._name}: no connection: {type(error).__name__}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
+            # Without the error's own text: it may hold the url, and with it a signature.
+            raise OutcomeUnknown(f"{self._name}: {type(error).__name__}") from error
+        if status != 200:
+            why = refusal(status, text, answer.headers, self.clock.now())
+            if isinstance(why, VenueThrottled):
+                self.limits.block(why.retry_after)
+            raise why
+        return self._parse(text)
+
+    def _parse(self, text: str) -> Any:
+        try:
+            return json.loads(text, parse_float=Decimal)
+        except ValueError:
+            raise OutcomeUnknown(f"{self._name}: answered no JSON: {text[:120]!r}") from None
+
+
+class NeverSent(OrderRejected, VenueDisconnected):
+    """No connection came about, so no byte of the request left: certainly not live."""
+
+
+async def together(requests: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All at once. The first failure is raised as it is (a group would hide its kind)."""
+    tasks = [asyncio.create_task(request) for request in requests]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,168 @@
+"""One WebSocket stream over successive connections, the next open before the last is closed.
+
+Binance ends every connection after 24 hours, and announces a shutdown with ``serverShutdown``
+(``web-socket-streams.md``, "Server Shutdown"; ``web-socket-api.md``, "General API Information").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from tradepulse_runner.errors import OrderError, VenueDisconnected, VenueThrottled
+
+log = logging.getLogger(__name__)
+Socket = aiohttp.ClientWebSocketResponse
+#: Seconds without a pong after which a connection counts as dead (half of it is the ping's wait).
+HEARTBEAT = 10.0
+MAX_AGE = 23 * 3600.0
+MAX_BACKOFF = 30.0
+#: Seconds about which a lost stream waits before it dials: a server may accept and hang up.
+PAUSE = 1.0
+MAX_MESSAGE = 1 << 20
+
+
+@dataclass(slots=True)
+class _Connection:
+    socket: Socket
+    reader: asyncio.Task[str]  # ends with the reason
+
+
+class Stream:
+    """Reads JSON messages of whatever ``dial`` opens.
+
+    ``heard`` gets each message; ``lost`` gets the reason when the connection ended without another
+    one taking over. ``forever`` then dials again; otherwise :meth:`run` returns.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dial: Callable[[], Awaitable[Socket]],
+        heard: Callable[[Any], None],
+        lost: Callable[[str], None],
+        *,
+        forever: bool,
+        max_age: float = MAX_AGE,
+    ) -> None:
+        self.name = name
+        self._dial, self._heard, self._lost = dial, heard, lost
+        self._forever, self._max_age = forever, max_age
+        self._renew_for = ""
+        self._stir = asyncio.Event()
+        self._current: _Connection | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._current is not None and not self._current.reader.done()
+
+    def renew(self, why: str) -> None:
+        """Have another connection take over, soon."""
+        self._renew_for = why
+        self._stir.set()
+
+    async def start(self) -> None:
+        """The first connection. Raises :class:`OrderError`."""
+        self._current = await self._connect()
+
+    async def run(self) -> None:
+        """Worker: keep a connection open until lost (or for ever)."""
+        try:
+            while True:
+                while self._current is None:
+                    self._current = await self._insist()
+                await self._until_stirred(self._current)
+                if not await self._take_over():
+                    if not self._forever:
+                        return
+                    await asyncio.sleep(random.uniform(0.5, 1) * PAUSE)
+        finally:
+            if self._current is not None:
+                await self._hang_up(self._current)
+
+    async def _until_stirred(self, connection: _Connection) -> None:
+        connection.reader.add_done_callback(lambda _: self._stir.set())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._max_age):
+                await self._stir.wait()
+                return
+        self._renew_for = f"{self._max_age:.0f} s old"
+
+    async def _take_over(self) -> bool:
+        """Make before break. Whether the stream has had no gap."""
+        old, why, self._renew_for = self._current, self._renew_for, ""
+        self._stir.clear()
+        assert old is not None
+        if why and not old.reader.done():
+            log.info("stream.renewed", extra={"stream": self.name, "why": why})
+            self._current = await self._insist(while_open=old)
+            gap = old.reader.done()
+            await self._hang_up(old)
+            if not gap and self._current is not None:
+                return True
+        reason = old.reader.result() if old.reader.done() else why
+        if self._current is old:
+            self._current = None
+        log.warning("stream.lost", extra={"stream": self.name, "why": reason})
+        self._lost(reason)
+        return False
+
+    async def _insist(self, while_open: _Connection | None = None) -> _Connection | None:
+        """Dial until it works, or, if given, until the old connection is gone."""
+        attempt = 0
+        while while_open is None or not while_open.reader.done():
+            try:
+                return await self._connect()
+            except OrderError as error:
+                attempt += 1
+                delay = min(MAX_BACKOFF, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
+                if isinstance(error, VenueThrottled):
+                    delay = max(delay, error.retry_after)
+                details = {"stream": self.name, "attempt": attempt, "why": str(error)}
+                log.warning("stream.dial_failed", extra=details)
+                await asyncio.sleep(delay)
+        return None
+
+    async def _connect(self) -> _Connection:
+        try:
+            socket = await self._dial()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise VenueDisconnected(f"{self.name}: {type(error).__name__}") from error
+        reader = asyncio.create_task(self._read(socket), name=self.name)
+        return _Connection(socket, reader)
+
+    async def _read(self, socket: Socket) -> str:
+        try:
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    self._heard(json.loads(message.data, parse_float=Decimal))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            # Whatever could not be read or used: what it said must be asked for.
+            log.exception("stream.failed", extra={"stream": self.name})
+            return f"{type(error).__name__}: {error}"
+        return f"closed ({socket.close_code})"
+
+    async def _hang_up(self, connection: _Connection) -> None:
+        connection.reader.cancel()
+        await asyncio.wait({connection.reader})
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with asyncio.timeout(1.0):
+                await connection.socket.close()
+
+
+async def open_socket(session: aiohttp.ClientSession, url: str) -> Socket:
+    """A WebSocket that answers pings, sends its own, and dies when they stay unanswered."""
+    return await session.ws_connect(
+        url, heartbeat=HEARTBEAT, autoping=True, max_msg_size=MAX_MESSAGE, compress=0
+    )

@@ -1,0 +1,111 @@
+"""What happens to the account, as it happens: the WebSocket API's user data stream.
+
+``user-data-stream.md`` and ``web-socket-api.md``, ``userDataStream.subscribe.signature``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from tradepulse_runner.domain import VenueEvent
+from tradepulse_runner.errors import CredentialsRefused, OrderError, VenueDisconnected
+from tradepulse_runner.venues.binance.refusals import TimestampRefused, refusal
+from tradepulse_runner.venues.binance.rest import Rest
+from tradepulse_runner.venues.binance.sockets import Socket, Stream, open_socket
+from tradepulse_runner.venues.binance.trades import Owners
+from tradepulse_runner.venues.binance.wire import Fees, report_from
+
+SUBSCRIBE_TIMEOUT = 5.0
+
+
+class UserStream(Stream):
+    """Tells ``tell`` every order and trade; what the streams skipped is for polling to find."""
+
+    def __init__(
+        self,
+        name: str,
+        rest: Rest,
+        url: str,
+        owners: Owners,
+        fees: Fees,
+        *,
+        tell: Callable[[VenueEvent], None],
+        lost: Callable[[str], None],
+    ) -> None:
+        super().__init__(f"{name}-user", self._subscribe, self._hear, lost, forever=False)
+        self._rest, self._url = rest, url
+        self._owners, self._fees, self._tell = owners, fees, tell
+
+    async def _subscribe(self) -> Socket:
+        socket = await open_socket(self._rest.session, self._url)
+        try:
+            await self._log_on(socket)
+        except BaseException:
+            await socket.close()
+            raise
+        return socket
+
+    async def _log_on(self, socket: Socket) -> None:
+        params, used = self._rest.sign_socket({})
+        try:
+            await self._ask(socket, params)
+        except CredentialsRefused:
+            if not self._rest.newer_than(used):
+                raise
+            await self._ask(socket, self._rest.sign_socket({})[0])
+        except TimestampRefused:
+            await self._rest.measure()
+            await self._ask(socket, self._rest.sign_socket({})[0])
+
+    async def _ask(self, socket: Socket, params: dict[str, str]) -> None:
+        # Numbers as numbers: the documented examples have them so, the signature reads the same.
+        numbers = {name: int(params[name]) for name in ("timestamp", "recvWindow")}
+        request = {
+            "id": "subscribe",
+            "method": "userDataStream.subscribe.signature",
+            "params": {**params, **numbers},
+        }
+        async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
+            await socket.send_json(request)
+            while True:
+                answer = await self._next(socket)
+                if answer.get("id") == "subscribe":
+                    break
+                self._hear(answer)
+        if answer.get("status") != 200:
+            raise self._why(answer)
+
+    async def _next(self, socket: Socket) -> dict[str, Any]:
+        try:
+            answer = json.loads(await socket.receive_str(), parse_float=Decimal)
+        except (TypeError, ValueError):  # closed, or not a text
+            answer = None
+        if not isinstance(answer, dict):
+            raise VenueDisconnected(f"{self.name}: closed before it was subscribed")
+        return answer
+
+    def _why(self, answer: dict[str, Any]) -> OrderError:
+        error = answer.get("error")
+        status = answer.get("status")
+        text = json.dumps(error, default=str)
+        return refusal(status if isinstance(status, int) else 0, text, {}, self._rest.clock.now())
+
+    def _hear(self, message: Any) -> None:
+        event = message.get("event") if isinstance(message, dict) else None
+        if not isinstance(event, dict):
+            return
+        kind = event.get("e")
+        if kind == "executionReport":
+            order, trade = report_from(event, self._fees)
+            self._owners.remember(order)
+            if trade is not None:
+                self._tell(trade)
+            self._tell(order)
+        elif kind == "serverShutdown":
+            self.renew("the server announced its shutdown")
+        elif kind == "eventStreamTerminated":
+            raise VenueDisconnected("the venue ended the subscription")

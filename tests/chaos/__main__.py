@@ -1,0 +1,97 @@
+"""``python -m tests.chaos``: the campaign, resumable, by a few processes at once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from tests.chaos.campaign import can_mount, load, share
+from tests.chaos.plan import Case
+from tests.chaos.points import DAMAGE, POINTS
+from tests.chaos.table import failures, table
+from tests.chaos.venues import VENUES
+
+
+def chosen(text: str, known: tuple[str, ...], what: str) -> list[str]:
+    """The comma-separated names of ``text``, or a mistake by name; "kills", "damage", "all"."""
+    groups = {"all": known, "kills": POINTS, "damage": DAMAGE}
+    names = [name.strip() for name in text.split(",")]
+    found = [name for part in names for name in groups.get(part, (part,))]
+    for name in found:
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is no {what}; known: {', '.join(known)}")
+    return found
+
+
+def storage() -> Path:
+    """Memory when there is some: killed processes lose nothing there, and it is quick."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+
+
+@click.command()
+@click.option("--venues", default="all", show_default=True, help="Comma-separated.")
+@click.option("--points", default="all", show_default=True, help="Or kills, damage, or names.")
+@click.option("--seeds", default=20, show_default=True, help="Seeds per point and venue.")
+@click.option("--only-seed", type=int, help="Just this one.")
+@click.option("--jobs", default=2, show_default=True, help="Processes at once.")
+@click.option("--keep", is_flag=True, help="Keep the folders of cases that went well, too.")
+@click.option("--results", type=click.Path(path_type=Path), help="A file to continue from.")
+@click.option("--base", type=click.Path(path_type=Path), help="Where the cases' folders are.")
+def main(
+    venues: str,
+    points: str,
+    seeds: int,
+    only_seed: int | None,
+    jobs: int,
+    keep: bool,
+    results: Path | None,
+    base: Path | None,
+) -> None:
+    """Kill the runner at every named moment, again and again, and compare with the venue."""
+    base = base or Path(tempfile.mkdtemp(prefix="tradepulse-chaos-", dir=storage()))
+    results = results or base / "results.jsonl"
+    numbers = range(seeds) if only_seed is None else [only_seed]
+    names = chosen(points, POINTS + DAMAGE, "point")
+    if "disk full" in names and not can_mount():
+        click.echo("disk full: not tried, mounting a small file system needs root")
+        names.remove("disk full")
+    wanted = [
+        Case(venue, point, seed)
+        for seed in numbers
+        for venue in chosen(venues, tuple(VENUES), "venue")
+        for point in names
+    ]
+    done = {result.case for result in load(results)}
+    cases = [case for case in wanted if case not in done]
+    click.echo(f"{len(cases)} cases ({len(wanted) - len(cases)} done before), in {base}")
+    share_out(cases, jobs, base, results, keep=keep)
+    wished = set(wanted)
+    found = [result for result in load(results) if result.case in wished]
+    click.echo(table(found))
+    if wrong := failures(found):
+        click.echo("\n" + "\n".join(wrong[:40]))
+        raise click.ClickException(f"{len(wrong)} findings; the folders are in {base}")
+
+
+def share_out(cases: list[Case], jobs: int, base: Path, results: Path, *, keep: bool) -> None:
+    began, before = time.monotonic(), len(load(results))
+    pids = set(share(cases, jobs, base, results, keep=keep))
+    while pids:
+        time.sleep(0.5)
+        pids -= {pid for pid in pids if os.waitpid(pid, os.WNOHANG)[0]}
+        found = load(results)
+        wrong = sum(bool(result.findings) for result in found)
+        pace = (len(found) - before) / (time.monotonic() - began)
+        left = len(cases) - (len(found) - before)
+        text = f"{len(found) - before} run, {left} left, {wrong} with findings, {pace:.1f}/s"
+        click.echo(f"\r{text}   ", nl=False)
+    click.echo()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The venues that a runner is killed at, and what they know of the truth."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from tests.chaos.plan import Case
+from tradepulse_runner.config import VenueConfig
+from tradepulse_runner.domain import OrderType, Side
+from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.venues.paper import PaperConnector, PaperOptions
+
+OPEN = ("open", "partially_filled")
+
+
+@dataclass(frozen=True)
+class TrueOrder:
+    """An order as the venue has it; ``status`` in the runner's words."""
+
+    client_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    price: Decimal | None
+    quantity: Decimal
+    filled: Decimal
+    status: str
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All that the venue knows. ``cash``: what trading brought and cost, in quote currency."""
+
+    orders: tuple[TrueOrder, ...]
+    fills: frozenset[str]
+    positions: dict[str, Decimal]
+    cash: Decimal
+
+    @property
+    def resting(self) -> int:
+        return sum(order.status in OPEN for order in self.orders)
+
+
+class ChaosVenue(Protocol):
+    """One venue for one case, alive as long as the case."""
+
+    name: str
+
+    def start(self, case: Case, folder: Path) -> None:
+        """Open for business."""
+
+    def connector(self, clock: Callable[[], float]) -> ExecutionConnector:
+        """A connection, for one life of a runner; called in the runner's process."""
+
+    def misbehave(self, case: Case, life: int) -> None:
+        """Prepare the faults of a life that is to meet some."""
+
+    def truth(self) -> Truth:
+        """Everything it knows, while no runner lives."""
+
+    def stop(self) -> None:
+        """Close."""
+
+
+class PaperVenue:
+    """The paper venue lives inside the runner's process, its book in SQLite outlives it."""
+
+    name = "paper"
+    symbol = "BTC-USD"
+
+    def start(self, case: Case, folder: Path) -> None:
+        self._folder, self._seed = folder / "venue", case.seed
+
+    def connector(self, clock: Callable[[], float]) -> ExecutionConnector:
+        options = {"seed": self._seed, "tick_interval": 0.02, "latency": 0.0005}
+        venue = VenueConfig(name=self.name, connector="paper", symbols=[self.symbol])
+        made = PaperConnector(
+            venue, PaperOptions.model_validate(options), self._folder, clock=time.time
+        )
+        made.unknown_fence = 0.25
+        return made
+
+    def misbehave(self, case: Case, life: int) -> None:
+        """Its faults are made around the connector: there is no network between."""
+
+    def truth(self) -> Truth:
+        path = self._folder / f"{self.name}.sqlite"
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as database:
+            orders = database.execute(
+                "SELECT client_id, symbol, side, type, price, quantity, filled, status FROM orders"
+            ).fetchall()
+            trades = database.execute("SELECT id, side, price, quantity FROM trades").fetchall()
+            held = database.execute("SELECT symbol, quantity FROM positions").fetchall()
+        cash = Decimal(0)
+        for _, side, price, quantity in trades:
+            cash -= Side(side).sign * Decimal(price) * Decimal(quantity)
+        return Truth(
+            tuple(_order(*row) for row in orders),
+            frozenset(str(row[0]) for row in trades),
+            {symbol: Decimal(quantity) for symbol, quantity in held},
+            cash,
+        )
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+def _order(
+    client_id: str,
+    symbol: str,
+    side: str,
+    kind: str,
+    price: str | None,
+    quantity: str,
+    filled: str,
+    status: str,
+) -> TrueOrder:
+    limit = None if price is None else Decimal(price)
+    return TrueOrder(
+        client_id,
+        symbol,
+        Side(side),
+        OrderType(kind),
+        limit,
+        Decimal(quantity),
+        Decimal(filled),
+        status,
+    )
+
+
+VENUES: dict[str, Callable[[], ChaosVenue]] = {"paper": PaperVenue}
