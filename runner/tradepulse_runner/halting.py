@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Halting:
         self._wake = asyncio.Event()
         self._drained = False
         self.report = KillReport(state_dir, clock=clock)
+        metrics.follow_uncancelled(lambda: Counter(one["venue"] for one in self.uncancelled))
 
     # -- what is asked for -----------------------------------------------------------------
 
@@ -121,7 +123,7 @@ class Halting:
 
     def _show(self) -> None:
         self.report.orders = self.uncancelled
-        self._metrics.show_kill_switch(self.kill_switch[0], self.report.count())
+        self._metrics.kill_switch.set(int(self.kill_switch[0]))
 
     # -- workers ---------------------------------------------------------------------------
 
