@@ -43,7 +43,10 @@ class StreamEar:
         known = self._oms.state.orders[event.client_id]
         if known.order.body_hash() != event.order.body_hash():
             self._ask()  # the poll compares again, and says loudly what it finds
-        elif event.status.terminal:
+            return
+        if event.status.terminal:
             self._oms.closed(event)
         elif known.status in UNANSWERED:
             self._oms.acknowledged(event)
+        if event.filled > known.filled:
+            self._ask()  # of a stream that tells sums: the trades themselves must be read

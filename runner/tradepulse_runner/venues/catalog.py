@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tradepulse_runner.config import VenueConfig
 from tradepulse_runner.credentials import CredentialStore
-from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.venues.base import ExecutionConnector, Permit, always
 from tradepulse_runner.venues.binance.connector import build_binance
+from tradepulse_runner.venues.coinbase.connector import build_coinbase
 from tradepulse_runner.venues.paper import build_paper
 
 
@@ -30,10 +30,11 @@ def build_connector(
     """
     if venue.connector == "paper":
         return build_paper(venue, state_dir, source=source, clock=clock)
-    if venue.connector == "binance":
-        own = store or CredentialStore.open("binance", venue.credentials_dir, os.environ)
-        return build_binance(venue, own, source=source, clock=clock, permit=permit)
-    raise ConfigError(
-        f"{source}: venues.{venue.name}.connector: {venue.connector!r} is not available in this "
-        "build; remedy: use paper"
-    )
+    own = store or CredentialStore.open(venue.connector, venue.credentials_dir, os.environ)
+    return _BUILDERS[venue.connector](venue, own, source=source, clock=clock, permit=permit)
+
+
+_BUILDERS: dict[str, Callable[..., ExecutionConnector]] = {
+    "binance": build_binance,
+    "coinbase": build_coinbase,
+}

@@ -224,8 +224,7 @@ def test_any_order_repetition_and_loss_ends_in_the_same_book(
 ) -> None:
     oms = Oms(tmp_path_factory.mktemp("oms"), "paper", clock=lambda: 0.0)
     oms.open()
-    asked: list[None] = []
-    ear = StreamEar(oms, ask=lambda: asked.append(None), lost=lambda _why: None)
+    ear = StreamEar(oms, ask=lambda: None, lost=lambda _why: None)
     oms.queue("tp-1", ORDER)
     oms._write(t="intent", id="tp-1", hash="", epoch=0, ts=0.0)
     events = [e for n, e in enumerate(story()) if n not in dropped] * repeats
@@ -243,5 +242,30 @@ def test_any_order_repetition_and_loss_ends_in_the_same_book(
     assert oms.state.positions == {SYMBOL: Decimal(3)}
     assert oms.state.cash == Decimal(-30)
     assert not oms.state.live
-    assert not asked
+    oms.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "asks"),
+    [
+        (OrderStatus.OPEN, 0, False),
+        (OrderStatus.PARTIALLY_FILLED, 1, False),  # booked already
+        (OrderStatus.PARTIALLY_FILLED, 2, True),
+        (OrderStatus.FILLED, 3, True),
+        (OrderStatus.CANCELLED, 2, True),
+        (OrderStatus.CANCELLED, 1, False),
+    ],
+)
+def test_a_stream_that_tells_sums_has_the_trades_read(
+    tmp_path: Path, status: OrderStatus, told: int, asks: bool
+) -> None:
+    oms = Oms(tmp_path, "paper", clock=lambda: 0.0)
+    oms.open()
+    asked: list[None] = []
+    ear = StreamEar(oms, ask=lambda: asked.append(None), lost=lambda _why: None)
+    oms.queue("tp-1", ORDER)
+    ear.hear(story()[0])
+    ear.hear(story()[1])
+    ear.hear(VenueOrder("tp-1", "7", ORDER, status, Decimal(told)))
+    assert bool(asked) is asks
     oms.close()

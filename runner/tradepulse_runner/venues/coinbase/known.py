@@ -1,0 +1,62 @@
+"""What was learnt of orders from the venue itself: their two ids, and what they asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from tradepulse_runner.domain import Order, VenueOrder
+
+KEEP = 5_000
+
+
+class Known:
+    """The orders heard of last, at most ``keep``. Coinbase finds orders by its own id only, and
+    tells neither client ids with fills nor, always, the order with an update."""
+
+    def __init__(self, keep: int = KEEP) -> None:
+        self._keep = keep
+        self._orders: OrderedDict[str, VenueOrder] = OrderedDict()  # by the venue's id
+        self._venue_ids: OrderedDict[str, str] = OrderedDict()  # by client id
+        self._awaited: dict[str, asyncio.Future[VenueOrder]] = {}
+
+    def learn(self, order: VenueOrder) -> VenueOrder:
+        self._orders[order.venue_id] = order
+        self._orders.move_to_end(order.venue_id)
+        if len(self._orders) > self._keep:
+            self._orders.popitem(last=False)
+        self.name(order.client_id, order.venue_id)
+        if (waiting := self._awaited.pop(order.venue_id, None)) and not waiting.done():
+            waiting.set_result(order)
+        return order
+
+    def name(self, client_id: str, venue_id: str) -> None:
+        """The venue's id of ``client_id`` is known, the order itself not yet."""
+        self._venue_ids[client_id] = venue_id
+        if len(self._venue_ids) > self._keep:
+            self._venue_ids.popitem(last=False)
+
+    def asked(self, venue_id: str) -> Order | None:
+        found = self._orders.get(venue_id)
+        return found.order if found else None
+
+    def client_id(self, venue_id: str) -> str | None:
+        found = self._orders.get(venue_id)
+        return found.client_id if found else None
+
+    def venue_id(self, client_id: str) -> str:
+        """Empty while unknown."""
+        return self._venue_ids.get(client_id, "")
+
+    async def heard_of(self, venue_id: str, seconds: float) -> VenueOrder | None:
+        """The order as it was told last; None if nothing is told within ``seconds``."""
+        if found := self._orders.get(venue_id):
+            return found
+        awaited = self._awaited.setdefault(venue_id, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(seconds):
+                return await awaited
+        except TimeoutError:
+            return None
+        finally:
+            self._awaited.pop(venue_id, None)

@@ -1,0 +1,239 @@
+"""Signed HTTP: one session, one place where requests leave, one where their errors are told.
+
+A request is sent again only when the venue certainly refused it, for old credentials when newer
+ones are there. aiohttp itself repeats a request on a connection that turned out to be closed, but
+never a POST; redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+from yarl import URL
+
+from tradepulse_runner.credentials import Credential, CredentialStore
+from tradepulse_runner.errors import (
+    ConfigError,
+    CredentialsRefused,
+    OrderRejected,
+    OutcomeUnknown,
+    VenueDisconnected,
+    VenueThrottled,
+)
+from tradepulse_runner.venues.base import Permit, always
+from tradepulse_runner.venues.coinbase.clock import VenueClock
+from tradepulse_runner.venues.coinbase.refusals import NeverSent, Unauthorized, refusal
+from tradepulse_runner.venues.coinbase.tokens import SignerCache
+from tradepulse_runner.venues.coinbase.wire import items, shown
+
+T = TypeVar("T")
+Params = Sequence[tuple[str, str]]  # Coinbase repeats a name for each of several values
+PREFIX = "/api/v3/brokerage"
+#: Seconds; below the session's own limit, so that the answer tells what happened.
+TOTAL_TIMEOUT = 8.0
+CONNECT_TIMEOUT = 3.0
+#: An order that was refused for old credentials is not worth sending again later than this.
+RESEND_WITHIN = 2.0
+#: Pages of one list at most: a cursor that never ends must not keep us for ever.
+MAX_PAGES = 200
+_JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request; ``path`` follows :data:`PREFIX`. ``decides``: it makes an order, so no doubt
+    may be smoothed over."""
+
+    method: str
+    path: str
+    params: Params = ()
+    body: bytes | None = None
+    decides: bool = False
+
+
+class Rest:
+    """Sends calls to ``url``. All errors are :class:`OrderError` of the kinds that
+    :mod:`tradepulse_runner.errors` tells apart."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        store: CredentialStore,
+        *,
+        token_lifetime: float,
+        permit: Permit = always,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._url, self._store = name, url, store
+        self._host = url.partition("://")[2]
+        self._lifetime, self._permit = token_lifetime, permit
+        self._signers = SignerCache()
+        self._signers.of(store.current)
+        self._monotonic = monotonic
+        self._silent_until = 0.0
+        self._session: aiohttp.ClientSession | None = None
+        self.clock = VenueClock(monotonic)
+
+    # -- life ------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The open session, also for WebSockets. Raises :class:`NeverSent`."""
+        if self._session is None or self._session.closed:
+            raise NeverSent(f"{self._name}: not connected")
+        return self._session
+
+    def open(self) -> None:
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=30, ttl_dns_cache=60),
+                timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # -- requests --------------------------------------------------------------------------
+
+    async def send(self, call: Call) -> Any:
+        """Sign and send ``call``; the parsed answer."""
+        left = self._silent_until - self._monotonic()
+        if left > 0:
+            raise VenueThrottled(f"{self._name}: throttled, silent for {left:.1f} s more", left)
+        began = self._monotonic()
+        # A second try dies with the first one: the fence counts from before either.
+        expires = self.clock.now() + self._lifetime
+        used = self._store.current
+        try:
+            return await self._signed(call, used, expires)
+        except Unauthorized as error:
+            if not self._store.refused(used):
+                raise CredentialsRefused(str(error)) from error
+            if call.decides and self._monotonic() - began > RESEND_WITHIN:
+                raise OrderRejected(f"{error} (too late to send it again)") from error
+        try:
+            return await self._signed(call, self._store.current, expires)
+        except Unauthorized as error:
+            raise CredentialsRefused(str(error)) from error
+
+    async def get(self, path: str, params: Params = ()) -> Any:
+        return await self.send(Call("GET", path, params))
+
+    async def listed(self, path: str, params: Params, field: str) -> list[Any]:
+        """All items of a list, page by page to its end."""
+        found: list[Any] = []
+        cursor = ""
+        for _ in range(MAX_PAGES):
+            page = await self.get(path, [*params, *([("cursor", cursor)] if cursor else [])])
+            found += items(page, field)
+            # Some lists say has_next, the others end with an empty cursor.
+            more, before = page.get("has_next", True), cursor
+            cursor = str(page.get("cursor") or "")
+            if not (more and cursor) or cursor == before:
+                return found
+        raise OutcomeUnknown(f"{self._name}: {path} has more than {MAX_PAGES} pages")
+
+    def socket_token(self) -> tuple[str, Credential]:
+        """A fresh token for a subscription, and whose it is."""
+        used, now = self._store.current, self.clock.now()
+        return self._signer(used).token(now, now + self._lifetime), used
+
+    def credential_is_newer_than(self, used: Credential) -> bool:
+        return self._store.current.generation > used.generation
+
+    def refused(self, used: Credential) -> bool:
+        """The venue refused ``used``: whether newer credentials are there."""
+        return self._store.refused(used)
+
+    async def measure(self) -> None:
+        """Learn the venue's time. Raises :class:`OrderError`."""
+        asked = self._monotonic()
+        answer = await self._exchange("GET", f"{PREFIX}/time", (), None, {}, decides=False)
+        try:
+            milliseconds = int(answer["epochMillis"])
+        except (KeyError, TypeError, ValueError):
+            raise OutcomeUnknown(f"{self._name}: no time in {shown(answer)}") from None
+        if not self.clock.adopt(asked, self._monotonic(), milliseconds / 1000):
+            raise VenueDisconnected(f"{self._name}: answers too slowly to tell the time by")
+
+    # -- one exchange ----------------------------------------------------------------------
+
+    def _signer(self, used: Credential) -> Any:
+        try:
+            return self._signers.of(used)
+        except ConfigError as error:  # a new secret that nothing can be signed with
+            raise CredentialsRefused(str(error)) from error
+
+    async def _signed(self, call: Call, used: Credential, expires: float) -> Any:
+        path = PREFIX + call.path
+        uri = f"{call.method} {self._host}{path}"
+        token = self._signer(used).token(self.clock.now(), expires, uri)
+        # After the token was made: a process that stands still from here on wakes up with one that
+        # has expired, so no order of a former writer arrives late.
+        if call.method == "POST" and (why := self._permit()):
+            raise OrderRejected(f"{self._name}: not sent: {why}")
+        headers = {"Authorization": f"Bearer {token}", **(_JSON if call.body else {})}
+        return await self._exchange(
+            call.method, path, call.params, call.body, headers, decides=call.decides
+        )
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        params: Params,
+        body: bytes | None,
+        headers: dict[str, str],
+        *,
+        decides: bool,
+    ) -> Any:
+        query = f"?{urlencode(params)}" if params else ""
+        url = URL(f"{self._url}{path}{query}", encoded=True)
+        request = self.session.request(
+            method, url, data=body, headers=headers, allow_redirects=False
+        )
+        try:
+            async with request as answer:
+                status, text = answer.status, await answer.text()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NeverSent(f"{self._name}: no connection: {type(error).__name__}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
+            # Without the error's own text: it may hold what was sent.
+            raise OutcomeUnknown(f"{self._name}: {type(error).__name__}") from error
+        if status != 200:
+            why = refusal(self._name, status, text, answer.headers, decides=decides)
+            if isinstance(why, VenueThrottled):
+                self._silent_until = self._monotonic() + why.retry_after
+            raise why
+        return self._parse(text)
+
+    def _parse(self, text: str) -> Any:
+        try:
+            parsed = json.loads(text, parse_float=Decimal)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise OutcomeUnknown(f"{self._name}: answered no JSON object: {text[:120]!r}")
+        return parsed
+
+
+async def together(requests: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All at once. The first failure is raised as it is (a group would hide its kind)."""
+    tasks = [asyncio.create_task(request) for request in requests]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
