@@ -123,7 +123,7 @@ class RunnerMetrics:
             self.trading_state.labels(state).set_function(partial(_is, current, state))
 
     def follow_uncancelled(self, current: Callable[[], Mapping[str, int]]) -> None:
-        """Take the orders that were not cancelled yet, by venue, from ``current`` at each scrape."""
+        """Take the orders not cancelled yet, by venue, from ``current`` at each scrape."""
         for venue in self._venues:
             self.uncancelled.labels(venue).set_function(partial(_of, current, venue))
 
