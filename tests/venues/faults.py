@@ -3,6 +3,7 @@ request and each stream message, and do it in their own words."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -73,13 +74,17 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """Faults that wait for their occasion; ``fired`` are those that struck, in order."""
+    """Faults that wait for their occasion; ``fired`` are those that struck, in order.
+    ``listeners`` are called with each that is added."""
 
     pending: list[Fault] = field(default_factory=list)
     fired: list[Fault] = field(default_factory=list)
+    listeners: list[Callable[[Fault], None]] = field(default_factory=list)
 
     def add(self, fault: Fault) -> None:
         self.pending.append(fault)
+        for listener in self.listeners:
+            listener(fault)
 
     def clear(self) -> None:
         self.pending.clear()

@@ -1,0 +1,3 @@
+from tests.venues.cli import main
+
+main()

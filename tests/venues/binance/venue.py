@@ -1,0 +1,133 @@
+"""The whole venue: an exchange, its crowd, and everything that speaks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+from aiohttp import web
+
+from tests.venues.binance.desk import Desk
+from tests.venues.binance.gate import Gate
+from tests.venues.binance.keys import KeyRing
+from tests.venues.binance.limits import Limits
+from tests.venues.binance.params import Params
+from tests.venues.binance.rest import Rest
+from tests.venues.binance.sockets import Sockets
+from tests.venues.binance.streams import MarketStreams
+from tests.venues.binance.tape import Tape
+from tests.venues.binance.userstream import UserStreams
+from tests.venues.binance.wsapi import WsApi
+from tests.venues.control import add_control
+from tests.venues.exchange import Crowd, Exchange, Market
+from tests.venues.faults import Faults
+from tests.venues.pulse import Pulse
+from tests.venues.requestlog import Request
+
+
+class BinanceVenue:
+    """``async with BinanceVenue() as venue``: serves on 127.0.0.1 until the block ends.
+
+    ``port`` 0 takes a free one. ``interval``: seconds between the crowd's steps; 0: it quotes
+    once and stands still. ``weight_limit`` per minute, ``order_limit`` per ten seconds,
+    ``lifetime`` of a WebSocket connection in seconds. ``clock_skew`` (seconds) may be set any
+    time: how far the venue's clock is ahead of this machine's.
+    """
+
+    def __init__(
+        self,
+        markets: Iterable[Market] = (Market(),),
+        *,
+        port: int = 0,
+        seed: int = 1,
+        interval: float = 0.0,
+        weight_limit: int = 6000,
+        order_limit: int = 100,
+        lifetime: float = 86400.0,
+    ) -> None:
+        self.clock_skew = 0.0
+        self.faults = Faults()
+        self.requests: list[Request] = []
+        self.exchange = Exchange(markets, clock=self.clock)
+        self.crowd = Crowd(self.exchange, seed)
+        self._port = port
+        self._interval = interval
+        self._keys = KeyRing()
+        self._sockets = Sockets(self.faults, self.clock, lifetime=lifetime)
+        self.faults.listeners.append(self._sockets.on_fault)
+        limits = Limits(self.clock, weight=weight_limit, orders=order_limit)
+        self._desk = Desk(self.exchange, Tape(self.exchange), limits, self.clock)
+        self._stack = contextlib.AsyncExitStack()
+
+    def clock(self) -> float:
+        """The venue's time, unix seconds."""
+        return time.time() + self.clock_skew
+
+    @property
+    def rest_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def ws_api_url(self) -> str:
+        return f"ws://127.0.0.1:{self._port}/ws-api/v3"
+
+    @property
+    def stream_url(self) -> str:
+        """Raw streams are below ``/ws``, combined ones at ``/stream``."""
+        return f"ws://127.0.0.1:{self._port}"
+
+    @property
+    def connections(self) -> int:
+        """Open WebSocket connections."""
+        return len(self._sockets)
+
+    def add_key(
+        self,
+        api_key: str,
+        hmac_secret: str | None = None,
+        public_key_pem: str | None = None,
+        account: str = "runner",
+    ) -> None:
+        self._keys.add(api_key, secret=hmac_secret, public_key_pem=public_key_pem, account=account)
+
+    def remove_key(self, api_key: str) -> None:
+        """Revoke it: the next request with it is refused."""
+        self._keys.remove(api_key)
+
+    def cut_streams(self, *, announced: bool = True) -> None:
+        """Close every WebSocket connection now, after a ``serverShutdown`` or without a word."""
+        self._sockets.cut(announced=announced)
+
+    async def __aenter__(self) -> BinanceVenue:
+        app = web.Application()
+        desk, sockets = self._desk, self._sockets
+        gate = Gate(desk, self._keys, self.faults)
+        users = UserStreams(self.exchange, self.clock, desk.cancel_ids)
+        add_control(app, self)
+        Rest(desk, gate, self._note).add_to(app)
+        WsApi(desk, gate, sockets, users, self.faults, self._note).add_to(app)
+        MarketStreams(desk, sockets).add_to(app)
+        runner = web.AppRunner(app, shutdown_timeout=0.0, access_log=None)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        self._port = runner.addresses[0][1]
+        await self._stack.enter_async_context(Pulse(self.crowd, self._interval))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._sockets.cut(announced=False)
+        await self._stack.aclose()
+
+    def _note(self, method: str, path: str, params: Params) -> None:
+        client_id = params.text("newClientOrderId") or params.text("origClientOrderId") or ""
+        if "cancel" in path.lower() or method == "DELETE":
+            client_id = params.text("origClientOrderId") or ""
+        self.requests.append(Request(self.clock(), method, path, client_id))
