@@ -72,7 +72,7 @@ class Bench:
 
     def posts(self, path: str = "/api/v3/brokerage/orders") -> int:
         """How many POSTs of that path reached the venue."""
-        return sum(1 for request in self.venue.requests if request[1:3] == ("POST", path))
+        return sum(r.method == "POST" and r.path == path for r in self.venue.requests)
 
 
 def store(pair: KeyPair, **more: str) -> CredentialStore:
@@ -104,7 +104,8 @@ def build(
 
 @contextlib.asynccontextmanager
 async def quiet_venue(pair: KeyPair, **more: Any) -> AsyncIterator[CoinbaseVenue]:
-    async with CoinbaseVenue(crowd_interval=None, private_rate=None, **more) as venue:
+    async with CoinbaseVenue(private_rate=None, **more) as venue:
+        venue.crowd.withdraw(SYMBOL)
         venue.add_key(pair.name, pair.public_key_pem)
         for account in ("runner", "other"):
             venue.exchange.deposit(account, "USD", Decimal(100_000))

@@ -317,7 +317,7 @@ async def test_without_a_permit_nothing_leaves() -> None:
                 await connector.place_order(buy(), "tp-1")
             with pytest.raises(OrderRejected, match="the lease is lost"):
                 await connector.cancel_order(OrderRef("tp-1", "BTC-USD", "some-id"))
-            assert not [r for r in venue.requests if r[1] == "POST"]
+            assert not [r for r in venue.requests if r.method == "POST"]
         finally:
             await connector.disconnect()
 
