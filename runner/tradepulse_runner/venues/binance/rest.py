@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from tradepulse_runner.credentials import Credential, CredentialStore
 from tradepulse_runner.errors import (
     ConfigError,
     CredentialsRefused,
+    OrderError,
     OrderRejected,
     OutcomeUnknown,
     VenueDisconnected,
@@ -118,19 +119,25 @@ class Rest:
             self.limits.require_open()
         else:
             await self.limits.admit(call.weight)
-        began = self._monotonic()
-        used = self._store.current
         try:
-            return await self._send(call, used)
-        except CredentialsRefused:
-            late = call.decides and self._monotonic() - began > RESEND_WITHIN
-            if not self._store.refused(used) or late:
-                raise
+            return await self._by_the_newest(call)
         except TimestampRefused:
             await self.measure()
             if call.decides:
                 raise
-        return await self._send(call, self._store.current)
+        return await self._by_the_newest(call)
+
+    async def _by_the_newest(self, call: Call) -> Any:
+        """Send ``call``, again while it was refused for credentials that aren't the newest."""
+        began = self._monotonic()
+        while True:
+            used = self._store.current
+            try:
+                return await self._send(call, used)
+            except CredentialsRefused:
+                late = call.decides and self._monotonic() - began > RESEND_WITHIN
+                if not self._store.refused(used) or late:
+                    raise
 
     def sign_socket(self, params: dict[str, str]) -> tuple[dict[str, str], Credential]:
         """Parameters of a WebSocket API request, signed, and by whom."""
@@ -144,6 +151,13 @@ class Rest:
     def newer_than(self, used: Credential) -> bool:
         """Whether newer credentials are there than ``used``, which was refused."""
         return self._store.refused(used)
+
+    def refused(self, status: int, text: str, headers: Mapping[str, str]) -> OrderError:
+        """What an error answer means; after a throttle nothing is sent for a while."""
+        why = refusal(status, text, headers, self.clock.now())
+        if isinstance(why, VenueThrottled):
+            self.limits.block(why.retry_after)
+        return why
 
     async def measure(self) -> None:
         """Learn the server's time. Raises :class:`OrderError`."""
@@ -194,10 +208,7 @@ class Rest:
             # Without the error's own text: it may hold the url, and with it a signature.
             raise OutcomeUnknown(f"{self._name}: {type(error).__name__}") from error
         if status != 200:
-            why = refusal(status, text, answer.headers, self.clock.now())
-            if isinstance(why, VenueThrottled):
-                self.limits.block(why.retry_after)
-            raise why
+            raise self.refused(status, text, answer.headers)
         return self._parse(text)
 
     def _parse(self, text: str) -> Any:
