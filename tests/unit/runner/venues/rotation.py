@@ -25,6 +25,7 @@ from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.domain import Order, OrderStatus, Side
 from tradepulse_runner.errors import OrderError, RiskRejected
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.phase import Phase
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.venues.base import ExecutionConnector
 
@@ -187,6 +188,7 @@ async def rotate_to_a_wrong_key(place: Place, tmp_path: Path) -> str:
         sent = len(place.exchange.orders("runner"))
         place.accept(666)  # somebody mends it: what rests is cancelled, but nothing is sent
         await until(lambda: not place.exchange.open_orders("runner"), seconds=30)
+        await until(lambda: loop.phase()[0] is Phase.HALTED)
         with pytest.raises(RiskRejected, match="kill switch"):
             loop.submit_order("spot", flow._order())
         assert len(place.exchange.orders("runner")) == sent
