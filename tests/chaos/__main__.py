@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
 
 import click
 
-from tests.chaos.campaign import can_mount, load, share
+from tests.chaos.campaign import Office, can_mount, load, share
+from tests.chaos.defects import DEFECTS
 from tests.chaos.plan import Case
 from tests.chaos.points import DAMAGE, POINTS
 from tests.chaos.table import failures, table
@@ -39,6 +41,8 @@ def storage() -> Path:
 @click.option("--seeds", default=20, show_default=True, help="Seeds per point and venue.")
 @click.option("--only-seed", type=int, help="Just this one.")
 @click.option("--jobs", default=2, show_default=True, help="Processes at once.")
+@click.option("--defect", type=click.Choice(list(DEFECTS)), help="Plant it: is it found?")
+@click.option("--stop", is_flag=True, help="Stop at the first finding.")
 @click.option("--keep", is_flag=True, help="Keep the folders of cases that went well, too.")
 @click.option("--results", type=click.Path(path_type=Path), help="A file to continue from.")
 @click.option("--base", type=click.Path(path_type=Path), help="Where the cases' folders are.")
@@ -48,11 +52,15 @@ def main(
     seeds: int,
     only_seed: int | None,
     jobs: int,
+    defect: str | None,
+    stop: bool,
     keep: bool,
     results: Path | None,
     base: Path | None,
 ) -> None:
     """Kill the runner at every named moment, again and again, and compare with the venue."""
+    if defect:
+        DEFECTS[defect][0]()
     base = base or Path(tempfile.mkdtemp(prefix="tradepulse-chaos-", dir=storage()))
     results = results or base / "results.jsonl"
     numbers = range(seeds) if only_seed is None else [only_seed]
@@ -69,22 +77,25 @@ def main(
     done = {result.case for result in load(results)}
     cases = [case for case in wanted if case not in done]
     click.echo(f"{len(cases)} cases ({len(wanted) - len(cases)} done before), in {base}")
-    share_out(cases, jobs, base, results, keep=keep)
+    share_out(cases, jobs, Office(base, results, keep, stop))
     wished = set(wanted)
     found = [result for result in load(results) if result.case in wished]
     click.echo(table(found))
     if wrong := failures(found):
         click.echo("\n" + "\n".join(wrong[:40]))
         raise click.ClickException(f"{len(wrong)} findings; the folders are in {base}")
+    if not keep and results.parent != base:
+        shutil.rmtree(base)
 
 
-def share_out(cases: list[Case], jobs: int, base: Path, results: Path, *, keep: bool) -> None:
-    began, before = time.monotonic(), len(load(results))
-    pids = set(share(cases, jobs, base, results, keep=keep))
+def share_out(cases: list[Case], jobs: int, office: Office) -> None:
+    """Let ``jobs`` processes run them, and say how far they are."""
+    began, before = time.monotonic(), len(load(office.results))
+    pids = set(share(cases, jobs, office))
     while pids:
         time.sleep(0.5)
         pids -= {pid for pid in pids if os.waitpid(pid, os.WNOHANG)[0]}
-        found = load(results)
+        found = load(office.results)
         wrong = sum(bool(result.findings) for result in found)
         pace = (len(found) - before) / (time.monotonic() - began)
         left = len(cases) - (len(found) - before)

@@ -166,19 +166,24 @@ class Trial:
 def wait(pid: int) -> int | None:
     """Its wait status; None after having killed it for taking too long."""
     handle = os.pidfd_open(pid)
+    ended = False
     try:
-        ended, _, _ = select.select([handle], [], [], LONGEST_LIFE)
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        ended = bool(poll.poll(LONGEST_LIFE * 1000))
+    finally:
+        os.close(handle)
         if not ended:
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
-        return status if ended else None
-    finally:
-        os.close(handle)
+    return status if ended else None
 
 
 def mount(path: Path) -> None:
     """A file system of its own that is soon full. Needs root."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(path)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={child.DISK}", "none", str(path)], check=True
+    )
 
 
 def unmount(path: Path) -> None:
@@ -207,28 +212,47 @@ def try_case(case: Case, base: Path, *, keep: bool) -> Result:
     return result
 
 
-def work(cases: Iterable[Case], base: Path, results: Path, *, keep: bool) -> None:
-    """Run ``cases`` one after the other, a line in ``results`` each."""
+@dataclass(frozen=True)
+class Office:
+    """Where a campaign works: the cases' folders are in ``base``, a line a case in ``results``.
+
+    ``keep``: folders of cases that went well stay, too. ``stop``: end with the first finding.
+    """
+
+    base: Path
+    results: Path
+    keep: bool = False
+    stop: bool = False
+
+    @property
+    def closed(self) -> bool:
+        return self.stop and any(result.findings for result in load(self.results))
+
+
+def work(cases: Iterable[Case], office: Office) -> None:
+    """Run ``cases`` one after the other."""
     for case in cases:
+        if office.closed:
+            return
         try:
-            result = try_case(case, base, keep=keep)
+            result = try_case(case, office.base, keep=office.keep)
         except Exception as error:
             text = f"the harness failed: {type(error).__name__}: {error}"
             result = Result(case.venue, case.point, case.seed, findings=[text])
         line = json.dumps(asdict(result)) + "\n"
-        fd = os.open(results, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        fd = os.open(office.results, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(fd, line.encode())
         os.close(fd)
 
 
-def share(cases: list[Case], jobs: int, base: Path, results: Path, *, keep: bool) -> list[int]:
+def share(cases: list[Case], jobs: int, office: Office) -> list[int]:
     """Fork ``jobs`` workers; their pids."""
     pids = []
     for number in range(jobs):
         pid = os.fork()
         if pid == 0:
             try:
-                work(cases[number::jobs], base, results, keep=keep)
+                work(cases[number::jobs], office)
             finally:
                 os._exit(0)
         pids.append(pid)

@@ -35,6 +35,8 @@ from tradepulse_runner.phase import Phase
 from tradepulse_runner.risk import RiskLimits, RiskManager
 
 PATIENCE = 15.0
+#: Bytes of a disk that is to be full soon.
+DISK = 256 * 1024
 LIMITS = {
     "max_position": "50",
     "max_notional": "10000000",
@@ -97,9 +99,9 @@ class Disk:
         self._fails = True
 
     def fill(self) -> None:
-        """Until not a byte more fits."""
+        """Until not a byte more fits; never more than a disk that was made for it has."""
         with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as handle:
-            while True:
+            for _ in range(DISK // 512):
                 handle.write(bytes(512))
 
     def free(self) -> None:
@@ -117,7 +119,7 @@ class Runner:
         chance = chance_of(case, life.number)
         connector = venue.connector(self._clock)
         if life.unkind:
-            connector = Unkind(connector, chance_of(case, life.number, "unkind"), rarity=6)
+            connector = Unkind(connector, chance_of(case, life.number, "unkind"), rarity=4)
         decisions = Decisions(folder / "decisions")
         self._strategy = Erratic(decisions, chance, life.decisions, period=0.004)
         if life.fsync_fails:

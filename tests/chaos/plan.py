@@ -87,7 +87,7 @@ def _killed(case: Case, chance: random.Random) -> Plan:
     life(crash_at=case.point, nth=nth, engages=case.point in LATCH)
     for _ in range(chance.choice((0, 0, 0, 1, 2))):
         life(crash_at=chance.choice(POINTS[: -len(LATCH)]), nth=chance.choice((1, 1, 2)))
-    last = Life(len(lives), chance.randint(2, 6), unkind=unkind and chance.random() < 0.5)
+    last = Life(len(lives), chance.randint(2, 6), unkind=unkind and chance.random() < 0.7)
     return Plan((*lives, last))
 
 

@@ -50,7 +50,7 @@ class Unkind:
         request = self.inner.place_order(order, idempotency_key)
         if self._chance.randrange(self._rarity):
             return await request
-        kind = self._chance.choice((*KINDS, "late", "late", "refused"))
+        kind = self._chance.choice((*KINDS, "late", "late", "late", "refused"))
         if kind == "late":  # accepted after we were told that nobody knows, before the fence
             task = asyncio.create_task(self._later(request))
             self._late.add(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -91,7 +92,7 @@ class PaperVenue:
 
     def truth(self) -> Truth:
         path = self._folder / f"{self.name}.sqlite"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as database:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
             orders = database.execute(
                 "SELECT client_id, symbol, side, type, price, quantity, filled, status FROM orders"
             ).fetchall()

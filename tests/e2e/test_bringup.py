@@ -36,6 +36,9 @@ def test_children_belong_to_the_runner(cluster: Cluster, namespace: str, runner:
         "PodDisruptionBudget": "policy/v1",
         "NetworkPolicy": "networking.k8s.io/v1",
         "ServiceMonitor": "monitoring.coreos.com/v1",
+        "Lease": "coordination.k8s.io/v1",
+        "Role": "rbac.authorization.k8s.io/v1",
+        "RoleBinding": "rbac.authorization.k8s.io/v1",
     }
     for kind, version in kinds.items():
         child = cluster.get(kind, RUNNER, namespace, version)

@@ -1,4 +1,5 @@
-"""``python -m tests.venues binance --port 8080``: a venue in the foreground, until Ctrl+C."""
+"""``python -m tests.venues binance --port 8080``, or ``coinbase``: a venue in the foreground, until
+Ctrl+C."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from typing import Protocol
 import click
 
 from tests.venues.binance import BinanceVenue
+from tests.venues.coinbase import CoinbaseVenue
+from tests.venues.coinbase.keys import make_ed25519
 from tests.venues.exchange import Exchange
 from tests.venues.keyfile import Key, read_keys
 
@@ -45,6 +48,24 @@ async def open_binance(
         }
 
 
+@contextlib.asynccontextmanager
+async def open_coinbase(
+    port: int, seed: int, interval: float, keys: Sequence[Key]
+) -> AsyncIterator[dict[str, str]]:
+    """A Coinbase venue that knows ``keys``; gives its urls by name."""
+    async with CoinbaseVenue(port=port, seed=seed, interval=interval) as venue:
+        for key in keys:
+            if key.public_key_pem is None:
+                raise click.ClickException(f"key {key.api_key!r} needs its public_key_pem")
+            venue.add_key(key.api_key, key.public_key_pem, key.account)
+        fund(venue, {key.account for key in keys})
+        yield {
+            "rest_url": venue.rest_url,
+            "ws_url": venue.ws_url,
+            "ws_user_url": venue.ws_user_url,
+        }
+
+
 def fund(venue: Served, accounts: set[str]) -> None:
     """A million of each quote asset, and some of each base asset, for every account."""
     for account in sorted(accounts):
@@ -55,8 +76,15 @@ def fund(venue: Served, accounts: set[str]) -> None:
             venue.exchange.deposit(account, asset, _CASH)
 
 
-_OPENERS: dict[str, Opener] = {"binance": open_binance}
-_MADE_UP = [Key("kit-binance-key", secret="kit-binance-secret")]
+_OPENERS: dict[str, Opener] = {"binance": open_binance, "coinbase": open_coinbase}
+
+
+def _made_up(venue: str) -> Key:
+    """For a venue that is told no keys: one whose secret may be shown."""
+    if venue == "coinbase":
+        pair = make_ed25519("organizations/kit/apiKeys/kit")
+        return Key(pair.name, secret=pair.secret, public_key_pem=pair.public_key_pem)
+    return Key("kit-binance-key", secret="kit-binance-secret")
 
 
 @click.command(help=__doc__)
@@ -69,7 +97,7 @@ _MADE_UP = [Key("kit-binance-key", secret="kit-binance-secret")]
 @click.option("--keys", "keyfile", type=click.Path(path_type=Path), help="JSON file of keys.")
 def main(venue: str, port: int, seed: int, interval: float, keyfile: Path | None) -> None:
     try:
-        keys = read_keys(keyfile) if keyfile else _MADE_UP
+        keys = read_keys(keyfile) if keyfile else [_made_up(venue)]
         opened = _OPENERS[venue](port, seed, interval, keys)
     except ValueError as error:
         raise click.ClickException(str(error)) from None

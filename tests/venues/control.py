@@ -70,7 +70,7 @@ class _Control:
         return web.json_response(truth(self._venue.exchange, account))
 
     async def requests(self, request: web.Request) -> web.Response:
-        return web.json_response([asdict(entry) for entry in self._venue.requests])
+        return web.json_response([entry._asdict() for entry in self._venue.requests])
 
     async def show_faults(self, request: web.Request) -> web.Response:
         faults = self._venue.faults

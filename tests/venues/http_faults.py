@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,12 +39,30 @@ async def strike(
     if kind in _CARRIED_OUT:
         act()
     if kind in _UNANSWERED:
-        await asyncio.sleep(fault.seconds)
+        await _keep_waiting(request, fault.seconds)
     if kind in _UNANSWERED or kind is FaultKind.RESET_AFTER_ACCEPT:
         return _hang_up(request)
     if kind in (FaultKind.THROTTLE, FaultKind.BAN):
         return words.throttled(fault.seconds)
     return words.error()
+
+
+_CLOSING = web.AppKey("closing", asyncio.Event)
+
+
+def let_go_on_shutdown(app: web.Application) -> None:
+    """Requests that are kept waiting must not keep the server from ending."""
+    app[_CLOSING] = closing = asyncio.Event()
+
+    async def close(_app: web.Application) -> None:
+        closing.set()
+
+    app.on_shutdown.append(close)
+
+
+async def _keep_waiting(request: web.Request, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(request.app[_CLOSING].wait(), seconds)
 
 
 def _hang_up(request: web.Request) -> web.Response:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """``time``: unix seconds by the venue's clock. ``path``: of REST, or the name of a WebSocket
     API method. ``client_id``: the client's id of the order that it is about, or ""."""
 

@@ -30,6 +30,9 @@ CHILDREN = (
     ("apps", "v1", "statefulsets"),
     ("policy", "v1", "poddisruptionbudgets"),
     ("networking.k8s.io", "v1", "networkpolicies"),
+    # Not the Leases: each renewal would be an event. One that vanishes shows in its runner.
+    ("rbac.authorization.k8s.io", "v1", "roles"),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings"),
     # kopf leaves out, with a warning, what the API server doesn't serve.
     ("monitoring.coreos.com", "v1", "servicemonitors"),
 )

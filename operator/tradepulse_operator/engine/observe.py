@@ -45,6 +45,9 @@ from .served import Served
 #: Children that carry the runner's own name.
 _NAMED = (
     kinds.SERVICE_ACCOUNT,
+    kinds.LEASE,
+    kinds.ROLE,
+    kinds.ROLE_BINDING,
     kinds.SERVICE,
     kinds.STATEFUL_SET,
     kinds.PDB,

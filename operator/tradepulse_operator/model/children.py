@@ -8,6 +8,7 @@ from tradepulse_operator.api.runner import TradingRunner
 
 from .configmap import config_map
 from .intent import Intent
+from .lease import lease, role, role_binding
 from .manifest import Manifest
 from .networkpolicy import network_policy
 from .pdb import disruption_budget
@@ -31,10 +32,13 @@ def children(
     """
     return (
         service_account(runner),
+        lease(runner),
+        role(runner),
+        role_binding(runner),
         *(config_map(runner, text) for _, text in sorted(configs.items())),
         claim(runner, current),
         service(runner),
-        network_policy(runner, intent),
+        network_policy(runner),
         disruption_budget(runner),
         stateful_set(runner, intent, configs),
         service_monitor(runner),

@@ -78,6 +78,7 @@ def _own(
         "http": {"host": "0.0.0.0", "port": HTTP_PORT},
         "metrics": {"port": METRICS_PORT},
         "control_dir": CONTROL_DIR,
+        "lease": {"name": runner_name, "namespace": namespace},
         "cold_start": release.cold_start,
     }
 

@@ -5,9 +5,10 @@ In:  `http` (probes, status) only from pods labelled as the operator, in any nam
      collectors go by many names, and one that is shut out looks like a silent runner, which would
      roll a good release back. Metrics hold no secret. Nothing from outside the cluster.
 Out: DNS to any address, as node-local resolvers have no pod that a selector could name. HTTPS to
-     anywhere but the node's metadata service, only when the release has credentials of a venue (the
-     schema demands them of every real one): venues are named by host, which a policy can't do. A
-     runner of the paper venue alone reaches nothing but DNS.
+     anywhere but the node's metadata service: to the API server, where the writer lease is kept,
+     and to venues. Neither can be selected: the API server is no pod, its addresses change with its
+     replicas (and a runner that can't renew stops trading), and venues are named by host. 6443 is
+     where the API server listens behind its service.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 from tradepulse_operator.api.names import HTTP_PORT, LABEL_APP, MANAGER, METRICS_PORT
 from tradepulse_operator.api.runner import TradingRunner
 
-from .intent import Intent
 from .labels import selector
 from .manifest import Manifest, metadata, seal
 
@@ -25,7 +25,7 @@ from .manifest import Manifest, metadata, seal
 _METADATA_SERVICE = "169.254.169.254/32"
 
 
-def network_policy(runner: TradingRunner, intent: Intent) -> Manifest:
+def network_policy(runner: TradingRunner) -> Manifest:
     """The runner's NetworkPolicy, in and out."""
     return seal(
         {
@@ -36,7 +36,7 @@ def network_policy(runner: TradingRunner, intent: Intent) -> Manifest:
                 "podSelector": {"matchLabels": selector(runner.metadata.name)},
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": [_from_operator(), _from_cluster()],
-                "egress": _egress(intent),
+                "egress": _egress(),
             },
         }
     )
@@ -51,15 +51,13 @@ def _from_cluster() -> dict[str, Any]:
     return {"from": [{"namespaceSelector": {}}], "ports": [_port(METRICS_PORT)]}
 
 
-def _egress(intent: Intent) -> list[dict[str, Any]]:
+def _egress() -> list[dict[str, Any]]:
     dns = {"ports": [_port(53, "UDP"), _port(53)]}
-    if not intent.release.credentials:
-        return [dns]
     anywhere = [
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_METADATA_SERVICE]}},
         {"ipBlock": {"cidr": "::/0"}},
     ]
-    return [dns, {"to": anywhere, "ports": [_port(443)]}]
+    return [dns, {"to": anywhere, "ports": [_port(443), _port(6443)]}]
 
 
 def _port(number: int, protocol: str = "TCP") -> dict[str, Any]:

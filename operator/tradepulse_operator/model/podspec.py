@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tradepulse_operator.api.names import (
+    API_ACCESS_DIR,
     CONFIG_DIR,
     CONFIG_FILE,
     CONTAINER,
@@ -35,6 +36,7 @@ def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
     pod = runner.spec.pod
     found: dict[str, Any] = {
         "serviceAccountName": runner.metadata.name,
+        # The runner's container alone gets one, see `volumes`; the state container needs none.
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
@@ -75,6 +77,7 @@ def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
             *_writable(),
             _mount("config", CONFIG_DIR),
             _mount("control", CONTROL_DIR),
+            _mount("api-access", API_ACCESS_DIR),
             *(
                 _mount(volume, f"{CREDENTIALS_DIR}/{venue}")
                 for volume, venue, _ in credentials(intent)
@@ -155,7 +158,11 @@ def _probe(path: str, *, period: int, failures: int, timeout: int) -> dict[str, 
 
 
 def _identity() -> list[dict[str, Any]]:
-    return [_field("POD_NAME", "metadata.name"), _field("POD_UID", "metadata.uid")]
+    return [
+        _field("POD_NAME", "metadata.name"),
+        _field("POD_NAMESPACE", "metadata.namespace"),
+        _field("POD_UID", "metadata.uid"),
+    ]
 
 
 def _field(name: str, path: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The identity of the pod; it holds no permission and no token is mounted."""
+"""The identity of the pod. Its one permission is its writer Lease, see `lease`; the pod asks for a
+short-lived token itself."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from .intent import Intent
 
 #: For the owner (root) and the pod's group alone: -r--r-----.
 _SECRET_MODE = 0o440
+#: Lifetime of the pod's token; the kubelet replaces it when four fifths have passed.
+_TOKEN_SECONDS = 3600
 
 
 def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
@@ -24,6 +26,7 @@ def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         {"name": "config", "configMap": {"name": intent.release.config_map}},
         {"name": "control", "downwardAPI": {"items": _control()}},
+        {"name": "api-access", "projected": {"defaultMode": _SECRET_MODE, "sources": _access()}},
     ]
     found += [
         {"name": name, "secret": {"secretName": secret, "defaultMode": _SECRET_MODE}}
@@ -44,6 +47,13 @@ def credentials(intent: Intent) -> list[tuple[str, str, str]]:
     """
     known = sorted(intent.release.credentials.items())
     return [(f"venue-{index}", venue, secret) for index, (venue, secret) in enumerate(known)]
+
+
+def _access() -> list[dict[str, Any]]:
+    """What the process needs to speak to the API server: who it is, and whom to trust."""
+    token = {"path": "token", "expirationSeconds": _TOKEN_SECONDS}
+    authority = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    return [{"serviceAccountToken": token}, {"configMap": authority}]
 
 
 def _control() -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ PDB = ("policy/v1", "PodDisruptionBudget")
 NETWORK_POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
 SERVICE_MONITOR = ("monitoring.coreos.com/v1", "ServiceMonitor")
 LEASE = ("coordination.k8s.io/v1", "Lease")
+ROLE = ("rbac.authorization.k8s.io/v1", "Role")
+ROLE_BINDING = ("rbac.authorization.k8s.io/v1", "RoleBinding")
 
 #: (apiVersion, kind) → plural. All of them are namespaced.
 PLURALS = {
@@ -36,6 +38,8 @@ PLURALS = {
     NETWORK_POLICY: "networkpolicies",
     SERVICE_MONITOR: "servicemonitors",
     LEASE: "leases",
+    ROLE: "roles",
+    ROLE_BINDING: "rolebindings",
 }
 
 Kind = tuple[str, str]

@@ -71,6 +71,8 @@ def repair(live: Manifest | None, desired: Manifest) -> Step | None:
     if desired["kind"] == "ConfigMap" and live.get("data") != desired["data"]:
         # Immutable: under this name, only another object can have the right content.
         return Delete(ref_of(desired), live["metadata"]["uid"])
+    if desired["kind"] == "RoleBinding" and live.get("roleRef") != desired["roleRef"]:
+        return Delete(ref_of(desired), live["metadata"]["uid"])  # immutable, too
     pruned = _without_foreign(live, desired, _MERGED.get(desired["kind"], {}))
     if pruned != live:
         return Replace({**pruned, "apiVersion": desired["apiVersion"], "kind": desired["kind"]})

@@ -7,8 +7,10 @@ import itertools
 import pytest
 
 from tests.unit.manifests.rendering import ROOT, Manifest, find, load
+from tests.unit.model.runners import runner
 from tradepulse_operator.api.base import GROUP
 from tradepulse_operator.engine import handlers
+from tradepulse_operator.model import lease
 from tradepulse_operator.ports import kinds
 from tradepulse_operator.reconcile import drift
 
@@ -29,6 +31,11 @@ CLUSTER = {
     ("policy", "poddisruptionbudgets"): APPLIED,
     ("networking.k8s.io", "networkpolicies"): APPLIED,
     ("monitoring.coreos.com", "servicemonitors"): APPLIED,
+    # The writer Lease; update: to be able to grant it to the runner.
+    ("coordination.k8s.io", "leases"): {"get", "create", "patch", "update"},
+    ("rbac.authorization.k8s.io", "roles"): APPLIED,
+    # delete: its roleRef is immutable.
+    ("rbac.authorization.k8s.io", "rolebindings"): APPLIED | {"delete"},
     # The StatefulSet creates pods; the operator annotates them and deletes the one to replace.
     ("", "pods"): {"get", "list", "watch", "patch", "delete"},
     ("", "pods/log"): {"get"},
@@ -76,11 +83,20 @@ def test_lists_that_are_pruned_by_a_replace_can_be() -> None:
     assert plurals <= granted_update
 
 
+def test_a_runner_gets_no_more_than_the_operator_has() -> None:
+    """The API server refuses a Role with rights that its author lacks."""
+    (rule,) = lease.role(runner())["rules"]
+    for group, resource in itertools.product(rule["apiGroups"], rule["resources"]):
+        assert set(rule["verbs"]) <= CLUSTER[group, resource]
+
+
 def test_nobody_gets_secrets_wildcards_or_another_role(objects: list[Manifest]) -> None:
     for role in objects:
         for (group, resource), verbs in granted(role).items() if "rules" in role else ():
             assert not {"*", "escalate", "bind", "impersonate"} & {group, resource, *verbs}
-            assert not resource.startswith(("secrets", "roles", "clusterroles", "nodes"))
+            assert not resource.startswith(("secrets", "cluster", "nodes"))
+            # Without `escalate` and `bind`, roles hold no more than the operator itself.
+            assert resource not in {"roles", "rolebindings"} or "update" not in verbs
             assert resource not in {"pods/exec", "pods/attach", "pods/portforward"}
 
 

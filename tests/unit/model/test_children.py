@@ -29,6 +29,7 @@ from tradepulse_operator.model.pvc import claim
 from tradepulse_operator.model.release import render_release, short_hash
 from tradepulse_operator.model.servicemonitor import service_monitor
 from tradepulse_operator.model.statefulset import copies, stateful_set
+from tradepulse_runner.config import LeaseConfig
 
 Any_ = dict[str, Any]
 
@@ -50,6 +51,9 @@ def test_order_and_names() -> None:
     found = built(owner)
     assert list(found) == [
         "ServiceAccount",
+        "Lease",
+        "Role",
+        "RoleBinding",
         "ConfigMap",
         "PersistentVolumeClaim",
         "Service",
@@ -96,7 +100,9 @@ def test_pod_security_restricted_accepts_it() -> None:
     spec = pod(runner(venues=[PAPER, BINANCE]))
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    allowed = {"persistentVolumeClaim", "emptyDir", "configMap", "downwardAPI", "secret"}
+    allowed = {
+        "persistentVolumeClaim", "emptyDir", "configMap", "downwardAPI", "secret", "projected",
+    }  # fmt: skip
     assert all(set(volume) - {"name"} <= allowed for volume in spec["volumes"])
     for container in spec["initContainers"] + spec["containers"]:
         context = container["securityContext"]
@@ -106,9 +112,31 @@ def test_pod_security_restricted_accepts_it() -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
 
 
-def test_it_holds_no_token() -> None:
-    assert pod(runner())["automountServiceAccountToken"] is False
+def test_only_the_runners_container_holds_a_token_and_it_is_short_lived() -> None:
+    spec = pod(runner())
+    assert spec["automountServiceAccountToken"] is False
     assert built(runner())["ServiceAccount"]["automountServiceAccountToken"] is False
+    sources = {v["name"]: v for v in spec["volumes"]}["api-access"]["projected"]["sources"]
+    assert {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}} in sources
+    mounts = {
+        container["name"]: [m["mountPath"] for m in container["volumeMounts"]]
+        for container in spec["initContainers"] + spec["containers"]
+    }
+    where = str(LeaseConfig.model_fields["credentials_dir"].default)
+    assert where in mounts["runner"]
+    assert where not in mounts["state"]
+
+
+def test_the_lease_has_no_holder_and_the_pod_may_take_that_one_only() -> None:
+    found = built(runner())
+    assert "spec" not in found["Lease"]
+    (rule,) = found["Role"]["rules"]
+    assert rule["resourceNames"] == [found["Lease"]["metadata"]["name"]] == ["demo"]
+    assert rule["verbs"] == ["get", "update"]
+    assert found["RoleBinding"]["roleRef"]["name"] == found["Role"]["metadata"]["name"]
+    (subject,) = found["RoleBinding"]["subjects"]
+    assert subject["name"] == pod(runner())["serviceAccountName"]
+    assert subject["namespace"] == "trading"
 
 
 def test_one_pod_that_only_a_decision_replaces() -> None:
@@ -150,6 +178,7 @@ def test_the_process_knows_who_it_is() -> None:
     run = intent_of(owner)
     (container,) = pod(owner)["containers"]
     env = {item["name"]: item for item in container["env"]}
+    assert env["POD_NAMESPACE"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.namespace"
     assert env["POD_UID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.uid"
     assert env["POD_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     assert env["TRADEPULSE_CONFIG_HASH"]["value"] == run.release.config_hash
@@ -276,23 +305,18 @@ def test_no_voluntary_eviction() -> None:
     assert built(runner())["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 0
 
 
-def test_a_paper_runner_reaches_nothing_but_dns() -> None:
-    owner = runner()
-    spec = network_policy(owner, intent_of(owner))["spec"]
-    assert {port["port"] for rule in spec["egress"] for port in rule["ports"]} == {53}
+def test_a_runner_reaches_names_and_https_but_not_the_metadata_service() -> None:
+    spec = network_policy(runner())["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-
-
-def test_a_real_venue_opens_https_but_not_the_metadata_service() -> None:
-    owner = runner(venues=[BINANCE])
-    _, rule = network_policy(owner, intent_of(owner))["spec"]["egress"]
-    assert rule["ports"] == [{"port": 443, "protocol": "TCP"}]
+    names, rule = spec["egress"]
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert [port["port"] for port in rule["ports"]] == [443, 6443]
     assert rule["to"][0]["ipBlock"]["except"] == ["169.254.169.254/32"]
 
 
 def test_status_is_for_the_operator_alone() -> None:
     owner = runner()
-    http, metrics = network_policy(owner, intent_of(owner))["spec"]["ingress"]
+    http, metrics = network_policy(owner)["spec"]["ingress"]
     assert http["ports"] == [{"port": 8080, "protocol": "TCP"}]
     (peer,) = http["from"]
     assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "tradepulse-operator"}

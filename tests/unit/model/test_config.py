@@ -35,6 +35,8 @@ def test_the_runner_accepts_it() -> None:
     assert found.metrics.port == 9000
     assert str(found.control_dir) == "/etc/tradepulse/control"
     assert found.cold_start is False
+    assert found.lease is not None
+    assert (found.lease.namespace, found.lease.name) == ("trading", "demo")
 
 
 def test_what_belongs_to_a_run_is_not_part_of_the_release() -> None:
@@ -50,9 +52,11 @@ def test_what_belongs_to_a_run_is_not_part_of_the_release() -> None:
 
 def test_what_the_user_adds_is_merged_deeply() -> None:
     user = "loop: {submission_interval: 0.5}\nstrategy: {parameters: {depth: 9}}\n"
+    user += "lease: {duration: 30, renew_deadline: 20}\n"
     found = yaml.safe_load(rendered(runner(), user))
     assert found["loop"] == {"submission_interval": 0.5}
     assert found["strategy"]["parameters"] == {"window": 3, "depth": 9}
+    assert found["lease"]["duration"] == 30
     RunnerConfig.model_validate(found)
 
 
@@ -66,6 +70,7 @@ REFUSED = {
     "strategy: {parameters: {window: 4}}": ("ConfigClash", "strategy.parameters.window"),
     "strategy: null": ("ConfigClash", "strategy"),
     "venues: []": ("ConfigClash", "venues"),
+    "lease: {name: another}": ("ConfigClash", "lease.name"),
     "cold_start: true": ("ConfigClash", "cold_start"),
     "kill_switch: {engaged: true}": ("ConfigClash", "spec.killSwitch"),
     "config_hash: x": ("ConfigClash", "config_hash"),

@@ -143,8 +143,9 @@ def validate(new: Manifest, live: Manifest | None) -> None:
             raise Invalid(f"duplicate port names: {names}")
     if live is None:
         return
-    if live["kind"] == "ConfigMap" and live.get("immutable") and new["data"] != live["data"]:
-        raise Invalid("immutable ConfigMap")
+    fixed = {"ConfigMap": "data", "RoleBinding": "roleRef"}.get(live["kind"])
+    if fixed and new[fixed] != live[fixed]:
+        raise Invalid(f"{fixed} is immutable")
     if live["kind"] == "PersistentVolumeClaim":
         for field in ("accessModes", "storageClassName"):
             if new["spec"].get(field) != live["spec"].get(field):

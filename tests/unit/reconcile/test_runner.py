@@ -83,9 +83,9 @@ def test_children_come_in_order_the_stateful_set_after_what_it_needs() -> None:
     world = World()
     world.settle()
     kinds = applied(world)
-    assert kinds.index("StatefulSet") == 6
+    assert kinds.index("StatefulSet") == 9
     assert kinds[-1] == "ServiceMonitor"
-    assert len(kinds) == len(set(kinds)) == 8
+    assert len(kinds) == len(set(kinds)) == 11
 
 
 def test_a_settled_runner_is_told_as_such() -> None:

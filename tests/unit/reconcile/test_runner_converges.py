@@ -25,6 +25,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 #: Every kind of child but the claim, whose loss is a person's to put right.
 KINDS = (
     "ServiceAccount",
+    "Lease",
+    "Role",
+    "RoleBinding",
     "Service",
     "NetworkPolicy",
     "PodDisruptionBudget",
@@ -143,6 +146,10 @@ DRIFTS: list[Drift] = [
     edit("NetworkPolicy", "spec", "egress", value=[{}]),
     edit("NetworkPolicy", "spec", "podSelector", "matchLabels", "x", value="y"),
     edit("ServiceMonitor", "spec", "endpoints", value=[{"port": "metrics", "interval": "59s"}]),
+    edit("Role", "rules", 0, "verbs", value=["*"]),
+    edit("RoleBinding", "subjects", value=[]),
+    edit("RoleBinding", "roleRef", "name", value="another"),
+    edit("Lease", "metadata", "labels", value={}),
     edit("ServiceAccount", "automountServiceAccountToken", value=True),
     edit("ServiceAccount", "metadata", "labels", value={}),
 ]
@@ -212,7 +219,7 @@ def allowed(world: World, step: Any) -> None:
         assert ANNOTATION_TRADING not in step.annotations, "orders for a pod of another release"
         assert all(step.annotations.values()), "an order taken off a pod of another release"
     if isinstance(step, Delete):
-        assert step.ref.kind in ("Pod", "ConfigMap", "ReleaseCutover")
+        assert step.ref.kind in ("Pod", "ConfigMap", "RoleBinding", "ReleaseCutover")
 
 
 @COMMON
@@ -274,3 +281,21 @@ def test_the_active_release_is_what_the_spec_means_once_it_settled() -> None:
     wanted = resolve(runner, runner.spec.release, None)
     assert world.pod is not None
     assert world.pod.release == wanted.id == runner.status.active_release.id  # type: ignore[union-attr]
+
+
+def test_the_leases_spec_belongs_to_its_holder() -> None:
+    world = settled()
+    ref = world.ref("Lease")
+    live = world.api.get(ref)
+    assert live is not None
+    held = {"holderIdentity": "pod-uid", "leaseTransitions": 7, "renewTime": "now"}
+    world.api.replace({**live, "spec": held})
+    writes = world.api.writes
+    world.settle()
+    assert world.api.writes == writes
+    edit("Lease", "metadata", "labels", value={})(world)
+    world.settle()
+    after = world.api.get(ref)
+    assert after is not None
+    assert after["spec"] == held
+    good(world)

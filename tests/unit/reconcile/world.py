@@ -115,6 +115,9 @@ class World:
             "PodDisruptionBudget": "policy/v1",
             "NetworkPolicy": "networking.k8s.io/v1",
             "ServiceMonitor": "monitoring.coreos.com/v1",
+            "Lease": "coordination.k8s.io/v1",
+            "Role": "rbac.authorization.k8s.io/v1",
+            "RoleBinding": "rbac.authorization.k8s.io/v1",
         }
         return Ref(versions.get(kind, "v1"), kind, NAMESPACE, name)
 

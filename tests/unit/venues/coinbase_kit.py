@@ -39,7 +39,8 @@ def other(
 @asynccontextmanager
 async def quiet_venue(**options: Any) -> AsyncIterator[CoinbaseVenue]:
     """A venue that does nothing by itself: 49990 bid, 50010 asked, a bitcoin each."""
-    async with CoinbaseVenue(crowd_interval=None, **options) as venue:
+    async with CoinbaseVenue(**options) as venue:
+        venue.crowd.withdraw(PRODUCT)
         for account in ("runner", "other", "third"):
             venue.exchange.deposit(account, "USD", D(100_000))
             venue.exchange.deposit(account, "BTC", D(2))
@@ -65,19 +66,27 @@ def limit(
 class Client:
     """The shortest way to say anything to the venue, right or wrong."""
 
-    def __init__(self, venue: CoinbaseVenue, pair: KeyPair, http: aiohttp.ClientSession) -> None:
-        self.venue = venue
+    def __init__(
+        self, venue: CoinbaseVenue | str, pair: KeyPair, http: aiohttp.ClientSession
+    ) -> None:
+        self.rest_url = venue if isinstance(venue, str) else venue.rest_url
+        self._venue = venue
         self.pair = pair
         self.http = http
+
+    @property
+    def venue(self) -> CoinbaseVenue:
+        assert not isinstance(self._venue, str), "the venue is another process"
+        return self._venue
 
     async def call(
         self, method: str, path: str, body: Any = None, **params: Any
     ) -> tuple[int, Any, aiohttp.ClientResponse]:
-        host = self.venue.rest_url.partition("://")[2]
+        host = self.rest_url.partition("://")[2]
         token = build_rest_jwt(f"{method} {host}{PREFIX}{path}", self.pair.name, self.pair.secret)
         async with self.http.request(
             method,
-            self.venue.rest_url + PREFIX + path,
+            self.rest_url + PREFIX + path,
             json=body,
             params=[(k, v) for k, vs in params.items() for v in (vs if type(vs) is list else [vs])],
             headers={"Authorization": f"Bearer {token}"},

@@ -65,12 +65,12 @@ class Feed:
         clock: Callable[[], float],
         transport: asyncio.Transport | None,
         faults: Faults,
-        on_beat: Callable[[Feed], None],
+        silent: Callable[[], bool],
     ) -> None:
         self.account: str | None = None
         self.outlet: Outlet[Event] = Outlet(faults)
         self._transport = transport
-        self._on_beat = on_beat
+        self._silent = silent
         self._socket = socket
         self._source = source
         self._keyring = keyring
@@ -81,7 +81,6 @@ class Feed:
         self._outbox: asyncio.Queue[str] = asyncio.Queue()
         self._sequence = 0
         self._beats = 0
-        self._silent_until = 0.0
         self._expired = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,9 +88,7 @@ class Feed:
         return product in self._subscribed.get(channel, ())
 
     def send(self, channel: str, *events: Event) -> None:
-        """Numbers a message and puts it on its way; while the feed is silenced, does neither."""
-        if self._silenced:
-            return
+        """Numbers a message and puts it on its way."""
         message = {
             "channel": MESSAGE_NAMES.get(channel, channel),
             "client_id": "",
@@ -104,6 +101,11 @@ class Feed:
         if self._subscribed:
             self._expire_after(self._timing.idle)
 
+    def tell(self, channel: str, event: Event) -> None:
+        """Sends what happened, unless the venue has fallen silent."""
+        if not self._silent():
+            self.send(channel, event)
+
     def skip(self) -> None:
         """Uses up a sequence number, as if a message had been lost on its way."""
         self._sequence += 1
@@ -111,16 +113,8 @@ class Feed:
     def _post(self, message: Event) -> None:
         self._outbox.put_nowait(json.dumps(message, separators=(",", ":")))
 
-    @property
-    def _silenced(self) -> bool:
-        return asyncio.get_running_loop().time() < self._silent_until
-
-    def silence(self, seconds: float) -> None:
-        """Stays open and says nothing, not even a heartbeat."""
-        self._silent_until = asyncio.get_running_loop().time() + seconds
-
     def cut(self) -> None:
-        """The connection is gone, without a closing handshake."""
+        """End the connection without a closing handshake."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -167,11 +161,10 @@ class Feed:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._timing.heartbeat)
-            self._on_beat(self)
             if "heartbeats" in self._subscribed:
                 self._beats += 1
                 now = stamp(self._clock())
-                self.send("heartbeats", {"current_time": now, "heartbeat_counter": self._beats})
+                self.tell("heartbeats", {"current_time": now, "heartbeat_counter": self._beats})
 
     async def _watch(self) -> None:
         await self._expired.wait()

@@ -20,7 +20,7 @@ from tests.venues.exchange import (
     Traded,
 )
 from tests.venues.exchange import Event as ExchangeEvent
-from tests.venues.faults import STREAM, FaultKind, Faults
+from tests.venues.faults import STREAM, Fault, FaultKind, Faults
 
 SNAPSHOT_BATCH = 50  # open orders in a message of the user channel's snapshot
 TRADES_KEPT = 100
@@ -52,6 +52,7 @@ class Hub:
         self._new_trades: dict[str, list[dict[str, str]]] = defaultdict(list)
         self._levels: dict[str, list[dict[str, str]]] = defaultdict(list)
         self._flush_due = False
+        self._silent_until = 0.0
         exchange.subscribe(self._hear)
         brokerage.on_cancelling = self._tell_cancelling
 
@@ -120,19 +121,29 @@ class Hub:
         ]
 
     def _tell(self, feed: Feed, order: Event, *, fill: bool = False) -> None:
-        """One update of the user channel: where a stream's faults strike."""
-        self.strike(feed)
+        """One update of the user channel: what a stream's faults drop, repeat and reorder."""
+        if self.silent():
+            return
         for event in feed.outlet.pass_on(_user_event("update", [order]), fill=fill):
             feed.send("user", event)
 
-    def strike(self, feed: Feed) -> None:
-        """Cut or silence a user's feed, when a fault says so."""
-        if feed.account is None:
-            return
+    def silent(self) -> bool:
+        """Whether feeds say nothing now; a fault may begin that, or cut them all."""
         if self._faults.take(STREAM, FaultKind.CUT_STREAM):
-            feed.cut()
+            self.cut()
         if silence := self._faults.take(STREAM, FaultKind.SILENCE_STREAM):
-            feed.silence(silence.seconds)
+            self._silent_until = self._clock() + silence.seconds
+        return self._clock() < self._silent_until
+
+    def cut(self) -> None:
+        for feed in list(self.feeds):
+            feed.cut()
+
+    def on_fault(self, fault: Fault) -> None:
+        """A cut that waits for nothing happens now, not at the next event."""
+        if fault.on == STREAM and fault.kind == FaultKind.CUT_STREAM and not fault.after:
+            self._faults.take(STREAM, FaultKind.CUT_STREAM)
+            self.cut()
 
     def _user_json(self, order: OrderView) -> Event:
         return user_order_json(
@@ -164,7 +175,7 @@ class Hub:
     def _broadcast(self, channel: str, symbol: str, event: Event) -> None:
         for feed in self.feeds:
             if feed.wants(channel, symbol):
-                feed.send(channel, event)
+                feed.tell(channel, event)
 
 
 def _user_event(kind: str, orders: list[Event]) -> Event:

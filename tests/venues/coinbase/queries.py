@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from tests.venues.coinbase.errors import bad_request
-from tests.venues.coinbase.values import moment, named_uuid, order_uuid
+from tests.venues.coinbase.values import moment, named_uuid, order_uuid, stamp
 from tests.venues.exchange import Fill, OrderView
 
 MOST_ORDERS = 1000
@@ -36,13 +36,18 @@ class Params(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From, inclusive, to, exclusive; unix seconds."""
+    """From, inclusive, to, exclusive; unix seconds, compared as they are shown."""
 
     begin: float | None
     end: float | None
 
     def holds(self, time: float) -> bool:
-        return (self.begin is None or self.begin <= time) and (self.end is None or time < self.end)
+        if self.begin is None and self.end is None:
+            return True
+        shown = moment(stamp(time))
+        return (self.begin is None or self.begin <= shown) and (
+            self.end is None or shown < self.end
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class OrderQuery:
         )
         statuses = _many(params, "order_status")
         if "OPEN" in statuses and len(statuses) > 1:
-            raise bad_request("order_status OPEN cannot be combined with other statuses")
+            raise bad_request("Cannot pair OPEN orders with other order types")
         return cls(
             _many(params, "order_ids"),
             _many(params, "product_ids", "product_id"),

@@ -30,6 +30,7 @@ from tests.venues.http_faults import Words, strike
 
 PREFIX = "/api/v3/brokerage"
 MOST_ACCOUNTS = 250
+WORKING = frozenset({"OPEN", "PENDING", "QUEUED", "CANCEL_QUEUED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,8 @@ class Rest:
 
     def _fault(self, on: str, request: web.Request) -> Fault | None:
         if on == "orders":  # the same endpoint tells what is open and what there has been
-            on = "open_orders" if request.query.get("order_status") == "OPEN" else "query"
+            asked = set(request.query.getall("order_status", []))
+            on = "open_orders" if asked and asked <= WORKING else "query"
         return self._faults.take(on, *_WORDS.kinds)
 
     # -- endpoints: private

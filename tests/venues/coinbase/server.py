@@ -19,8 +19,12 @@ from tests.venues.coinbase.hub import Hub
 from tests.venues.coinbase.limits import PRIVATE_RATE, PUBLIC_RATE, RateLimit
 from tests.venues.coinbase.rest import Rest
 from tests.venues.coinbase.tokens import Keyring
+from tests.venues.control import add_control
 from tests.venues.exchange import Crowd, Exchange, FeeFrom, Market
 from tests.venues.faults import Faults
+from tests.venues.http_faults import let_go_on_shutdown
+from tests.venues.pulse import Pulse
+from tests.venues.requestlog import Request
 
 HOST = "127.0.0.1"
 MARKET_PATH, USER_PATH = "/ws", "/ws-user"
@@ -38,9 +42,10 @@ BTC_USD = Market(
 
 class CoinbaseVenue:
     """``async with CoinbaseVenue() as venue``: listens on ``port`` (0: any), with ``tls`` as
-    https and wss. ``crowd_interval``: seconds between the other participants' moves, None for a
-    market without them. ``behaviour`` and ``clock_skew`` (seconds that the venue's clock is ahead)
-    may be changed while it runs; a rate limit of None lets everything pass."""
+    https and wss. ``interval``: seconds between the crowd's steps; 0: it quotes once and stands
+    still. ``private_rate`` and ``public_rate``: requests a second, None for any number.
+    ``behaviour`` and ``clock_skew`` (seconds that the venue's clock is ahead of this machine's) may
+    be set any time."""
 
     def __init__(
         self,
@@ -48,7 +53,7 @@ class CoinbaseVenue:
         *,
         port: int = 0,
         seed: int = 1,
-        crowd_interval: float | None = 0.2,
+        interval: float = 0.0,
         fee: Decimal = Decimal("0.001"),
         tls: ssl.SSLContext | None = None,
         timing: Timing = DOCUMENTED,
@@ -58,15 +63,16 @@ class CoinbaseVenue:
         self.clock_skew = 0.0
         self.exchange = Exchange(markets, clock=self.clock, fee=fee, fee_from=FeeFrom.QUOTE)
         self.faults = Faults()
-        self.crowd = Crowd(self.exchange, seed) if crowd_interval is not None else None
-        self.requests: list[Any] = []
+        self.crowd = Crowd(self.exchange, seed)
+        self.requests: list[Request] = []
         self._port = port
-        self._crowd_interval = crowd_interval
+        self._interval = interval
         self._tls = tls
         self._timing = timing
         self._keyring = Keyring(self.clock)
         self._brokerage = Brokerage(self.exchange, clock=self.clock, later=_later)
         self._hub = Hub(self.exchange, self._brokerage, self.faults, self.clock)
+        self.faults.listeners.append(self._hub.on_fault)
         self._rest = Rest(
             self.exchange,
             self._brokerage,
@@ -77,8 +83,7 @@ class CoinbaseVenue:
             public=RateLimit(public_rate, self.clock),
             log=self._note,
         )
-        self._runner: web.AppRunner | None = None
-        self._crowding: asyncio.Task[None] | None = None
+        self._stack = contextlib.AsyncExitStack()
 
     def clock(self) -> float:
         return time.time() + self.clock_skew
@@ -105,9 +110,12 @@ class CoinbaseVenue:
 
     @property
     def _address(self) -> str:
-        assert self._runner is not None, "the venue is not running"
-        host, port = self._runner.addresses[0][:2]
-        return f"{host}:{port}"
+        return f"{HOST}:{self._port}"
+
+    @property
+    def connections(self) -> int:
+        """Open WebSocket connections."""
+        return len(self._hub.feeds)
 
     def add_key(
         self,
@@ -120,24 +128,31 @@ class CoinbaseVenue:
         self._keyring.add(key_name, public_key_pem, account, can_trade=can_trade)
 
     def remove_key(self, key_name: str) -> None:
+        """Revoke it: the next request with it is refused."""
         self._keyring.remove(key_name)
 
+    def cut_streams(self) -> None:
+        """End every WebSocket connection now, without a word."""
+        self._hub.cut()
+
     def lose_message(self) -> None:
-        """Every user's feed skips a sequence number: a loss that can be noticed."""
+        """Every feed skips a sequence number: a loss that can be noticed."""
         for feed in self._hub.feeds:
             feed.skip()
 
     async def __aenter__(self) -> Self:
         app = web.Application()
+        add_control(app, self)
+        let_go_on_shutdown(app)
         app.add_routes(self._rest.routes())
         app.router.add_get(MARKET_PATH, self._serve(MARKET_CHANNELS | USER_CHANNELS))
         app.router.add_get(USER_PATH, self._serve(USER_CHANNELS))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, self._port, ssl_context=self._tls).start()
-        if self.crowd is not None:
-            self.crowd.step()
-            self._crowding = asyncio.create_task(self._run_crowd(self.crowd), name="crowd")
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, HOST, self._port, ssl_context=self._tls).start()
+        self._port = runner.addresses[0][1]
+        await self._stack.enter_async_context(Pulse(self.crowd, self._interval))
         return self
 
     async def __aexit__(
@@ -146,20 +161,8 @@ class CoinbaseVenue:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._crowding is not None:
-            self._crowding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._crowding
-        for feed in list(self._hub.feeds):
-            feed.cut()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _run_crowd(self, crowd: Crowd) -> None:
-        assert self._crowd_interval is not None, "a crowd has an interval"
-        while True:
-            await asyncio.sleep(self._crowd_interval)
-            crowd.step()
+        self._hub.cut()
+        await self._stack.aclose()
 
     def _serve(self, channels: frozenset[str]) -> Callable[[web.Request], Any]:
         async def serve(request: web.Request) -> web.WebSocketResponse:
@@ -174,7 +177,7 @@ class CoinbaseVenue:
                 clock=self.clock,
                 transport=request.transport,
                 faults=self.faults,
-                on_beat=self._hub.strike,
+                silent=self._hub.silent,
             )
             self._hub.feeds.add(feed)
             try:
@@ -186,9 +189,8 @@ class CoinbaseVenue:
         return serve
 
     def _note(self, request: web.Request, body: Mapping[str, Any]) -> None:
-        self.requests.append(
-            (self.clock(), request.method, request.path, body.get("client_order_id", ""))
-        )
+        client_id = str(body.get("client_order_id", ""))
+        self.requests.append(Request(self.clock(), request.method, request.path, client_id))
 
 
 def _later(seconds: float, call: Callable[[], None]) -> object:

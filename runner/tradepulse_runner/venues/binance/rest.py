@@ -118,19 +118,25 @@ class Rest:
             self.limits.require_open()
         else:
             await self.limits.admit(call.weight)
-        began = self._monotonic()
-        used = self._store.current
         try:
-            return await self._send(call, used)
-        except CredentialsRefused:
-            late = call.decides and self._monotonic() - began > RESEND_WITHIN
-            if not self._store.refused(used) or late:
-                raise
+            return await self._by_the_newest(call)
         except TimestampRefused:
             await self.measure()
             if call.decides:
                 raise
-        return await self._send(call, self._store.current)
+        return await self._by_the_newest(call)
+
+    async def _by_the_newest(self, call: Call) -> Any:
+        """Send ``call``, again while it was refused for credentials that aren't the newest."""
+        began = self._monotonic()
+        while True:
+            used = self._store.current
+            try:
+                return await self._send(call, used)
+            except CredentialsRefused:
+                late = call.decides and self._monotonic() - began > RESEND_WITHIN
+                if not self._store.refused(used) or late:
+                    raise
 
     def sign_socket(self, params: dict[str, str]) -> tuple[dict[str, str], Credential]:
         """Parameters of a WebSocket API request, signed, and by whom."""
