@@ -56,6 +56,9 @@ demo: setup ## A bad release rolls itself back, on a real cluster, while you wat
 	$(BIN)/python -m tests.e2e.demo
 bench: setup ## Measure rollbacks on the real cluster
 	$(BIN)/python -m tests.bench.cutover
+.PHONY: bench-guard
+bench-guard: setup ## Simulate cutovers: how often the guard is wrong, how fast it is right
+	$(BIN)/python -m tests.bench.guard
 
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)

@@ -321,7 +321,6 @@ RULES: tuple[Refusal, ...] = (
             remedy,
         )
         for left_out, remedy in (
-            ("role", "name the role, one of approvals.required"),
             ("by", "name who signs, as in `kubectl auth whoami`"),
             ("release", "copy status.target.id of the cutover"),
         )

@@ -27,10 +27,8 @@ class Approvals(Model):
 class Grant(Model):
     """One person's signature in one role."""
 
-    role: Name = Field(
-        description="The role that is signed for, one of approvals.required.",
-        json_schema_extra=required("name the role, one of approvals.required"),
-    )
+    # The list's key: the API server wants it required in its own way, without a remedy.
+    role: Name = Field(description="The role that is signed for, one of approvals.required.")
     by: Annotated[Text, Field(min_length=1)] = Field(
         description="Who signs: the name by which the API server knows the person.",
         json_schema_extra=required("name who signs, as in `kubectl auth whoami`"),

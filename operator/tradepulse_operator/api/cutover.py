@@ -123,6 +123,13 @@ class BakeStatus(Model):
     evaluated_until: Instant = Field(description="Up to when samples were judged, RFC 3339.")
     verified_seconds: float = Field(default=0, description="Seconds seen to be good.")
     consecutive: int = Field(default=0, description="Breaches or gaps in a row.")
+    requests: float = Field(default=0, description="Order requests seen so far.")
+    failed: float = Field(default=0, description="Those of them that failed.")
+    timed: float = Field(default=0, description="Order requests whose latency was seen.")
+    slow: float = Field(
+        default=0,
+        description="Those of them that took longer than p95Latency, interpolated in their bucket.",
+    )
     evidence_at: Instant | None = Field(
         default=None, description="Last instant of which the guard could tell anything, RFC 3339."
     )

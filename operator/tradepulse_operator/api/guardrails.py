@@ -96,11 +96,15 @@ class Guardrails(Model):
         default="1m", description="Span of samples that one judgement looks back on."
     )
     error_rate: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.02, description="Share of order requests that may fail."
+        default=0.02,
+        description="Share of order requests that may fail. A release goes back once its samples"
+        " leave no reasonable doubt (95 %) that it fails more, and isn't promoted while all in all"
+        " it does.",
     )
     p95_latency: Duration = Field(
         default="500ms",
-        description="95th percentile that the order latency may reach, at most 10s.",
+        description="95th percentile that the order latency may reach, at most 10s; with the same"
+        " certainty as errorRate.",
     )
     metric_gap: Duration | None = Field(
         default=None,

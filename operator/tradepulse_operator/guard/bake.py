@@ -16,9 +16,11 @@ from tradepulse_operator.api.cutover import VerdictKind
 from .evidence import Evidence, evidence
 from .finding import METRIC_GAP, Verdict, unknown, verdict
 from .limits import Limits
+from .overall import overall, weighed
 from .samples import Recording
 from .silence import covered, scraping
-from .verdict import judge_evidence
+from .tally import NOTHING, Tally
+from .verdict import judge_evidence, tally
 
 
 class Decision(StrEnum):
@@ -34,7 +36,7 @@ class Decision(StrEnum):
 class Checkpoint:
     """How far a bake has come. Instants in unix seconds.
 
-    `evidence_at`: the last instant of which anything was known.
+    `evidence_at`: the last instant of which anything was known. `tally`: all requests so far.
     """
 
     started_at: float
@@ -42,6 +44,7 @@ class Checkpoint:
     verified_seconds: float = 0.0
     consecutive: int = 0
     evidence_at: float | None = None
+    tally: Tally = NOTHING
 
 
 @dataclass(frozen=True)
@@ -113,20 +116,28 @@ def _waiting(seen: Evidence, at: float) -> Verdict:
 
 
 def _fold(before: Checkpoint, seen: Evidence, at: float, limits: Limits) -> BakeProgress:
-    found = judge_evidence(seen, at, limits)
+    every = before.tally + tally(seen, before.evaluated_until, at, limits)
+    found = weighed(judge_evidence(seen, at, limits), every, limits)
     after = replace(
-        before, evaluated_until=at, evidence_at=at if found.conclusive else before.evidence_at
+        before,
+        evaluated_until=at,
+        evidence_at=at if found.conclusive else before.evidence_at,
+        tally=every,
     )
     if found.kind is VerdictKind.OK:
         credit = covered(seen, max(before.started_at, at - limits.interval), at, limits)
         # Microseconds, so that sums of checkpoints read well and add up the same in any order.
         verified = round(before.verified_seconds + credit, 6)
         after = replace(after, consecutive=0, verified_seconds=verified)
-        promote = verified >= limits.required
-        return BakeProgress(after, found, Decision.PROMOTE if promote else Decision.CONTINUE)
+        if verified < limits.required:
+            return BakeProgress(after, found, Decision.CONTINUE)
+        above = overall(every, limits)
+        if above:  # long enough, but all in all not good: more of it will tell
+            return BakeProgress(after, verdict(at, above), Decision.CONTINUE)
+        return BakeProgress(after, found, Decision.PROMOTE)
     if found.kind is VerdictKind.UNKNOWN:
         # Not knowing neither clears a breach nor adds to it.
         return BakeProgress(after, found, Decision.CONTINUE)
     after = replace(after, consecutive=before.consecutive + 1)
-    rollback = after.consecutive >= limits.consecutive
+    rollback = after.consecutive >= limits.consecutive and found.sure
     return BakeProgress(after, found, Decision.ROLLBACK if rollback else Decision.CONTINUE)

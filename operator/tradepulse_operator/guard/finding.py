@@ -15,7 +15,10 @@ METRIC_GAP = "metricGap"
 
 @dataclass(frozen=True)
 class Finding:
-    """One guardrail at one instant. `reason` is one CamelCase word; `message` is for a person."""
+    """One guardrail at one instant. `reason` is one CamelCase word; `message` is for a person.
+
+    `sure`: chance can't explain it. What isn't sure is no reason to go back, nor to promote.
+    """
 
     kind: VerdictKind
     guardrail: str
@@ -23,6 +26,7 @@ class Finding:
     message: str
     value: float | None = None
     limit: float | None = None
+    sure: bool = True
 
 
 #: A silent runner's numbers are of the past, so a gap speaks before a breach; and what is proven
@@ -39,13 +43,20 @@ class Verdict:
 
     @property
     def decisive(self) -> Finding:
-        """The finding that makes the verdict: gap before breach before unknown before ok."""
-        return min(self.findings, key=lambda found: _PRIORITY.index(found.kind))
+        """The finding that makes the verdict: gap before breach before unknown before ok, and of
+        two of a kind the one that is sure."""
+        return min(self.findings, key=lambda found: (_PRIORITY.index(found.kind), not found.sure))
 
     @property
     def kind(self) -> VerdictKind:
         """ok, breach, gap or unknown."""
         return self.decisive.kind
+
+    @property
+    def sure(self) -> bool:
+        """Whether a gap or a breach among the findings can't be chance."""
+        bad = (VerdictKind.GAP, VerdictKind.BREACH)
+        return any(found.sure for found in self.findings if found.kind in bad)
 
     @property
     def conclusive(self) -> bool:

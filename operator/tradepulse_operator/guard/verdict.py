@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tradepulse_operator.api.cutover import VerdictKind
 from tradepulse_operator.api.guardrails import CustomGuardrail
@@ -19,6 +20,7 @@ from .limits import Limits
 from .quantile import MalformedBuckets, Quantile, quantile
 from .samples import Recording
 from .silence import scraping, silence
+from .tally import SLOWER, Tally, beyond_chance, slower
 
 _DOWN = "PrometheusDown"
 
@@ -75,15 +77,33 @@ def _error_rate(counter: Counter, after: float, at: float, limits: Limits) -> Fi
     useless = _useless(counter, ERROR_RATE, after, at, limits)
     if useless:
         return useless
+    total, failed = _outcomes(counter, after, at)
+    if total < limits.min_requests:
+        return _too_few(ERROR_RATE, total, limits)
+    share = failed / total
+    found = _compared(ERROR_RATE, "ErrorRateAboveLimit", share, limits.error_rate, "of requests")
+    return replace(found, sure=beyond_chance(failed, total, limits.error_rate))
+
+
+def _outcomes(counter: Counter, after: float, at: float) -> tuple[float, float]:
+    """(requests, failed ones) of `after` < t <= `at`."""
     total = failed = 0.0
     for (_, outcome), found in counter.increases.items():
         rise = found.between(after, at)
         total += rise
         failed += rise if outcome == "error" else 0.0
-    if total < limits.min_requests:
-        return _too_few(ERROR_RATE, total, limits)
-    share = failed / total
-    return _compared(ERROR_RATE, "ErrorRateAboveLimit", share, limits.error_rate, "of requests")
+    return total, failed
+
+
+def tally(seen: Evidence, after: float, at: float, limits: Limits) -> Tally:
+    """The requests of `after` < t <= `at`, whatever may be doubtful about them."""
+    requests, failed = _outcomes(seen.outcomes, after, at)
+    try:
+        buckets = _buckets(seen.latency, after, at)
+    except ValueError:
+        buckets = {}
+    timed = max(buckets.values(), default=0.0)
+    return Tally(requests, failed, timed, slower(limits.p95, buckets))
 
 
 def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Finding:
@@ -98,7 +118,8 @@ def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Findi
     total = max(buckets.values())
     if found is None or total < limits.min_requests:
         return _too_few(P95_LATENCY, total, limits)
-    return _quantile(found, limits)
+    slow = slower(limits.p95, buckets)
+    return replace(_quantile(found, limits), sure=beyond_chance(slow, total, SLOWER))
 
 
 def _quantile(found: Quantile, limits: Limits) -> Finding:

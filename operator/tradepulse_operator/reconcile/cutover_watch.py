@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tradepulse_operator.api.cutover import (
     BakeStatus,
     CutoverPhase,
@@ -15,6 +17,7 @@ from tradepulse_operator.api.units import seconds
 from tradepulse_operator.guard.bake import Checkpoint, begin
 from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits, limits
+from tradepulse_operator.guard.tally import Tally
 
 from .conditions import instant, timestamp
 
@@ -68,6 +71,7 @@ def checkpoint(stored: BakeStatus | None, at: float) -> Checkpoint:
         verified_seconds=stored.verified_seconds,
         consecutive=stored.consecutive,
         evidence_at=instant(stored.evidence_at) if stored.evidence_at else None,
+        tally=Tally(stored.requests, stored.failed, stored.timed, stored.slow),
     )
 
 
@@ -79,6 +83,7 @@ def stored(found: Checkpoint) -> BakeStatus:
         verified_seconds=found.verified_seconds,
         consecutive=found.consecutive,
         evidence_at=None if found.evidence_at is None else timestamp(found.evidence_at),
+        **asdict(found.tally),
     )
 
 
@@ -120,5 +125,5 @@ def in_words(found: Verdict | None, release: str) -> tuple[str, str]:
         )
     return decisive.reason, (
         f"watches release {release}: {decisive.kind} of {decisive.guardrail},"
-        " not yet often enough in a row"
+        " not yet often enough to be sure"
     )

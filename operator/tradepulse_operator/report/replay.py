@@ -14,10 +14,13 @@ from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover, VerdictKind, VerdictRecord
 from tradepulse_operator.api.guardrails import CustomGuardrail
+from tradepulse_operator.guard.evidence import evidence
 from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits
-from tradepulse_operator.guard.verdict import judge
+from tradepulse_operator.guard.overall import weighed
+from tradepulse_operator.guard.verdict import judge_evidence, tally
 from tradepulse_operator.reconcile.conditions import instant
+from tradepulse_operator.reconcile.cutover_watch import checkpoint
 
 from . import samples
 from .chain import broken
@@ -47,6 +50,7 @@ class Replay:
         last = self.derived[-1].decisive
         return (
             all(one.kind in _BAD for one in self.derived)
+            and self.derived[-1].sure
             and (last.kind, last.guardrail) == (self.recorded.verdict, self.recorded.guardrail)
             and last.value == self.recorded.value
         )
@@ -72,12 +76,14 @@ def replay(parts: Mapping[str, str]) -> Replay:
     at, start = instant(recorded.at), instant(bake.started_at)
     if recording.since > at - limits.window:
         raise Unreplayable("samples.json: it begins too late, its oldest samples were left out")
+    seen, whole = evidence(recording, limits, start), checkpoint(bake, start).tally
     earlier = (at - number * limits.interval for number in reversed(range(limits.consecutive)))
-    return Replay(
-        recorded=recorded,
-        derived=tuple(judge(recording, one, limits, start=start) for one in earlier),
-        chain=_chain(parts),
+    derived = (
+        # What had been counted by then: all of it, less what came after.
+        weighed(judge_evidence(seen, one, limits), whole - tally(seen, one, at, limits), limits)
+        for one in earlier
     )
+    return Replay(recorded=recorded, derived=tuple(derived), chain=_chain(parts))
 
 
 def _limits(found: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limits:

@@ -15,7 +15,7 @@ Url = Annotated[str, StringConstraints(pattern=r"^(https?|wss?)://[^\s/?#]+[^\s?
 PRODUCTION = (
     "https://api.binance.com",
     "wss://ws-api.binance.com:443/ws-api/v3",
-    "wss://stream.binance.com:9443",
+    "wss://stream.binance.com:443",
 )
 TESTNET = (
     "https://testnet.binance.vision",

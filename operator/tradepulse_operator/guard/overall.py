@@ -1,0 +1,41 @@
+"""What everything since the beginning says, beside the window.
+
+Where orders are rare, only that many together tell a bad release from bad luck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tradepulse_operator.api.cutover import VerdictKind
+
+from .finding import ERROR_RATE, P95_LATENCY, Finding, Verdict
+from .limits import Limits
+from .tally import SLOWER, Tally, beyond_chance
+
+
+def overall(tally: Tally, limits: Limits) -> tuple[Finding, ...]:
+    """The guardrails whose share of everything seen is above its limit: a breach where chance can't
+    explain it, unknown where it can."""
+    found = (
+        _above(ERROR_RATE, "ErrorRateAboveLimit", tally.failed, tally.requests, limits.error_rate),
+        _above(P95_LATENCY, "LatencyAboveLimit", tally.slow, tally.timed, SLOWER),
+    )
+    return tuple(one for one in found if one)
+
+
+def weighed(found: Verdict, tally: Tally, limits: Limits) -> Verdict:
+    """`found`, of a window, with what everything together proves."""
+    proven = [one for one in overall(tally, limits) if one.kind is VerdictKind.BREACH]
+    return replace(found, findings=(*found.findings, *proven))
+
+
+def _above(guardrail: str, reason: str, bad: float, total: float, limit: float) -> Finding | None:
+    if total <= 0 or bad <= limit * total:
+        return None
+    what = "failed" if guardrail == ERROR_RATE else "slower than the limit"
+    message = f"{bad:g} of all {total:g} requests {what}, allowed are at most {limit:g} of them"
+    if beyond_chance(bad, total, limit):
+        return Finding(VerdictKind.BREACH, guardrail, reason, message, bad / total, limit)
+    doubt = f"{message}; too few to tell it from chance"
+    return Finding(VerdictKind.UNKNOWN, guardrail, reason, doubt, bad / total, limit)
