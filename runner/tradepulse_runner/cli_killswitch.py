@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,8 +14,12 @@ from typing import Any
 
 import click
 
+from tradepulse_runner.config import load_config
+from tradepulse_runner.drill import drill
+from tradepulse_runner.drill_report import write_report
 from tradepulse_runner.killreport import read_report
 from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.release import load_release
 
 STATE_DIR = click.option(
     "--state-dir",
@@ -95,6 +102,44 @@ def reset(state_dir: Path, by: str, reason: str) -> None:
     """Open the latch. A running runner notices, reconciles with the venue and trades on."""
     KillSwitch(state_dir, clock=time.time).reset(by=by, reason=reason)
     click.echo(f"reset by {by}: {reason}")
+
+
+@kill_switch.command("drill")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The configuration file whose limits and symbols are rehearsed.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Where the report goes: FILE.md, and FILE.json beside it.",
+)
+@click.option(
+    "--orders",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="Resting orders to cancel, as far as the limits let them leave.",
+)
+def run_drill(path: Path, report: Path, orders: int) -> None:
+    """Rehearse it on paper venues, in a directory of its own; exit 1 when a check fails."""
+    config = load_config(path)
+    # A rehearsed emergency must not wake whoever watches the logs for real ones.
+    logging.disable()
+    try:
+        result = asyncio.run(drill(config, orders=orders))
+    finally:
+        logging.disable(logging.NOTSET)
+    written, _ = write_report(report, result, config, load_release())
+    for check in result.checks:
+        click.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}  {check.detail}".rstrip())
+    click.echo(f"{'passed' if result.passed else 'FAILED'}: {written}")
+    if not result.passed:
+        sys.exit(1)
 
 
 def _when(entry: dict[str, Any]) -> str:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from tradepulse_runner.control import Directive, read_control
 from tradepulse_runner.desk import Desk
 from tradepulse_runner.errors import DurabilityLost
-from tradepulse_runner.killreport import KillReport
+from tradepulse_runner.killreport import KillReport, uncancelled
 from tradepulse_runner.killswitch import KillSwitch, LatchWatch
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.signals import Signal
@@ -58,6 +59,7 @@ class Halting:
         self._wake = asyncio.Event()
         self._drained = False
         self.report = KillReport(state_dir, clock=clock)
+        metrics.follow_uncancelled(lambda: Counter(one["venue"] for one in self.uncancelled))
 
     # -- what is asked for -----------------------------------------------------------------
 
@@ -90,6 +92,11 @@ class Halting:
             self._kill and self._kill.engaged and self._desk.reconciled and not self._desk.busy
         )
 
+    @property
+    def uncancelled(self) -> list[dict[str, str]]:
+        """What is left at the venues, or may be; empty while the switch isn't engaged."""
+        return uncancelled(self._desk.sessions.values()) if self.kill_switch[0] else []
+
     async def engage(self, reason: str) -> None:
         """Latch the kill switch, then drop what was not sent; the sweep cancels the rest."""
         self.latch(reason)
@@ -115,9 +122,8 @@ class Halting:
         self.on_kill_switch.emit(reason)
 
     def _show(self) -> None:
-        engaged, _ = self.kill_switch
-        self.report.look(self._desk.sessions.values(), engaged=engaged)
-        self._metrics.show_kill_switch(engaged, self.report.count())
+        self.report.orders = self.uncancelled
+        self._metrics.kill_switch.set(int(self.kill_switch[0]))
 
     # -- workers ---------------------------------------------------------------------------
 

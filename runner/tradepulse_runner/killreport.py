@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -57,14 +56,6 @@ class KillReport:
         self._file, self._clock = SnapshotFile(state_dir / FILE), clock
         self._written: dict[str, Any] = {}
         self.orders: list[dict[str, str]] = []
-
-    def look(self, sessions: Iterable[VenueSession], *, engaged: bool) -> None:
-        """Take stock; nothing is listed while the switch isn't engaged."""
-        self.orders = uncancelled(sessions) if engaged else []
-
-    def count(self) -> Counter[str]:
-        """Orders not cancelled, by venue."""
-        return Counter(entry["venue"] for entry in self.orders)
 
     async def save(self, switch: KillSwitch, *, complete: bool) -> None:
         """Write the list if it changed. ``complete``: every venue was reconciled and nothing is

@@ -282,7 +282,7 @@ class LiveExecutionLoop:
     @property
     def uncancelled(self) -> list[dict[str, str]]:
         """What the engaged kill switch has not cancelled yet (see ``killreport``)."""
-        return self._halting.report.orders
+        return self._halting.uncancelled
 
     @property
     def all_cancelled(self) -> bool:
@@ -293,6 +293,12 @@ class LiveExecutionLoop:
     def halt_complete(self) -> bool:
         """Whether the halt that is asked for is done: nothing open, nothing unknown, saved."""
         return self._halting.complete
+
+    @property
+    def in_flight(self) -> int:
+        """Orders on their way: queued, or asked and not answered yet."""
+        submitter = self._desk.submitter
+        return submitter.waiting if submitter else 0
 
     @property
     def counts(self) -> dict[str, int]:

@@ -122,15 +122,18 @@ class RunnerMetrics:
         for state in TradingState:
             self.trading_state.labels(state).set_function(partial(_is, current, state))
 
-    def show_kill_switch(self, engaged: bool, uncancelled: Mapping[str, int]) -> None:
-        """The latch, and by venue the orders that were not cancelled yet."""
-        self.kill_switch.set(int(engaged))
+    def follow_uncancelled(self, current: Callable[[], Mapping[str, int]]) -> None:
+        """Take the orders not cancelled yet, by venue, from ``current`` at each scrape."""
         for venue in self._venues:
-            self.uncancelled.labels(venue).set(uncancelled.get(venue, 0))
+            self.uncancelled.labels(venue).set_function(partial(_of, current, venue))
 
     def render(self) -> bytes:
         """Text exposition."""
         return generate_latest(self.registry)
+
+
+def _of(current: Callable[[], Mapping[str, int]], venue: str) -> float:
+    return float(current().get(venue, 0))
 
 
 def _is(current: Callable[[], TradingState], state: TradingState) -> float:

@@ -112,13 +112,16 @@ class RiskManager:
         self._check_size(order, price)
         check_value(order, price, view.instrument)
         held = view.exposures.get((venue, order.symbol), NOTHING)
-        if view.reducing and not reduces(order, held):
+        only_reduces = reduces(order, held)
+        if view.reducing and not only_reduces:
             raise RiskRejected(
                 "reduce_only", f"{order.side} {order.quantity} could raise {held.position}"
             )
         check_short(order, held, view.instrument)
         self._check_position(order, held)
-        self._check_gross(venue, order, price, view)
+        # What only reduces adds nothing, and must pass even when another position has no price.
+        if not only_reduces:
+            self._check_gross(venue, order, price, view)
 
     def admit(self, venue: str, order: Order) -> None:
         """Count one order about to leave; raise if the interval's allowance is used up, or if
@@ -157,18 +160,16 @@ class RiskManager:
         """Worst price the order can trade at; raises without a fresh reference."""
         if quote is None or self._clock() - quote.timestamp > MAX_QUOTE_AGE:
             raise RiskRejected("reference_price", f"no fresh quote for {order.symbol}")
-        if order.price is None:
-            return quote.ask if order.side is Side.BUY else quote.bid
-        mid = quote.mid
-        away, most = abs(order.price - mid), self.limits.price_collar * mid
+        touch = quote.ask if order.side is Side.BUY else quote.bid
+        price, mid = touch if order.price is None else order.price, quote.mid
+        away, most = abs(price - mid), self.limits.price_collar * mid
         if away > most:
-            raise RiskRejected(
-                "price_collar",
-                f"{order.price} is beyond {self.limits.price_collar} of {mid}",
-                times=away / most,
-            )
+            # A market order into a book as wide as that is not the strategy's mistake.
+            times = away / most if order.price is not None else ZERO
+            text = f"{price} is beyond {self.limits.price_collar} of {mid}"
+            raise RiskRejected("price_collar", text, times=times)
         # A sell below the market trades at the market: the larger value is the worst case.
-        return order.price if order.side is Side.BUY else max(order.price, quote.bid)
+        return price if order.side is Side.BUY else max(price, quote.bid)
 
     def _check_position(self, order: Order, held: Exposure) -> None:
         if order.side is Side.BUY:

@@ -59,6 +59,11 @@ class Submitter:
         self.on_outcome: Signal[[str, bool, float]] = Signal()
         self.counts = {"submitted": 0, "ok": 0, "error": 0}
 
+    @property
+    def waiting(self) -> int:
+        """Orders queued or in flight."""
+        return len(self._queue) + self.in_flight
+
     def submit(self, venue: str, order: Order) -> str:
         """Queue ``order``; returns its client id. Raises :class:`RiskRejected`."""
         session = self._sessions[venue]

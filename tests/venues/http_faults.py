@@ -34,7 +34,7 @@ async def strike(
         return act()
     kind = FaultKind(fault.kind)
     if kind is FaultKind.DELAY:
-        await asyncio.sleep(fault.seconds)
+        await _keep_waiting(request, fault.seconds)
         return act()
     if kind in _CARRIED_OUT:
         act()

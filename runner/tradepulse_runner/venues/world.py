@@ -152,6 +152,10 @@ class PaperWorld:
             for r in self._query("SELECT * FROM trades WHERE id > ? ORDER BY id", last)
         ]  # fmt: skip
 
+    def order_count(self) -> int:
+        """Orders ever accepted."""
+        return int(self._query("SELECT count(*) AS n FROM orders")[0]["n"])
+
     def last_trade(self) -> int:
         row = self._query("SELECT max(id) AS last FROM trades")[0]
         return int(row["last"] or 0)

@@ -100,6 +100,71 @@ def test_the_kill_switch_latches_survives_a_restart_and_only_a_name_opens_it(mak
     assert runner.metrics()["tradepulse_kill_switch_engaged"] == 0
 
 
+def test_the_command_line_engages_a_running_runner_and_a_stopped_one(make: Make) -> None:
+    runner = make().start()
+    runner.until(lambda s: s["open_orders"] >= 3, "resting orders")
+    engage = ("kill-switch", "engage", "--state-dir", str(runner.state_dir))
+    assert cli(*engage).exit_code != 0
+    assert cli(*engage, "--reason", " ").exit_code != 0
+    assert not runner.status()["kill_switch"]["engaged"]
+    assert cli(*engage, "--reason", "the feed lies", "--by", "bob").exit_code == 0
+    status = runner.until(lambda s: s["kill_switch"]["complete"], "everything cancelled")
+    assert status["kill_switch"] == {
+        "engaged": True,
+        "reason": "the feed lies",
+        "complete": True,
+        "uncancelled": [],
+        "uncancelled_orders": 0,
+    }
+    assert runner.venue_open() == 0
+    sent = len(runner.venue_orders())
+    metrics = runner.metrics()
+    assert metrics['tradepulse_trading_state{state="HALTED"}'] == 1
+    assert metrics['tradepulse_trading_state{state="ACTIVE"}'] == 0
+    assert metrics['tradepulse_kill_switch_uncancelled_orders{venue="paper"}'] == 0
+    assert "engaged already: the feed lies" in cli(*engage, "--reason", "again").output
+
+    reset = ("kill-switch", "reset", "--state-dir", str(runner.state_dir), "--by", "ada")
+    assert cli(*reset, "--reason", "the feed is right").exit_code == 0
+    runner.until(lambda s: s["state"] == "TRADING", "trading after the reset")
+    runner.trade(1)
+    assert runner.end() == 0
+    assert cli(*engage, "--reason", "not today").exit_code == 0
+    sent = len(runner.venue_orders())
+    runner.start()
+    runner.until(lambda s: s["state"] == "HALTED", "latch at the start")
+    runner.beats()
+    assert len(runner.venue_orders()) == sent
+    shown = cli("kill-switch", "status", "--state-dir", str(runner.state_dir)).output
+    assert shown.startswith("engaged: not today")
+    for line in ("engaged by bob: the feed lies", "reset by ada: the feed is right"):
+        assert line in shown
+    assert "not cancelled: 0 orders" in shown
+
+
+def test_the_operators_word_reduce_reaches_the_process(make: Make) -> None:
+    runner = make().start()
+    runner.trade(20)
+    runner.command("trading", "reduce uid-1 the loss is near")
+    status = runner.until(lambda s: s["state"] == "REDUCING", "reducing")
+    assert status["reduce"] == {"token": "uid-1", "reason": "the loss is near"}
+    assert (status["trading_state"], status["halt"]["complete"]) == ("REDUCING", False)
+    assert runner.get("/readyz")[0] == 503
+    assert runner.get("/healthz")[0] == 200
+    assert runner.metrics()['tradepulse_trading_state{state="REDUCING"}'] == 1
+    # What was on its way, or rested and could still grow a position, is gone soon.
+    runner.beats(5)
+    before = {s: abs(q) for s, q in runner.venue_positions().items()}
+    runner.beats(10)
+    held = {s: abs(q) for s, q in runner.venue_positions().items()}
+    assert all(held[symbol] <= before[symbol] for symbol in held)
+    runner.command("trading", "")
+    runner.until(lambda s: s["state"] == "TRADING", "trading")
+    runner.trade(1)
+    runner.halt()
+    runner.assert_agrees()
+
+
 def test_a_halt_ordered_while_nobody_ran_comes_before_the_first_order(make: Make) -> None:
     runner = make()
     runner.command("trading", "halt early before the start")

@@ -64,6 +64,8 @@ REFUSALS: list[tuple[str, Order, RiskView, dict[str, object]]] = [
     ("reference_price", order(), view(quote=Quote(QUOTE.bid, QUOTE.ask, 89.0)), {}),
     ("price_collar", order(price="1051"), view(), {}),
     ("price_collar", order(price="949", side=Side.SELL), view(), {}),
+    ("price_collar", Order(SYMBOL, Side.BUY, Decimal(1), OrderType.MARKET),
+     view(quote=Quote(Decimal(900), Decimal(1100), 100.0)), {}),
     ("max_order_quantity", order("2.01"), view(), {"max_order_quantity": "2"}),
     ("max_order_notional", order("21"), view(), FAR),
     ("max_position", order("5.01"), view(), {}),

@@ -267,15 +267,25 @@ async def test_ccxt_trades(venue: CoinbaseVenue, unified: ccxt.coinbase) -> None
         ("sell", 49990),
         ("buy", 50010),
     ]
-    assert trades[1]["fee"] == {"cost": D("9.998"), "currency": "USD"} or (
-        trades[1]["fee"]["cost"] == 9.998 and trades[1]["fee"]["currency"] == "USD"
-    )
+    assert (trades[1]["fee"]["cost"], trades[1]["fee"]["currency"]) == (9.998, "USD")
     balance = await run(unified.fetch_balance, {"v3": True})
     assert balance["BTC"]["total"] == pytest.approx(
         float(venue.exchange.balances("runner")["BTC"].total)
     )
     book = await run(unified.fetch_order_book, "BTC/USD")
     assert book["bids"][0][0] == 49990
+
+
+async def test_ccxt_takes_the_old_order_for_a_new_one_when_an_id_is_used_again(
+    unified: ccxt.coinbase, venue: CoinbaseVenue
+) -> None:
+    same = {"client_order_id": "mine-1"}
+    first = await run(unified.create_order, "BTC/USD", "limit", "buy", 0.3, 49995, same)
+    again = await run(unified.create_order, "BTC/USD", "limit", "sell", 0.1, 50005, same)
+    assert again["id"] == first["id"]
+    assert again["side"] == "sell", "the answer echoes the request: it gives nothing away"
+    assert (await run(unified.fetch_order, again["id"]))["side"] == "buy"
+    assert len(venue.exchange.orders("runner")) == 1
 
 
 async def test_ccxt_understands_the_errors(unified: ccxt.coinbase, venue: CoinbaseVenue) -> None:

@@ -94,7 +94,6 @@ class BinanceConnector:
         self._reader = TradeReader(self._rest, self._owners, self.symbols)
         self._markets: dict[str, Market] = {}
         self._quotes: dict[str, Quote] = {}
-        self._user: UserStream | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: Listener = _ignore
 
@@ -104,7 +103,7 @@ class BinanceConnector:
         self._listener = listener
 
     async def connect(self) -> None:
-        if self._user is not None and self._user.open:
+        if self.streaming:
             return
         await self.disconnect()
         self._rest.open()
@@ -122,7 +121,7 @@ class BinanceConnector:
 
     async def disconnect(self) -> None:
         self.streaming = False
-        tasks, self._tasks, self._user = self._tasks, set(), None
+        tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
         if tasks:
@@ -149,7 +148,7 @@ class BinanceConnector:
                 raise ConfigError(shared_base(field, shared.pop(), one.symbol, other.symbol))
 
     async def _open_streams(self, market: MarketStream) -> None:
-        self._user = UserStream(
+        user = UserStream(
             self.name,
             self._rest,
             self._ws_api_url,
@@ -158,9 +157,9 @@ class BinanceConnector:
             tell=self._tell,
             lost=self._lose,
         )
-        await self._user.start()
+        await user.start()
         self.streaming = True
-        for work in (self._user.run(), market.run(), market.refresh(), self._keep_time()):
+        for work in (user.run(), market.run(), market.refresh(), self._keep_time()):
             self._own(work)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:

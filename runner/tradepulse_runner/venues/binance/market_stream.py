@@ -89,7 +89,7 @@ class MarketStream(Stream):
             self.quotes[symbol] = quote
 
     async def _listen(self) -> Socket:
-        return await open_socket(self._rest.session, self._url)
+        return await open_socket(self._rest, self._url)
 
     def _fell_silent(self, reason: str) -> None:
         """REST takes over until the stream is back: no reason to stop trading."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from tradepulse_runner.credentials import Credential, CredentialStore
 from tradepulse_runner.errors import (
     ConfigError,
     CredentialsRefused,
+    OrderError,
     OrderRejected,
     OutcomeUnknown,
     VenueDisconnected,
@@ -151,6 +152,13 @@ class Rest:
         """Whether newer credentials are there than ``used``, which was refused."""
         return self._store.refused(used)
 
+    def refused(self, status: int, text: str, headers: Mapping[str, str]) -> OrderError:
+        """What an error answer means; after a throttle nothing is sent for a while."""
+        why = refusal(status, text, headers, self.clock.now())
+        if isinstance(why, VenueThrottled):
+            self.limits.block(why.retry_after)
+        return why
+
     async def measure(self) -> None:
         """Learn the server's time. Raises :class:`OrderError`."""
         samples = []
@@ -200,10 +208,7 @@ class Rest:
             # Without the error's own text: it may hold the url, and with it a signature.
             raise OutcomeUnknown(f"{self._name}: {type(error).__name__}") from error
         if status != 200:
-            why = refusal(status, text, answer.headers, self.clock.now())
-            if isinstance(why, VenueThrottled):
-                self.limits.block(why.retry_after)
-            raise why
+            raise self.refused(status, text, answer.headers)
         return self._parse(text)
 
     def _parse(self, text: str) -> Any:

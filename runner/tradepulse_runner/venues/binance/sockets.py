@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 
 from tradepulse_runner.errors import OrderError, VenueDisconnected, VenueThrottled
+from tradepulse_runner.venues.binance.rest import Rest
 
 log = logging.getLogger(__name__)
 Socket = aiohttp.ClientWebSocketResponse
@@ -60,6 +61,7 @@ class Stream:
         self._renew_for = ""
         self._stir = asyncio.Event()
         self._current: _Connection | None = None
+        self._unclosed: list[_Connection] = []
 
     @property
     def open(self) -> bool:
@@ -81,40 +83,41 @@ class Stream:
                 while self._current is None:
                     self._current = await self._insist()
                 await self._until_stirred(self._current)
-                if not await self._take_over():
+                if not await self._take_over(self._current):
                     if not self._forever:
                         return
                     await asyncio.sleep(random.uniform(0.5, 1) * PAUSE)
         finally:
-            if self._current is not None:
-                await self._hang_up(self._current)
+            for connection in [*self._unclosed]:
+                await self._hang_up(connection)
 
     async def _until_stirred(self, connection: _Connection) -> None:
+        """Until the connection ended or is to be renewed."""
         connection.reader.add_done_callback(lambda _: self._stir.set())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._max_age):
-                await self._stir.wait()
+                while not self._renew_for and not connection.reader.done():
+                    self._stir.clear()
+                    await self._stir.wait()
                 return
         self._renew_for = f"{self._max_age:.0f} s old"
 
-    async def _take_over(self) -> bool:
+    async def _take_over(self, old: _Connection) -> bool:
         """Make before break. Whether the stream has had no gap."""
-        old, why, self._renew_for = self._current, self._renew_for, ""
-        self._stir.clear()
-        assert old is not None
-        if why and not old.reader.done():
-            log.info("stream.renewed", extra={"stream": self.name, "why": why})
-            self._current = await self._insist(while_open=old)
-            gap = old.reader.done()
+        why, self._renew_for = self._renew_for, ""
+        self._current = None
+        try:
+            if not old.reader.done():
+                log.info("stream.renewed", extra={"stream": self.name, "why": why})
+                self._current = await self._insist(while_open=old)
+            lost = old.reader.done()
+            reason = old.reader.result() if lost else ""
+        finally:
             await self._hang_up(old)
-            if not gap and self._current is not None:
-                return True
-        reason = old.reader.result() if old.reader.done() else why
-        if self._current is old:
-            self._current = None
-        log.warning("stream.lost", extra={"stream": self.name, "why": reason})
-        self._lost(reason)
-        return False
+        if lost:
+            log.warning("stream.lost", extra={"stream": self.name, "why": reason})
+            self._lost(reason)
+        return not lost
 
     async def _insist(self, while_open: _Connection | None = None) -> _Connection | None:
         """Dial until it works, or, if given, until the old connection is gone."""
@@ -138,7 +141,9 @@ class Stream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise VenueDisconnected(f"{self.name}: {type(error).__name__}") from error
         reader = asyncio.create_task(self._read(socket), name=self.name)
-        return _Connection(socket, reader)
+        connection = _Connection(socket, reader)
+        self._unclosed.append(connection)
+        return connection
 
     async def _read(self, socket: Socket) -> str:
         try:
@@ -159,10 +164,14 @@ class Stream:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
             async with asyncio.timeout(1.0):
                 await connection.socket.close()
+        self._unclosed.remove(connection)
 
 
-async def open_socket(session: aiohttp.ClientSession, url: str) -> Socket:
+async def open_socket(rest: Rest, url: str) -> Socket:
     """A WebSocket that answers pings, sends its own, and dies when they stay unanswered."""
-    return await session.ws_connect(
-        url, heartbeat=HEARTBEAT, autoping=True, max_msg_size=MAX_MESSAGE, compress=0
-    )
+    try:
+        return await rest.session.ws_connect(
+            url, heartbeat=HEARTBEAT, autoping=True, max_msg_size=MAX_MESSAGE, compress=0
+        )
+    except aiohttp.WSServerHandshakeError as error:
+        raise rest.refused(error.status, "", error.headers or {}) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 from tradepulse_runner.domain import VenueEvent
 from tradepulse_runner.errors import CredentialsRefused, OrderError, VenueDisconnected
-from tradepulse_runner.venues.binance.refusals import TimestampRefused, refusal
+from tradepulse_runner.venues.binance.refusals import TimestampRefused
 from tradepulse_runner.venues.binance.rest import Rest
 from tradepulse_runner.venues.binance.sockets import Socket, Stream, open_socket
 from tradepulse_runner.venues.binance.trades import Owners
@@ -41,7 +41,7 @@ class UserStream(Stream):
         self._owners, self._fees, self._tell = owners, fees, tell
 
     async def _subscribe(self) -> Socket:
-        socket = await open_socket(self._rest.session, self._url)
+        socket = await open_socket(self._rest, self._url)
         try:
             await self._log_on(socket)
         except BaseException:
@@ -89,10 +89,9 @@ class UserStream(Stream):
         return answer
 
     def _why(self, answer: dict[str, Any]) -> OrderError:
-        error = answer.get("error")
         status = answer.get("status")
-        text = json.dumps(error, default=str)
-        return refusal(status if isinstance(status, int) else 0, text, {}, self._rest.clock.now())
+        text = json.dumps(answer.get("error"), default=str)
+        return self._rest.refused(status if isinstance(status, int) else 0, text, {})
 
     def _hear(self, message: Any) -> None:
         event = message.get("event") if isinstance(message, dict) else None

@@ -76,7 +76,13 @@ class CoinbaseConnector:
         self.unknown_fence = options.token_lifetime + options.fence_margin
         self._options = options
         self._clock = clock
-        self._rest = Rest(self.name, options.rest_url, store, token_lifetime=options.token_lifetime)
+        self._rest = Rest(
+            self.name,
+            options.rest_url,
+            store,
+            token_lifetime=options.token_lifetime,
+            permit=permit,
+        )
         self._known = Known()
         self._orders = Orders(self.name, self._rest, self._known, clock=clock)
         self._fills = FillReader(self._orders.fills, self._orders.owners)
