@@ -13,14 +13,14 @@ import click
 from tests.chaos.campaign import Office, can_mount, load, share
 from tests.chaos.defects import DEFECTS
 from tests.chaos.plan import Case
-from tests.chaos.points import DAMAGE, POINTS
+from tests.chaos.points import CORE, DAMAGE, POINTS
 from tests.chaos.table import failures, table
 from tests.chaos.venues import VENUES
 
 
 def chosen(text: str, known: tuple[str, ...], what: str) -> list[str]:
-    """The comma-separated names of ``text``, or a mistake by name; "kills", "damage", "all"."""
-    groups = {"all": known, "kills": POINTS, "damage": DAMAGE}
+    """The comma-separated names of ``text``, or a mistake by name; "core", "kills", "damage", "all"."""
+    groups = {"all": known, "core": CORE, "kills": POINTS, "damage": DAMAGE}
     names = [name.strip() for name in text.split(",")]
     found = [name for part in names for name in groups.get(part, (part,))]
     for name in found:
@@ -37,7 +37,9 @@ def storage() -> Path:
 
 @click.command()
 @click.option("--venues", default="all", show_default=True, help="Comma-separated.")
-@click.option("--points", default="all", show_default=True, help="Or kills, damage, or names.")
+@click.option(
+    "--points", default="all", show_default=True, help="Or core, kills, damage, or names."
+)
 @click.option("--seeds", default=20, show_default=True, help="Seeds per point and venue.")
 @click.option("--only-seed", type=int, help="Just this one.")
 @click.option("--jobs", default=2, show_default=True, help="Processes at once.")

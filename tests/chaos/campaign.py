@@ -103,6 +103,8 @@ class Trial:
         result.lives += 1
         if life.unkind:
             self._venue.misbehave(self._case, life.number)
+        else:
+            self._venue.behave()
         cold, self._cold_start = self._cold_start, False
         pid = spawn(self._case, life, self._venue, self._folder, cold_start=cold)
         status = wait(pid)

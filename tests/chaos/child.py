@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import tradepulse_runner.loop
+import tradepulse_runner.session
 from tests.chaos.plan import Case, Life, chance_of
 from tests.chaos.strategy import Decisions, Erratic
 from tests.chaos.unkind import Unkind
@@ -33,8 +34,11 @@ from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.risk import RiskLimits, RiskManager
+from tradepulse_runner.venues.paper import PaperConnector
 
 PATIENCE = 15.0
+#: Seconds that a runner waits for an answer here: a campaign has many that don't come.
+REQUEST_TIMEOUT = 1.0
 #: Bytes of a disk that is to be full soon.
 DISK = 256 * 1024
 LIMITS = {
@@ -118,7 +122,7 @@ class Runner:
         self._half = life.decisions // 2
         chance = chance_of(case, life.number)
         connector = venue.connector(self._clock)
-        if life.unkind:
+        if life.unkind and isinstance(connector, PaperConnector):
             connector = Unkind(connector, chance_of(case, life.number, "unkind"), rarity=4)
         decisions = Decisions(folder / "decisions")
         self._strategy = Erratic(decisions, chance, life.decisions, period=0.004)
@@ -224,6 +228,7 @@ def spawn(case: Case, life: Life, venue: ChaosVenue, folder: Path, *, cold_start
         return pid
     code = BROKEN
     try:
+        tradepulse_runner.session.REQUEST_TIMEOUT = REQUEST_TIMEOUT
         log = os.open(folder / f"log.{life.number}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.strategy import Decision
-from tests.chaos.venues import Truth
+from tests.chaos.truth import Truth
 from tradepulse_runner.domain import ZERO, OrderStatus
 from tradepulse_runner.oms_state import OmsState
 from tradepulse_runner.snapshot import read_snapshot

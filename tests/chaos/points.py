@@ -55,6 +55,21 @@ STARTS = (
 LATCH = ("latch.open", "latch.write", "latch.fsync", "latch.rename", "latch.fsync-dir")
 
 POINTS = ORDERS + FILES + STARTS + LATCH
+#: The dozen that a long campaign is about: one of each kind.
+CORE = (
+    "intent.append",
+    "intent.durable",
+    "request.send",
+    "request.answered",
+    "open.append",
+    "closing.append",
+    "fill.append",
+    "cancel.send",
+    "cancel.answered",
+    "snapshot.rename",
+    "epoch.rename",
+    "reconcile.fetch",
+)
 
 #: Not moments but other harm, done while no runner lives or to the machine under it.
 DAMAGE = (

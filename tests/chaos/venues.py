@@ -6,46 +6,17 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from tests.chaos.kit import Binance, Coinbase
 from tests.chaos.plan import Case
+from tests.chaos.truth import TrueOrder, Truth
 from tradepulse_runner.config import VenueConfig
 from tradepulse_runner.domain import OrderType, Side
 from tradepulse_runner.venues.base import ExecutionConnector
 from tradepulse_runner.venues.paper import PaperConnector, PaperOptions
-
-OPEN = ("open", "partially_filled")
-
-
-@dataclass(frozen=True)
-class TrueOrder:
-    """An order as the venue has it; ``status`` in the runner's words."""
-
-    client_id: str
-    symbol: str
-    side: Side
-    type: OrderType
-    price: Decimal | None
-    quantity: Decimal
-    filled: Decimal
-    status: str
-
-
-@dataclass(frozen=True)
-class Truth:
-    """All that the venue knows. ``cash``: what trading brought and cost, in quote currency."""
-
-    orders: tuple[TrueOrder, ...]
-    fills: frozenset[str]
-    positions: dict[str, Decimal]
-    cash: Decimal
-
-    @property
-    def resting(self) -> int:
-        return sum(order.status in OPEN for order in self.orders)
 
 
 class ChaosVenue(Protocol):
@@ -61,6 +32,9 @@ class ChaosVenue(Protocol):
 
     def misbehave(self, case: Case, life: int) -> None:
         """Prepare the faults of a life that is to meet some."""
+
+    def behave(self) -> None:
+        """Forget all faults."""
 
     def truth(self) -> Truth:
         """Everything it knows, while no runner lives."""
@@ -89,6 +63,9 @@ class PaperVenue:
 
     def misbehave(self, case: Case, life: int) -> None:
         """Its faults are made around the connector: there is no network between."""
+
+    def behave(self) -> None:
+        """As above."""
 
     def truth(self) -> Truth:
         path = self._folder / f"{self.name}.sqlite"
@@ -135,4 +112,8 @@ def _order(
     )
 
 
-VENUES: dict[str, Callable[[], ChaosVenue]] = {"paper": PaperVenue}
+VENUES: dict[str, Callable[[], ChaosVenue]] = {
+    "paper": PaperVenue,
+    "binance": Binance,
+    "coinbase": Coinbase,
+}

@@ -19,7 +19,7 @@ from tests.chaos.plan import Case, Life, plan
 from tests.chaos.points import DAMAGE, LATCH, POINTS
 from tests.chaos.strategy import Decision
 from tests.chaos.table import failures, table
-from tests.chaos.venues import TrueOrder, Truth
+from tests.chaos.truth import TrueOrder, Truth
 from tests.unit.runner.process import ROOT, environment
 from tradepulse_runner.domain import OrderType, Side
 from tradepulse_runner.oms_state import OmsState
