@@ -88,7 +88,6 @@ class BinanceConnector:
         self._rest = Rest(self.name, rest_url, store, recv_window=options.recv_window)
         self._rest.permit = permit
         self._window = options.recv_window / 1000 + options.clock_margin
-        self.unknown_fence = self._window
         self._clock = clock
         self._owners = Owners()
         self._reader = TradeReader(self._rest, self._owners, self.symbols)
@@ -109,7 +108,6 @@ class BinanceConnector:
         self._rest.open()
         try:
             await self._rest.measure()
-            self._allow_for_clock()
             market = MarketStream(
                 self.name, self._rest, self._stream_url, self.symbols, self._quotes, self._clock
             )
@@ -188,10 +186,11 @@ class BinanceConnector:
                 await self._rest.measure()
             except OrderError as error:
                 log.info("venue.time_unread", extra={"venue": self.name, "why": str(error)})
-            self._allow_for_clock()
 
-    def _allow_for_clock(self) -> None:
-        self.unknown_fence = self._window + self._rest.clock.worst
+    @property
+    def unknown_fence(self) -> float:
+        """Seconds; see the top of this module."""
+        return self._window + self._rest.clock.worst
 
     # -- orders ----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -17,8 +18,9 @@ from tradepulse_runner.venues.binance.refusals import TimestampRefused
 from tradepulse_runner.venues.binance.rest import Rest
 from tradepulse_runner.venues.binance.sockets import Socket, Stream, open_socket
 from tradepulse_runner.venues.binance.trades import Owners
-from tradepulse_runner.venues.binance.wire import Fees, report_from
+from tradepulse_runner.venues.binance.wire import Fees, Malformed, report_from
 
+log = logging.getLogger(__name__)
 SUBSCRIBE_TIMEOUT = 5.0
 
 
@@ -99,12 +101,20 @@ class UserStream(Stream):
             return
         kind = event.get("e")
         if kind == "executionReport":
-            order, trade = report_from(event, self._fees)
-            self._owners.remember(order)
-            if trade is not None:
-                self._tell(trade)
-            self._tell(order)
+            self._report(event)
         elif kind == "serverShutdown":
             self.renew("the server announced its shutdown")
         elif kind == "eventStreamTerminated":
             raise VenueDisconnected("the venue ended the subscription")
+
+    def _report(self, event: dict[str, Any]) -> None:
+        try:
+            order, trade = report_from(event, self._fees)
+        except Malformed as error:
+            # Another's order may be of a kind that can't be shown; ours is found by polling.
+            log.warning("stream.unreadable", extra={"stream": self.name, "why": str(error)})
+            return
+        self._owners.remember(order)
+        if trade is not None:
+            self._tell(trade)
+        self._tell(order)
