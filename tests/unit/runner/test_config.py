@@ -35,7 +35,9 @@ def test_sample_is_valid_and_can_be_built(path: Path, monkeypatch: pytest.Monkey
     loaded = load_config(path)
     for venue in loaded.venues:
         monkeypatch.setenv(f"{venue.connector.upper()}_API_KEY", "k" * 64)
-        monkeypatch.setenv(f"{venue.connector.upper()}_API_SECRET", SECRETS.get(venue.connector, "s" * 64))
+        monkeypatch.setenv(
+            f"{venue.connector.upper()}_API_SECRET", SECRETS.get(venue.connector, "s" * 64)
+        )
     build(loaded, Release(version="1"), source=str(path))
 
 

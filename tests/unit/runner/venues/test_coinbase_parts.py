@@ -119,7 +119,7 @@ async def test_an_order_is_waited_for_by_everybody_who_asks() -> None:
     known.learn(_order(1))
     assert await asyncio.gather(*waiting) == [_order(1)] * 2
     hasty, waiting_on = known.heard_of("v-4", 0.01), known.heard_of("v-4", 0.1)
-    assert await asyncio.gather(hasty, waiting_on) == [None, None]
+    assert list(await asyncio.gather(hasty, waiting_on)) == [None, None]
     assert await known.heard_of("v-1", 0) == _order(1)
     assert await known.heard_of("v-3", 0.01) is None
     assert not known._awaited
