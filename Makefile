@@ -45,6 +45,12 @@ e2e: setup ## End-to-end tests on the real cluster, which is brought up when it 
 	$(BIN)/pytest tests/e2e --timeout=900
 test: lint check-crds unit e2e ## Everything: lint, generated files, unit tests, end-to-end tests
 
+.PHONY: venue-up venue-check
+venue-up: setup ## Binance and Coinbase on this machine, to trade against; prints urls and made-up keys
+	$(BIN)/python -m tests.venues up
+venue-check: setup ## Compare the venues' matching with another engine, 100,000 operations
+	$(BIN)/python -m tests.venues.oracle --operations 100000
+
 .PHONY: demo bench
 demo: setup ## A bad release rolls itself back, on a real cluster, while you watch
 	$(BIN)/python -m tests.e2e.demo

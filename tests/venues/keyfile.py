@@ -28,3 +28,15 @@ def read_keys(path: Path) -> list[Key]:
             ' [{"api_key": "...", "account": "runner", "secret": "..."}]'
             ' or "public_key_pem" in the place of "secret"'
         ) from None
+
+
+def write_credentials(directory: Path, venue: str, key: str, secret: str) -> None:
+    """``BINANCE_API_KEY`` and ``BINANCE_API_SECRET``, say, for the owner's eyes only."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in (
+        (f"{venue.upper()}_API_KEY", key),
+        (f"{venue.upper()}_API_SECRET", secret),
+    ):
+        path = directory / name
+        path.touch(mode=0o600)
+        path.write_text(content)

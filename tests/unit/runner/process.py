@@ -69,6 +69,7 @@ class RunnerProcess:
             "metrics": {"port": 0},
             **config,
         }
+        self.environ: dict[str, str] = {}  # of its own, beside ours
         self.process: subprocess.Popen[bytes] | None = None
         self.runs = 0
         self.ports = (0, 0)
@@ -84,7 +85,7 @@ class RunnerProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tradepulse_runner", "run", "--config", str(path)],
                 stderr=log,
-                env=environment() | {"TRADEPULSE_RELEASE_FILE": str(release)},
+                env=environment() | {"TRADEPULSE_RELEASE_FILE": str(release)} | self.environ,
             )
         if wait:
             self.ports = eventually(self._listening, what=f"ports in {self.log}")

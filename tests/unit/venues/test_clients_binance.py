@@ -36,16 +36,9 @@ from binance_sdk_spot.websocket_api.models import (
     OrderPlaceTypeEnum,
 )
 
-from tests.unit.venues.binance_kit import ED_KEY, KEY, SECRET, funded, private_pem, until
+from tests.unit.venues.binance_kit import ED_KEY, KEY, SECRET, private_pem, until
 from tests.venues.binance import BinanceVenue
 from tests.venues.exchange import Side, Status
-
-
-@pytest.fixture
-async def venue() -> AsyncIterator[BinanceVenue]:
-    async with funded() as venue:
-        venue.crowd.move("BTCUSDT", Decimal(60000))
-        yield venue
 
 
 def fill_half(venue: BinanceVenue) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +26,12 @@ class Desk:
     limits: Limits
     clock: Callable[[], float]
     cancel_ids: dict[int, str] = field(default_factory=dict)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hold(self, seconds: float) -> None:
+        """Wait so long, or until the venue closes."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.closing.wait(), seconds)
 
 
 @dataclass(frozen=True, slots=True)

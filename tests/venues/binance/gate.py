@@ -3,7 +3,6 @@ faults. The same for REST and WebSocket API."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ class Gate:
             return act()
         kind = FaultKind(fault.kind)
         if kind is FaultKind.DELAY:
-            await asyncio.sleep(fault.seconds)
+            await self._desk.hold(fault.seconds)
             return act()
         if kind in _ACCEPTED:
             with contextlib.suppress(ApiError):

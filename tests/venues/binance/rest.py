@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, unquote
 
@@ -71,7 +70,7 @@ class Rest:
                 headers["Retry-After"] = str(error.retry_after)
             return web.json_response(error.body(), status=error.status, headers=headers)
         except NoAnswer as fault:
-            await asyncio.sleep(fault.seconds)
+            await self._desk.hold(fault.seconds)
             return _hang_up(request)
         except Reset:
             return _hang_up(request)

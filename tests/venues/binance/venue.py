@@ -109,7 +109,7 @@ class BinanceVenue:
         Rest(desk, gate, self._note).add_to(app)
         WsApi(desk, gate, sockets, users, self.faults, self._note).add_to(app)
         MarketStreams(desk, sockets).add_to(app)
-        runner = web.AppRunner(app, shutdown_timeout=0.0, access_log=None)
+        runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
@@ -123,6 +123,7 @@ class BinanceVenue:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._desk.closing.set()
         self._sockets.cut(announced=False)
         await self._stack.aclose()
 

@@ -88,12 +88,12 @@ class BinanceConnector:
         self._rest = Rest(self.name, rest_url, store, recv_window=options.recv_window)
         self._rest.permit = permit
         self._window = options.recv_window / 1000 + options.clock_margin
-        self.unknown_fence = self._window
         self._clock = clock
         self._owners = Owners()
         self._reader = TradeReader(self._rest, self._owners, self.symbols)
         self._markets: dict[str, Market] = {}
         self._quotes: dict[str, Quote] = {}
+        self._user: UserStream | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: Listener = _ignore
 
@@ -109,7 +109,6 @@ class BinanceConnector:
         self._rest.open()
         try:
             await self._rest.measure()
-            self._allow_for_clock()
             market = MarketStream(
                 self.name, self._rest, self._stream_url, self.symbols, self._quotes, self._clock
             )
@@ -121,7 +120,7 @@ class BinanceConnector:
 
     async def disconnect(self) -> None:
         self.streaming = False
-        tasks, self._tasks = self._tasks, set()
+        tasks, self._tasks, self._user = self._tasks, set(), None
         for task in tasks:
             task.cancel()
         if tasks:
@@ -158,6 +157,7 @@ class BinanceConnector:
             lost=self._lose,
         )
         await user.start()
+        self._user = user
         self.streaming = True
         for work in (user.run(), market.run(), market.refresh(), self._keep_time()):
             self._own(work)
@@ -188,10 +188,11 @@ class BinanceConnector:
                 await self._rest.measure()
             except OrderError as error:
                 log.info("venue.time_unread", extra={"venue": self.name, "why": str(error)})
-            self._allow_for_clock()
 
-    def _allow_for_clock(self) -> None:
-        self.unknown_fence = self._window + self._rest.clock.worst
+    @property
+    def unknown_fence(self) -> float:
+        """Seconds; see the top of this module."""
+        return self._window + self._rest.clock.worst
 
     # -- orders ----------------------------------------------------------------------------
 
@@ -263,7 +264,10 @@ class BinanceConnector:
         return positions_from(answer, self._markets)
 
     async def trades_since(self, cursor: str | None) -> TradePage:
-        return await self._reader.since(cursor)
+        page = await self._reader.since(cursor)
+        if self._user is not None:
+            self._user.compare(page.trades)
+        return page
 
     def quote(self, symbol: str) -> Quote | None:
         return self._quotes.get(symbol)

@@ -7,6 +7,7 @@ ones are there, and, unless it is an order (whose decision has aged), for a wron
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -43,6 +44,11 @@ T = TypeVar("T")
 #: Below the session's own limit, so that the answer tells what happened.
 TOTAL_TIMEOUT = 8.0
 CONNECT_TIMEOUT = 3.0
+#: How long the answer about a refused order may wait for the clock.
+MEASURE_TIMEOUT = 1.0
+#: Idle connections are given up before the venue gives them up: an order written to one that is
+#: just being closed would be unknown.
+KEEP_ALIVE = 30.0
 #: An order that was refused for old credentials is not worth sending again later than this, and
 #: the proof by ``unknown_fence`` counts from before the first try.
 RESEND_WITHIN = 2.0
@@ -96,7 +102,9 @@ class Rest:
     def open(self) -> None:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=75, ttl_dns_cache=60),
+                connector=aiohttp.TCPConnector(
+                    limit=64, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=60
+                ),
                 timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
@@ -122,9 +130,13 @@ class Rest:
         try:
             return await self._by_the_newest(call)
         except TimestampRefused:
-            await self.measure()
             if call.decides:
+                # Refused for certain, whatever becomes of this.
+                with contextlib.suppress(OrderError, TimeoutError):
+                    async with asyncio.timeout(MEASURE_TIMEOUT):
+                        await self.measure()
                 raise
+            await self.measure()
         return await self._by_the_newest(call)
 
     async def _by_the_newest(self, call: Call) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from tradepulse_runner.domain import Trade, TradePage, VenueOrder
 from tradepulse_runner.errors import OrderNotFound, StateError
 from tradepulse_runner.venues.binance.rest import Call, Rest, together
-from tradepulse_runner.venues.binance.wire import Fees, Malformed, order_from, trade_from
+from tradepulse_runner.venues.binance.wire import Fees, Malformed, client_id_from, trade_from
 
 PAGE = 1000
 #: Orders whose client id is remembered; beyond, the venue is asked again.
@@ -26,7 +26,10 @@ class Owners:
         self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def remember(self, order: VenueOrder) -> None:
-        self._known[order.order.symbol, order.venue_id] = order.client_id
+        self.note(order.order.symbol, order.venue_id, order.client_id)
+
+    def note(self, symbol: str, order_id: str, client_id: str) -> None:
+        self._known[symbol, order_id] = client_id
         if len(self._known) > self._limit:
             self._known.popitem(last=False)
 
@@ -35,7 +38,8 @@ class Owners:
 
 
 class TradeReader:
-    """Pages through ``GET /api/v3/myTrades``. The cursor is JSON: {symbol: last trade id}.
+    """Pages through ``GET /api/v3/myTrades``. The cursor is JSON: {symbol: last trade id}; the
+    matching engine numbers a symbol's trades in order, so nothing can appear behind it.
 
     A symbol that is no longer traded stays in the cursor and goes on being read: an order of it
     may still be open.
@@ -87,12 +91,14 @@ class TradeReader:
             return known
         params = {"symbol": symbol, "orderId": order_id}
         try:
-            found = order_from(await self._rest.signed(Call("GET", "/api/v3/order", params, 4)))
+            found = await self._rest.signed(Call("GET", "/api/v3/order", params, 4))
         except OrderNotFound as error:
             # It traded, so it exists; Binance's databases are not of one moment.
             raise Malformed(f"trade {raw['id']} of {symbol}: order {order_id}: {error}") from error
-        self._owners.remember(found)
-        return found.client_id
+        # Only the id: another's order may be of a kind that we can't even show.
+        client_id = client_id_from(found)
+        self._owners.note(symbol, order_id, client_id)
+        return client_id
 
 
 def _is_trade(raw: Any) -> bool:

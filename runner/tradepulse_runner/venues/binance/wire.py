@@ -117,12 +117,18 @@ def order_params(order: Order, client_id: str) -> dict[str, str]:
 def order_from(raw: Mapping[str, Any]) -> VenueOrder:
     """An order as any order endpoint shows it. A cancel's own id is not the order's."""
     return VenueOrder(
-        raw.get("origClientOrderId") or raw["clientOrderId"],
+        client_id_from(raw),
         str(raw["orderId"]),
         _order(raw["symbol"], raw["side"], raw["type"], raw["origQty"], raw["price"]),
         STATUSES[raw["status"]],
         Decimal(raw["executedQty"]),
     )
+
+
+@_told
+def client_id_from(raw: Mapping[str, Any]) -> str:
+    """The client id alone of what :func:`order_from` reads."""
+    return str(raw.get("origClientOrderId") or raw["clientOrderId"])
 
 
 @_told

@@ -115,18 +115,15 @@ class Rest:
         began = self._monotonic()
         # A second try dies with the first one: the fence counts from before either.
         expires = self.clock.now() + self._lifetime
-        used = self._store.current
-        try:
-            return await self._signed(call, used, expires)
-        except Unauthorized as error:
-            if not self._store.refused(used):
-                raise CredentialsRefused(str(error)) from error
-            if call.decides and self._monotonic() - began > RESEND_WITHIN:
-                raise OrderRejected(f"{error} (too late to send it again)") from error
-        try:
-            return await self._signed(call, self._store.current, expires)
-        except Unauthorized as error:
-            raise CredentialsRefused(str(error)) from error
+        while True:
+            used = self._store.current
+            try:
+                return await self._signed(call, used, expires)
+            except Unauthorized as error:
+                if not self._store.refused(used):
+                    raise CredentialsRefused(str(error)) from error
+                if call.decides and self._monotonic() - began > RESEND_WITHIN:
+                    raise OrderRejected(f"{error} (too late to send it again)") from error
 
     async def get(self, path: str, params: Params = ()) -> Any:
         return await self.send(Call("GET", path, params))

@@ -25,6 +25,7 @@ from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.domain import Order, OrderStatus, Side
 from tradepulse_runner.errors import OrderError, RiskRejected
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.phase import Phase
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.venues.base import ExecutionConnector
 
@@ -112,7 +113,8 @@ class Flow:
     def _order(self) -> Order:
         connector = self._loop.sessions["spot"].connector
         quote, steps = connector.quote(self._symbol), connector.instrument(self._symbol)
-        assert quote is not None
+        if quote is None:
+            raise RiskRejected("reference_price", "no quote")
         number = len(self.ids)
         side = Side.BUY if number % 4 < 2 else Side.SELL
         away = Decimal("0.001") if number % 5 == 0 else Decimal("-0.02")
@@ -135,8 +137,18 @@ def generation(loop: LiveExecutionLoop) -> float | None:
     return loop.metrics.registry.get_sample_value(name, {"venue": "spot"})
 
 
-async def rotate_a_hundred_times(place: Place, tmp_path: Path) -> None:
-    """Under load; no order is lost, none is doubled, and the kill switch stays open."""
+@dataclass(frozen=True)
+class Outcome:
+    """Orders that were submitted, those that got no good answer, and why others were refused."""
+
+    orders: int
+    errors: int
+    refused: Counter[str]
+
+
+async def rotate_a_hundred_times(place: Place, tmp_path: Path) -> Outcome:
+    """Under load. Whatever became of an order, runner and venue say the same of it, and no venue
+    knows one twice; the kill switch stays open."""
     async with running(place, tmp_path) as loop:
         flow = Flow(loop, place.symbol)
         flowing = asyncio.create_task(flow.run())
@@ -145,17 +157,19 @@ async def rotate_a_hundred_times(place: Place, tmp_path: Path) -> None:
         flow.stop.set()
         await flowing
         state = loop.sessions["spot"].oms.state
-        await until(lambda: not state.unresolved() and not state.with_status(OrderStatus.QUEUED))
+        await until(
+            lambda: not [r for r in state.live.values() if not r.status.working], seconds=60
+        )
         assert not loop.kill_switch[0], loop.kill_switch
         assert generation(loop) == ROTATIONS + 1
-        assert len(flow.ids) > ROTATIONS
-        for client_id in flow.ids:
-            found = place.exchange.by_client_id("runner", client_id)
-            known = state.orders.get(client_id)
-            assert len(found) == 1, (client_id, known)
-        assert len(place.exchange.orders("runner")) == len(flow.ids), "and nothing else"
-        assert loop.counts["error"] == 0
-        assert not flow.refused, flow.refused
+        gone = {
+            record.client_id
+            for record in state.orders.values()
+            if record.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED)
+        }
+        at_venue = Counter(order.client_id for order in place.exchange.orders("runner"))
+        assert at_venue == Counter(client_id for client_id in flow.ids if client_id not in gone)
+        return Outcome(len(flow.ids), loop.counts["error"], flow.refused)
 
 
 async def rotate_to_a_wrong_key(place: Place, tmp_path: Path) -> str:
@@ -174,6 +188,7 @@ async def rotate_to_a_wrong_key(place: Place, tmp_path: Path) -> str:
         sent = len(place.exchange.orders("runner"))
         place.accept(666)  # somebody mends it: what rests is cancelled, but nothing is sent
         await until(lambda: not place.exchange.open_orders("runner"), seconds=30)
+        await until(lambda: loop.phase()[0] is Phase.HALTED)
         with pytest.raises(RiskRejected, match="kill switch"):
             loop.submit_order("spot", flow._order())
         assert len(place.exchange.orders("runner")) == sent

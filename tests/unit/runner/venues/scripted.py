@@ -14,13 +14,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Scripted:
     """``seen`` lists (method, path) in order; ``script`` answers all but the server's time.
 
-    ``ahead``: seconds that the server's clock is ahead of ours.
+    ``ahead``: seconds that the server's clock is ahead of ours; ``timeless``: it won't tell.
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
         self.url = ""
         self.ahead = 0.0
+        self.timeless = False
         self.script: Handler = _ok
 
     @property
@@ -28,6 +29,8 @@ class Scripted:
         return self.url.replace("http", "ws")
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/api/v3/time" and self.timeless:
+            return web.Response(status=503)
         if request.path == "/api/v3/time":
             now = int((time.time() + self.ahead) * 1000)
             return web.json_response({"serverTime": now})

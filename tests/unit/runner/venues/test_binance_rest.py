@@ -290,6 +290,15 @@ class TestClock:
             assert len(server.seen) == 1
             assert await rest.signed(PLACE) == {"ok": True}
 
+    async def test_an_order_stays_refused_though_the_time_cannot_be_read(
+        self, tmp_path: Path
+    ) -> None:
+        async with _venue(tmp_path) as (server, rest):
+            server.script = _punctual(server)
+            server.ahead, server.timeless = 60.0, True
+            with pytest.raises(OrderRejected, match="-1021"):
+                await rest.signed(PLACE)
+
     async def test_a_clock_that_is_wrong_again_is_told(self, tmp_path: Path) -> None:
         async with _venue(tmp_path) as (server, rest):
 

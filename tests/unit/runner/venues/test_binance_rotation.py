@@ -39,7 +39,9 @@ async def place() -> AsyncIterator[Place]:
 
 
 async def test_a_hundred_rotations_lose_and_double_no_order(place: Place, tmp_path: Path) -> None:
-    await rotate_a_hundred_times(place, tmp_path)
+    found = await rotate_a_hundred_times(place, tmp_path)
+    assert found.orders > 100
+    assert (found.errors, found.refused) == (0, {})
 
 
 async def test_a_wrong_key_latches_and_is_not_shown(

@@ -229,6 +229,8 @@ async def test_it_subscribes_with_a_signature_and_tells_orders() -> None:
         params = request["params"]
         assert params.keys() == {"apiKey", "timestamp", "recvWindow", "signature"}
         assert type(params["timestamp"]) is int
+        # A market order by quote quantity, as only another program sends it, has no quantity yet.
+        await peer.say({"subscriptionId": 0, "event": {**REPORT, "q": "0.00000000"}})
         await peer.say({"subscriptionId": 0, "event": REPORT})
         await until(lambda: told)
         [order] = told
