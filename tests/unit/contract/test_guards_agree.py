@@ -13,8 +13,12 @@ from hypothesis import strategies as some
 
 from tests.unit.guard.vector_replay import LEVELS
 from tests.unit.guard.vector_replay import levels as operator_says
+from tests.unit.runner.slo_replay import LEVELS as REASONS
+from tests.unit.runner.slo_replay import config
 from tests.unit.runner.slo_replay import levels as process_says
 from tests.vectors.slo import BOUNDS, START, Process, vector
+from tradepulse_runner.guard import AutoRollbackGuard
+from tradepulse_runner.metrics import RunnerMetrics
 
 EVERY = 15
 LATENCIES = (*BOUNDS, 20.0)
@@ -74,3 +78,63 @@ def test_the_same_counts_at_the_same_times_give_the_same_verdicts(
     for level in LEVELS:
         if whole or theirs[level] != "unknown":
             assert theirs[level] == ours[level], level
+
+
+moments = some.lists(
+    some.lists(
+        some.tuples(
+            some.floats(0.01, 1.0),
+            some.floats(0, 12) | some.sampled_from(LATENCIES),
+            some.sampled_from([True] * 12 + [False]),
+        ),
+        max_size=30,
+    ),
+    min_size=1,
+    max_size=26,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    life=moments, p95=some.sampled_from([0.1, 0.5, 5.0, 10.0]), enough=some.sampled_from([1, 20])
+)
+def test_real_metrics_scraped_and_the_guard_told_at_once_give_the_same_verdicts(
+    life: list[list[tuple[float, float, bool]]], p95: float, enough: int
+) -> None:
+    """Outcomes at any moment, counted by the runner's own metrics and told to its guard. At the
+    instant of a scrape, both know the same."""
+    metrics = RunnerMetrics(["paper"])
+    end = START + len(life) * EVERY
+    scene = vector("", Process(), {"at": end}, p95=p95, min_requests=enough)
+    guard = AutoRollbackGuard(config(scene))
+    guard.expect("heartbeat", timestamp=START)
+    for number, outcomes in enumerate([[], *life]):
+        for share, seconds, success in sorted(outcomes):
+            metrics.latency.labels("paper").observe(seconds)
+            metrics.outcomes.labels("paper", "ok" if success else "error").inc()
+            at = START + (number - 1 + share) * EVERY
+            guard.record_outcome(seconds * 1000, success, timestamp=at)
+        at = START + number * EVERY
+        scene["samples"].append(scraped(metrics, at))
+        guard.note("heartbeat", timestamp=at)
+        guard.evaluate(timestamp=at)
+    ours = {level: str(guard.findings[reason].kind) for level, reason in REASONS.items()}
+    assert operator_says(scene, end) == ours
+
+
+def scraped(metrics: RunnerMetrics, at: float) -> dict[str, Any]:
+    """What Prometheus reads at ``at``, as a vector's sample."""
+
+    def value(name: str, **labels: str) -> float:
+        found = metrics.registry.get_sample_value(name, {"venue": "paper", **labels})
+        assert found is not None, (name, labels)
+        return found
+
+    bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
+    count: dict[str, Any] = {
+        outcome: value("tradepulse_order_outcomes_total", outcome=outcome)
+        for outcome in ("ok", "error")
+    }
+    name = "tradepulse_order_latency_seconds_bucket"
+    count["buckets"] = [value(name, le=bound) for bound in bounds]
+    return {"at": at, "heartbeat": at, "venues": {"paper": count}}

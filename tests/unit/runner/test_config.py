@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.strategy.catalog import build_strategy
 
+SECRETS = {"coinbase": base64.b64encode(bytes(range(64))).decode()}
 SAMPLES = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 
 
@@ -33,7 +35,9 @@ def test_sample_is_valid_and_can_be_built(path: Path, monkeypatch: pytest.Monkey
     loaded = load_config(path)
     for venue in loaded.venues:
         monkeypatch.setenv(f"{venue.connector.upper()}_API_KEY", "k" * 64)
-        monkeypatch.setenv(f"{venue.connector.upper()}_API_SECRET", "s" * 64)
+        monkeypatch.setenv(
+            f"{venue.connector.upper()}_API_SECRET", SECRETS.get(venue.connector, "s" * 64)
+        )
     build(loaded, Release(version="1"), source=str(path))
 
 

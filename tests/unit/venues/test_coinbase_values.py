@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.venues.coinbase.values import moment, number, order_number, order_uuid, stamp
+from tests.venues.coinbase.values import as_shown, moment, number, order_number, order_uuid, stamp
 
 
 @given(st.integers(0, 2**48 - 1))
@@ -35,6 +35,11 @@ def test_numbers_keep_their_value_and_have_no_exponent(value: Decimal) -> None:
 )
 def test_numbers_are_written_plainly(value: str, text: str) -> None:
     assert number(Decimal(value)) == text
+
+
+@given(st.floats(0, 4e9))
+def test_times_are_compared_as_they_are_shown(time: float) -> None:
+    assert as_shown(time) == moment(stamp(time))
 
 
 def test_times_keep_microseconds() -> None:

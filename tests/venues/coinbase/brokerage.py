@@ -191,9 +191,8 @@ class Brokerage:
         """The answer to ``GET orders/historical/batch``, newest first."""
         found = [
             order
-            for order in reversed(self._exchange.orders(account))
-            if self._visible(order)
-            and query.takes(order, order_uuid(order.id), self.status_of(order))
+            for order in reversed(self._candidates(account, query))
+            if self._visible(order) and query.takes(order, self.status_of(order))
         ]
         chosen, cursor = _paged(found, lambda order: order.id, query.limit, query.cursor)
         return {
@@ -266,6 +265,15 @@ class Brokerage:
         return "CANCEL_QUEUED" if self.cancelling(order) else STATUS[order.status]
 
     # -- how it is done
+
+    def _candidates(self, account: str, query: OrderQuery) -> list[OrderView]:
+        """All orders that ``query`` can mean, oldest first, without looking at a long history."""
+        if query.order_ids:
+            named = [self._find(account, order_id) for order_id in query.order_ids]
+            return sorted((order for order in named if order), key=lambda order: order.id)
+        if query.only_working:
+            return self._exchange.open_orders(account)
+        return self._exchange.orders(account)
 
     def _find(self, account: str, order_id: str) -> OrderView | None:
         number_at_exchange = order_number(order_id)

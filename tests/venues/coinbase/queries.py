@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from tests.venues.coinbase.errors import bad_request
-from tests.venues.coinbase.values import moment, named_uuid, order_uuid, stamp
+from tests.venues.coinbase.values import as_shown, moment, named_uuid, order_uuid
 from tests.venues.exchange import Fill, OrderView
 
+WORKING = frozenset({"OPEN", "PENDING", "QUEUED", "CANCEL_QUEUED"})
 MOST_ORDERS = 1000
 MOST_FILLS = 250
 # Understood by the venue, without meaning for a spot account with one portfolio.
@@ -42,9 +43,7 @@ class Span:
     end: float | None
 
     def holds(self, time: float) -> bool:
-        if self.begin is None and self.end is None:
-            return True
-        shown = moment(stamp(time))
+        shown = as_shown(time)
         return (self.begin is None or self.begin <= shown) and (
             self.end is None or shown < self.end
         )
@@ -81,9 +80,14 @@ class OrderQuery:
             params.get("cursor", ""),
         )
 
-    def takes(self, order: OrderView, order_id: str, status: str) -> bool:
+    @property
+    def only_working(self) -> bool:
+        """Whether all that is asked for is still open at the exchange."""
+        return bool(self.statuses) and self.statuses <= WORKING
+
+    def takes(self, order: OrderView, status: str) -> bool:
         return (
-            (not self.order_ids or order_id in self.order_ids)
+            (not self.order_ids or order_uuid(order.id) in self.order_ids)
             and (not self.products or order.symbol in self.products)
             and (not self.statuses or status in self.statuses)
             and self.side in ("", order.side)

@@ -21,7 +21,7 @@ from tests.venues.coinbase.errors import (
     unauthorized,
 )
 from tests.venues.coinbase.limits import RateLimit
-from tests.venues.coinbase.queries import FillQuery, OrderQuery, read_limit
+from tests.venues.coinbase.queries import WORKING, FillQuery, OrderQuery, read_limit
 from tests.venues.coinbase.tokens import ApiKey, Keyring, TokenRefused
 from tests.venues.coinbase.values import stamp
 from tests.venues.exchange import Exchange, Reason, Refused
@@ -30,7 +30,6 @@ from tests.venues.http_faults import Words, strike
 
 PREFIX = "/api/v3/brokerage"
 MOST_ACCOUNTS = 250
-WORKING = frozenset({"OPEN", "PENDING", "QUEUED", "CANCEL_QUEUED"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ def stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def as_shown(seconds: float) -> float:
+    """As precise as :func:`stamp` writes it: ``moment(stamp(seconds))``, but quickly."""
+    return round(seconds, 6)
+
+
 def moment(text: str) -> float:
     """Unix seconds of an RFC 3339 time. Raises :class:`ValueError`."""
     return datetime.fromisoformat(text).timestamp()
