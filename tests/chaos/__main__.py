@@ -19,7 +19,7 @@ from tests.chaos.venues import VENUES
 
 
 def chosen(text: str, known: tuple[str, ...], what: str) -> list[str]:
-    """The comma-separated names of ``text``, or a mistake by name; "core", "kills", "damage", "all"."""
+    """The comma-separated names of ``text``, groups among them. Raises BadParameter."""
     groups = {"all": known, "core": CORE, "kills": POINTS, "damage": DAMAGE}
     names = [name.strip() for name in text.split(",")]
     found = [name for part in names for name in groups.get(part, (part,))]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -177,6 +178,19 @@ def operator_process() -> int | None:
             words = _command(entry)
             if len(words) > 2 and words[1].endswith("/tradepulse-operator") and words[2] == "run":
                 return int(entry.name)
+    return None
+
+
+def runner_process(pod: str) -> int | None:
+    """The host's process id of the runner in that pod; None while it restarts."""
+    name = f"HOSTNAME={pod}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            words = _command(entry)
+            if len(words) > 2 and words[1].endswith("/tradepulse-runner") and words[2] == "run":
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    if name in (entry / "environ").read_bytes().split(b"\0"):
+                        return int(entry.name)
     return None
 
 

@@ -89,7 +89,7 @@ def stored(found: Checkpoint) -> BakeStatus:
 
 def due(before: Checkpoint, after: Checkpoint, held: Limits) -> bool:
     """Whether `after` is far enough from the stored `before` to be stored itself."""
-    stretch = max(held.interval, held.required / 10)
+    stretch = max(held.interval, held.required / 4)
     return overdue(before, after) or after.evaluated_until - before.evaluated_until >= stretch
 
 

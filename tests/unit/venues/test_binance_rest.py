@@ -306,6 +306,8 @@ async def test_trades_by_cursor_time_and_order(bare: Bare, venue: BinanceVenue) 
     assert await asked(orderId=made[3]) == [ids[3]]
     assert await asked(startTime=trades[0]["time"], limit=2) == ids[:2]
     assert await asked(startTime=now() + 1000) == []
+    both = await bare("GET", "myTrades", symbol="BTCUSDT", fromId=1, startTime=1)
+    assert both.code == -1128
     wide: dict[str, Any] = {"startTime": 0, "endTime": 86_400_001}
     assert (await bare("GET", "myTrades", symbol="BTCUSDT", **wide)).code == -1127
 

@@ -41,6 +41,16 @@ async def test_public_methods_and_nonsense(socket: Socket) -> None:
     assert (await socket.until(lambda message: message["id"] is None))["error"]["code"] == -1135
 
 
+async def test_limits_are_told_unless_one_asks_not_to(
+    venue: BinanceVenue, http: aiohttp.ClientSession
+) -> None:
+    async with http.ws_connect(f"{venue.ws_api_url}?returnRateLimits=false") as ws:
+        quiet = Socket(ws)
+        assert "rateLimits" not in await quiet.ask("ping", key=None)
+        [limit] = (await quiet.ask("ping", key=None, returnRateLimits=True))["rateLimits"]
+    assert (limit["rateLimitType"], limit["count"]) == ("REQUEST_WEIGHT", 4), "2 to connect"
+
+
 async def test_a_signature_is_over_sorted_parameters(socket: Socket) -> None:
     bad = await socket.ask("account.status", key=None, apiKey=KEY, timestamp=1, signature="x")
     assert bad["error"]["code"] == -1022

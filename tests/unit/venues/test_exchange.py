@@ -84,6 +84,14 @@ def test_a_market_order_can_say_how_much_to_spend() -> None:
     assert order.quote_filled == Decimal(155)
 
 
+def test_money_that_the_book_cannot_take_up_expires() -> None:
+    floor = Floor("maker", "taker")
+    floor.sell("maker", "1", "100")
+    order = floor.buy("taker", "1", quantity=None, quote_quantity=Decimal(160))
+    assert (order.status, order.filled) == (Status.EXPIRED, Decimal(1))
+    assert (order.quantity, order.quote_filled) == (Decimal("1.6"), Decimal(100))
+
+
 def test_a_post_only_order_rests_or_is_refused() -> None:
     floor = Floor("maker", "taker")
     floor.sell("maker", "1", "100")

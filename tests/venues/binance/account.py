@@ -48,6 +48,9 @@ def trades(desk: Desk, call: Call) -> list[Json]:
     symbol = params.need("symbol")
     if symbol not in desk.exchange.markets:
         raise ApiError(-1121, "Invalid symbol.")
+    given = frozenset(name for name in _BOUNDS if params.text(name) is not None)
+    if given not in _COMBINATIONS:
+        raise ApiError(-1128, "Combination of optional parameters invalid.")
     limit = params.limit(1000)
     fitting = [fill for fill in desk.exchange.fills(call.account, symbol) if _fits(fill, params)]
     oldest_first = params.text("fromId") is not None or params.text("startTime") is not None
@@ -72,6 +75,19 @@ def order_counts(desk: Desk, call: Call) -> list[dict[str, Any]]:
     return desk.limits.usage(call.account)[:-1]
 
 
+_BOUNDS = ("orderId", "fromId", "startTime", "endTime")
+_COMBINATIONS = frozenset(
+    frozenset(names)
+    for names in (
+        (),
+        ("orderId",),
+        ("startTime",),
+        ("endTime",),
+        ("fromId",),
+        ("startTime", "endTime"),
+        ("orderId", "fromId"),
+    )
+)
 ACCOUNT = Endpoint(account, 20, "account", (), ("omitZeroBalances",))
 TRADES = Endpoint(
     trades,

@@ -44,10 +44,12 @@ METHODS: Mapping[str, Endpoint] = {
 
 @dataclass(slots=True)
 class _Session:
-    """A connection's state. ``account`` is "" until it logged on."""
+    """A connection's state. ``account`` is "" until it logged on; ``show_limits``: unless a
+    request says otherwise."""
 
     connection: Connection
     since: float
+    show_limits: bool
     api_key: str = ""
     account: str = ""
     authorized_since: float = 0.0
@@ -61,6 +63,8 @@ class _Request:
     credentials: Credentials
     show_limits: bool
 
+
+_CONNECTING = 2  # weight
 
 Note = Callable[[str, str, Params], None]
 
@@ -94,9 +98,14 @@ class WsApi:
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/ws-api/v3", self._handle)
 
-    async def _handle(self, request: web.Request) -> web.WebSocketResponse:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._desk.limits.charge(_CONNECTING)
+        except ApiError as error:
+            return web.json_response(error.body(), status=error.status)
         async with self._sockets.accept(request, _farewell) as (connection, socket):
-            session = _Session(connection, self._desk.clock())
+            show_limits = request.query.get("returnRateLimits", "true") == "true"
+            session = _Session(connection, self._desk.clock(), show_limits)
             # Requests of one connection do not wait for each other: one that hangs holds up none.
             async with _Tasks() as tasks:
                 try:
@@ -116,7 +125,7 @@ class WsApi:
         try:
             result = await self._carry_out(session, request)
         except ApiError as error:
-            self._reply(session, request, error.status, {"error": _error_body(error)})
+            self._reply(session, request, error.status, {"error": self._error_body(error)})
         except NoAnswer:
             return
         except Reset:
@@ -144,6 +153,13 @@ class WsApi:
         session.connection.send(message)
         if endpoint and self._faults.take(endpoint.fault, FaultKind.DUPLICATE_ACK):
             session.connection.send(message)
+
+    def _error_body(self, error: ApiError) -> Json:
+        body: Json = dict(error.body())
+        if error.retry_after is not None:  # here it is a time, in REST's header a duration
+            now = millis(self._desk.clock())
+            body["data"] = {"serverTime": now, "retryAfter": now + error.retry_after * 1000}
+        return body
 
     def _account_of(self, session: _Session, request: _Request) -> str:
         key = request.credentials.api_key
@@ -208,7 +224,7 @@ def _read(text: str, session: _Session) -> _Request:
         given = dict(raw.get("params") or {})
     except (ValueError, KeyError, TypeError):
         raise ApiError(-1135, "Invalid JSON Request") from None
-    show_limits = given.pop("returnRateLimits", True)
+    show_limits = given.pop("returnRateLimits", session.show_limits)
     values = {name: _text(value) for name, value in given.items()}
     # Signed are all parameters but the signature, by name, as they are in the request.
     signed = "&".join(f"{k}={v}" for k, v in sorted(values.items()) if k != "signature")
@@ -220,13 +236,6 @@ def _read(text: str, session: _Session) -> _Request:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def _error_body(error: ApiError) -> Json:
-    body: Json = dict(error.body())
-    if error.retry_after is not None:
-        body["data"] = {"retryAfter": error.retry_after}
-    return body
 
 
 def _farewell(now: int) -> Json:

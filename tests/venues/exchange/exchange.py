@@ -89,7 +89,7 @@ class Exchange:
         self._order_ids += 1
         order = order_of(request, self._order_ids, account, self._clock())
         if request.quote_quantity is not None:
-            order.quantity = intended.quantity
+            order.quantity = intended.quantity + intended.unmet
         self._record.add(order)
         self._changed(order, Cause.NEW)
         self._apply(market, order, intended)

@@ -23,11 +23,13 @@ class Match:
 @dataclass(slots=True)
 class Plan:
     """``expired``: makers that self-trade prevention closes. ``taker_expired``: it ends the
-    incoming order with what that has by then."""
+    incoming order with what that has by then. ``unmet``: what an order by quote quantity would
+    still buy, at the price of its last match, had the book not ended."""
 
     matches: list[Match] = field(default_factory=list)
     expired: list[Order] = field(default_factory=list)
     taker_expired: bool = False
+    unmet: Decimal = ZERO
 
     @property
     def quantity(self) -> Decimal:
@@ -52,6 +54,9 @@ def plan(book: Book, account: str, order: NewOrder, lot: Decimal) -> Plan:
             continue
         result.matches.append(Match(maker, price, quantity))
         wanted.eat(price, quantity)
+    else:  # the book ended before the order did
+        if order.quantity is None and result.matches:
+            result.unmet = wanted.at(result.matches[-1].price)
     return result
 
 

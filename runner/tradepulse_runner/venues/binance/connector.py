@@ -93,6 +93,7 @@ class BinanceConnector:
         self._reader = TradeReader(self._rest, self._owners, self.symbols)
         self._markets: dict[str, Market] = {}
         self._quotes: dict[str, Quote] = {}
+        self._user: UserStream | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: Listener = _ignore
 
@@ -119,7 +120,7 @@ class BinanceConnector:
 
     async def disconnect(self) -> None:
         self.streaming = False
-        tasks, self._tasks = self._tasks, set()
+        tasks, self._tasks, self._user = self._tasks, set(), None
         for task in tasks:
             task.cancel()
         if tasks:
@@ -156,6 +157,7 @@ class BinanceConnector:
             lost=self._lose,
         )
         await user.start()
+        self._user = user
         self.streaming = True
         for work in (user.run(), market.run(), market.refresh(), self._keep_time()):
             self._own(work)
@@ -262,7 +264,10 @@ class BinanceConnector:
         return positions_from(answer, self._markets)
 
     async def trades_since(self, cursor: str | None) -> TradePage:
-        return await self._reader.since(cursor)
+        page = await self._reader.since(cursor)
+        if self._user is not None:
+            self._user.compare(page.trades)
+        return page
 
     def quote(self, symbol: str) -> Quote | None:
         return self._quotes.get(symbol)

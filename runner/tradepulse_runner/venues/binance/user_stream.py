@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from tradepulse_runner.domain import VenueEvent
+from tradepulse_runner.domain import Trade, VenueEvent
 from tradepulse_runner.errors import CredentialsRefused, OrderError, VenueDisconnected
 from tradepulse_runner.venues.binance.refusals import TimestampRefused
 from tradepulse_runner.venues.binance.rest import Rest
@@ -22,10 +23,17 @@ from tradepulse_runner.venues.binance.wire import Fees, Malformed, report_from
 
 log = logging.getLogger(__name__)
 SUBSCRIBE_TIMEOUT = 5.0
+#: Seconds that the stream may lag behind the trade list.
+LAG = 2.0
+REMEMBERED = 10_000
 
 
 class UserStream(Stream):
-    """Tells ``tell`` every order and trade; what the streams skipped is for polling to find."""
+    """Tells ``tell`` every order and trade; what the streams skipped is for polling to find.
+
+    A connection can answer pings and say nothing: :meth:`compare` with what polling found has it
+    replaced.
+    """
 
     def __init__(
         self,
@@ -41,6 +49,18 @@ class UserStream(Stream):
         super().__init__(f"{name}-user", self._subscribe, self._hear, lost, forever=False)
         self._rest, self._url = rest, url
         self._owners, self._fees, self._tell = owners, fees, tell
+        self._told: OrderedDict[str, None] = OrderedDict()
+        self._listens_since = rest.clock.now()
+
+    def compare(self, trades: Iterable[Trade]) -> None:
+        """``trades`` were read from the venue: whether the stream should have told of them."""
+        now = self._rest.clock.now()
+        for trade in trades:
+            due = self._listens_since < trade.timestamp < now - LAG
+            if due and trade.trade_id not in self._told:
+                self._listens_since = now  # one replacement for all that is missing so far
+                self.renew(f"trade {trade.trade_id} was not told")
+                return
 
     async def _subscribe(self) -> Socket:
         socket = await open_socket(self._rest, self._url)
@@ -116,5 +136,11 @@ class UserStream(Stream):
             return
         self._owners.remember(order)
         if trade is not None:
+            self._note(trade)
             self._tell(trade)
         self._tell(order)
+
+    def _note(self, trade: Trade) -> None:
+        self._told[trade.trade_id] = None
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)

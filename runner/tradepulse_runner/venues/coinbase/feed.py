@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -68,6 +69,8 @@ class Feed:
     used: Credential | None = None
     _socket: aiohttp.ClientWebSocketResponse | None = None
     _sequence: Numbering = field(default_factory=Numbering)
+    # Whose each subscription was that has no answer yet: the venue answers in their order.
+    _unanswered: deque[Credential | None] = field(default_factory=deque)
 
     async def open(self) -> None:
         """Connect and subscribe. Raises :class:`FeedLost`."""
@@ -94,6 +97,7 @@ class Feed:
                 message["product_ids"] = list(self.products)
             if self.signed:
                 message["jwt"], self.used = self.rest.socket_token()
+            self._unanswered.append(self.used)
             await self._socket.send_str(json.dumps(message))
 
     async def _confirmed(self) -> None:
@@ -129,7 +133,11 @@ class Feed:
             if frame.type is not aiohttp.WSMsgType.TEXT:
                 raise FeedLost(f"{self.name}: closed ({self._socket.close_code})")
             message = self._read(frame.data)
-            if self._sequence.fresh(message):
+            if message.get("type") == "error":
+                await self._objected(str(message.get("message"))[:200])
+            elif self._sequence.fresh(message):
+                if message.get("channel") == "subscriptions" and self._unanswered:
+                    self._unanswered.popleft()
                 return message
 
     def _read(self, text: str) -> Json:
@@ -139,11 +147,15 @@ class Feed:
             message = None
         if not isinstance(message, dict):
             raise FeedLost(f"{self.name}: said no JSON object: {text[:120]!r}")
-        if message.get("type") == "error":
-            if self.used is not None:
-                self.rest.refused(self.used)  # the next connection uses what is newest
-            raise FeedLost(f"{self.name}: {str(message.get('message'))[:200]}")
         return message
+
+    async def _objected(self, why: str) -> None:
+        """The venue refused a subscription: ask again if that was with old credentials."""
+        used = self._unanswered.popleft() if self._unanswered else self.used
+        if used is None or not self.rest.refused(used):
+            raise FeedLost(f"{self.name}: {why}")
+        if used is self.used:  # else asked again already
+            await self.subscribe()
 
     async def close(self) -> None:
         socket, self._socket = self._socket, None

@@ -55,7 +55,7 @@ class Known:
         awaited = self._awaited.setdefault(venue_id, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(seconds):
-                return await awaited
+                return await asyncio.shield(awaited)  # others may wait for it too
         except TimeoutError:
             return None
         finally:

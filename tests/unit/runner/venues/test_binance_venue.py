@@ -52,7 +52,7 @@ from tradepulse_runner.errors import (
     VenueDisconnected,
     VenueThrottled,
 )
-from tradepulse_runner.venues.binance import rest, trades
+from tradepulse_runner.venues.binance import rest, trades, user_stream
 
 BNB = Market("BNBUSDT", "BNB", "USDT", start_price=Decimal(600))
 
@@ -434,6 +434,35 @@ async def test_fills_that_the_stream_drops_are_found_by_asking(venue: BinanceVen
         page = await made.trades_since(start)
         assert {trade.client_id for trade in page.trades} == {"one"}
         assert not [event for event in heard if isinstance(event, Trade)]
+
+
+async def test_a_stream_that_dropped_a_fill_is_replaced_without_a_gap(
+    venue: BinanceVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_stream, "LAG", 0.1)
+    async with connected(venue) as (made, heard):
+        await until(lambda: venue.connections == 2)
+        cursor = (await made.trades_since(None)).cursor
+        await made.place_order(market(), "told")
+        await until(lambda: any(isinstance(event, Trade) for event in heard))
+        await asyncio.sleep(0.2)
+        await made.trades_since(cursor)
+        asked = _subscriptions(venue)
+        venue.faults.add(Fault("stream", "drop_fills"))
+        await made.place_order(market(), "dropped")
+        await asyncio.sleep(0.2)
+        await made.trades_since(cursor)
+        await made.trades_since(cursor)  # known to be missing: one replacement
+        await until(lambda: _subscriptions(venue) == asked + 1)
+        await until(lambda: venue.connections == 2)
+        assert made.streaming
+        assert not [event for event in heard if isinstance(event, StreamLost)]
+        await made.place_order(market(), "told-again")
+        await until(lambda: getattr(heard[-1], "client_id", "") == "told-again")
+
+
+def _subscriptions(venue: BinanceVenue) -> int:
+    return sum("subscribe" in request.path for request in venue.requests)
 
 
 @pytest.mark.parametrize("kind", ["duplicate_ack", "reorder_stream"])
