@@ -60,6 +60,14 @@ bench: setup ## Measure rollbacks on the real cluster
 bench-guard: setup ## Simulate cutovers: how often the guard is wrong, how fast it is right
 	$(BIN)/python -m tests.bench.guard
 
+.PHONY: chaos-runner bench-runner
+SEEDS ?= 20
+JOBS  ?= 2
+chaos-runner: setup ## Kill the runner at every moment, at three venues (SEEDS, JOBS, ARGS)
+	$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
+bench-runner: setup ## Measure the runner beside ccxt and python-binance
+	$(BIN)/python -m tests.bench.runner $(ARGS)
+
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)
 	$(BIN)/python -m tests.e2e.cluster up

@@ -195,6 +195,24 @@ RULES: tuple[Refusal, ...] = (
         "maxOrderNotional must not be above maxNotional, such an order could never be sent: lower",
     ),
     _runner(
+        _spec("risk", "softDailyLoss"),
+        "10000",
+        "spec.risk.softDailyLoss",
+        "softDailyLoss must be below maxDailyLoss, which stops trading altogether: lower it",
+    ),
+    _runner(
+        _spec("risk", "killSwitchLimitMultiplier"),
+        "0.99",
+        "spec.risk.killSwitchLimitMultiplier",
+        "killSwitchLimitMultiplier must be at least 1, below it an order that keeps its limits",
+    ),
+    _runner(
+        _spec("risk", "maxDuplicates"),
+        3,
+        "spec.risk.maxDuplicates",
+        "maxDuplicates and duplicateWindowSeconds belong together: set both or none",
+    ),
+    _runner(
         _spec("risk", "priceCollar"),
         "5",
         "spec.risk.priceCollar",

@@ -101,7 +101,7 @@ class RiskConfig(Model):
     soft_daily_loss: Positive | None = None
     duplicate_window: Seconds | None = None
     max_duplicates: Annotated[int, Field(gt=0, le=100_000)] | None = None
-    kill_switch_limit_multiplier: Annotated[Positive, Field(ge=1, le=1000)] = Decimal("1.5")
+    kill_switch_limit_multiplier: Annotated[Positive, Field(ge=1)] = Decimal("1.5")
     kill_switch_violation_threshold: Annotated[int, Field(ge=0, le=100_000)] = 3
     kill_switch_rate_limit_threshold: Annotated[int, Field(ge=0, le=100_000)] = 10
 

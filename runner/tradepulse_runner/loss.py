@@ -34,8 +34,10 @@ class DailyLoss:
 
     def broken(self, venue: str) -> str:
         """Look at ``venue``, which was just polled: why the kill switch must be engaged, or ""."""
-        self._measure(self._sessions[venue])
         currency, day = _currency(self._sessions[venue]), self._today()
+        for session in self._sessions.values():
+            # All at the prices of one moment: two legs move together, their polls don't.
+            self._measure(session, begin=session.name == venue)
         losses = {
             name: lost
             for name, (of_day, lost) in self._lost.items()
@@ -56,14 +58,17 @@ class DailyLoss:
         day, why = self._soft
         return why if day == self._today() else ""
 
-    def _measure(self, session: VenueSession) -> None:
+    def _measure(self, session: VenueSession, *, begin: bool) -> None:
         """Without a price for a position nothing new can be said: the last loss stands, and the
-        risk gate already refuses to trade it."""
+        risk gate already refuses to trade it. ``begin``: the venue was just polled, so that its day
+        may begin with this."""
         state, marks = session.oms.state, _marks(session)
         if any(held and symbol not in marks for symbol, held in state.positions.items()):
             return
         equity, day = state.equity(marks), self._today()
         if state.day != day:
+            if not begin:
+                return
             session.oms.start_day(day, equity)
         self._lost[session.name] = (day, state.day_equity - equity)
 

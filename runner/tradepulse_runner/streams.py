@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tradepulse_runner.domain import OrderStatus, StreamLost, Trade, VenueEvent, VenueOrder
+from tradepulse_runner.errors import DurabilityLost
 from tradepulse_runner.oms import Oms
 
 UNANSWERED = (OrderStatus.PENDING, OrderStatus.UNKNOWN)
@@ -29,10 +30,21 @@ class StreamEar:
         self._oms, self._ask, self._lost = oms, ask, lost
 
     def hear(self, event: VenueEvent) -> None:
-        """A :data:`~tradepulse_runner.venues.base.Listener`. Raises :class:`DurabilityLost`."""
+        """A :data:`~tradepulse_runner.venues.base.Listener`.
+
+        A lost disk is left to the poll, whose next record meets it, too. Raised from here it would
+        end the connection, over which what rests is about to be cancelled.
+        """
         if isinstance(event, StreamLost):
             self._lost(event.reason)
-        elif event.client_id not in self._oms.state.orders:
+            return
+        try:
+            self._note(event)
+        except DurabilityLost:
+            self._ask()
+
+    def _note(self, event: VenueOrder | Trade) -> None:
+        if event.client_id not in self._oms.state.orders:
             self._ask()  # another's, or one of ours that a restored book doesn't know
         elif isinstance(event, Trade):
             self._oms.book_early(event)

@@ -33,6 +33,8 @@ _RESERVED = {
     "config_hash": "the operator sets it",
     "kill_switch": "use spec.killSwitch of the TradingRunner",
 }
+#: Thresholds of the kill switch: 0 is never.
+_MAY_BE_ZERO = {"kill_switch_violation_threshold", "kill_switch_rate_limit_threshold"}
 
 
 class ConfigError(ValueError):
@@ -96,10 +98,14 @@ def _venue(venue: Venue) -> dict[str, Any]:
 
 
 def _risk(risk: Risk) -> dict[str, Any]:
-    """Limits of the file; refused here when the process would refuse them at its start."""
-    found = risk.model_dump(mode="json", by_alias=False)
+    """Limits of the file; refused here when the process would refuse them at its start.
+
+    What isn't set is left out: a release that doesn't know a newer limit goes on, and a newer
+    operator doesn't make a new release of an old resource.
+    """
+    found = risk.model_dump(mode="json", by_alias=False, exclude_none=True)
     for field, value in found.items():
-        if Decimal(value) <= 0:
+        if field not in _MAY_BE_ZERO and Decimal(value) <= 0:
             shown = Risk.model_fields[field].alias or field
             raise ConfigError(
                 "InvalidConfig", f"spec.risk.{shown} is {value}: give a limit greater than 0"
@@ -110,6 +116,8 @@ def _risk(risk: Risk) -> dict[str, Any]:
             f"spec.risk.maxOrderNotional {risk.max_order_notional} is above maxNotional"
             f" {risk.max_notional}: lower it",
         )
+    if "duplicate_window_seconds" in found:
+        found["duplicate_window"] = found.pop("duplicate_window_seconds")
     return found
 
 

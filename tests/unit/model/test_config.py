@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.model.runners import BINANCE, PAPER, runner
 from tradepulse_operator.api.release import ReleaseSpec
-from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.runner import Risk, TradingRunner
 from tradepulse_operator.model.config import ConfigError, render
 from tradepulse_operator.model.release import render_release, resolve
 from tradepulse_runner.config import RunnerConfig
@@ -117,6 +117,51 @@ def test_limits_that_the_process_would_refuse_are_refused_here(
     risk = spec.risk.model_copy(update=limits)
     with pytest.raises(ConfigError, match=told):
         render("demo", "trading", spec.model_copy(update={"risk": risk}), spec.release, None)
+
+
+def risk(**changes: object) -> dict[str, object]:
+    given = runner().spec.risk.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {**given, **changes}
+
+
+def test_a_limit_that_is_not_set_is_not_in_the_file() -> None:
+    """Else a newer operator would make a new release of all, and older releases refuse it."""
+    found = yaml.safe_load(rendered(runner()))["risk"]
+    assert set(found) == {
+        "max_position", "max_notional", "max_order_notional", "max_orders_per_interval",
+        "interval_seconds", "max_daily_loss", "price_collar",
+    }  # fmt: skip
+
+
+def test_the_optional_limits_reach_the_process() -> None:
+    limits = risk(
+        maxOrderQuantity="0.5",
+        softDailyLoss="1",
+        maxDuplicates=2,
+        duplicateWindowSeconds=3,
+        killSwitchLimitMultiplier="2",
+        killSwitchViolationThreshold=0,
+        killSwitchRateLimitThreshold=7,
+    )
+    found = RunnerConfig.model_validate(yaml.safe_load(rendered(runner(risk=limits)))).risk
+    assert str(found.max_order_quantity) == "0.5"
+    assert str(found.soft_daily_loss) == "1"
+    assert (found.max_duplicates, found.duplicate_window) == (2, 3.0)
+    assert str(found.kill_switch_limit_multiplier) == "2"
+    assert found.kill_switch_violation_threshold == 0
+    assert found.kill_switch_rate_limit_threshold == 7
+
+
+def test_the_defaults_that_the_reference_tells_are_the_processs_own() -> None:
+    found = RunnerConfig.model_validate(yaml.safe_load(rendered(runner()))).risk
+    told = {
+        name: Risk.model_fields[name].description or ""
+        for name in Risk.model_fields
+        if name.startswith("kill_switch_")
+    }
+    assert len(told) == 3
+    for name, text in told.items():
+        assert f"{getattr(found, name)} when left out" in text
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers() | st.text("xyz"), max_size=8))

@@ -58,6 +58,16 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         for bad in ("-1", "0", "NaN", "Infinity")
     ],
     ({"risk": {**LIMITS, "max_order_notional": "600000"}}, "max_order_notional", "max_notional"),
+    ({"risk": {**LIMITS, "max_order_quantity": "0"}}, "risk.max_order_quantity", "greater than 0"),
+    ({"risk": {**LIMITS, "soft_daily_loss": "10000"}}, "soft_daily_loss", "below"),
+    ({"risk": {**LIMITS, "max_duplicates": 2}}, "duplicate_window", "belong together"),
+    ({"risk": {**LIMITS, "duplicate_window": 2}}, "max_duplicates", "belong together"),
+    (
+        {"risk": {**LIMITS, "kill_switch_limit_multiplier": "0.9"}},
+        "risk.kill_switch_limit_multiplier",
+        "0.9",
+    ),
+    ({"loop": {"while_reconciling": "trade"}}, "loop.while_reconciling", "'halt' or 'reduce'"),
 ]
 
 
@@ -78,6 +88,20 @@ def test_two_venues_of_one_name_are_refused(tmp_path: Path) -> None:
     one = config(tmp_path)["venues"][0]
     with pytest.raises(ConfigError, match="unique"):
         load_config(write(tmp_path, venues=[one, one]))
+
+
+def test_a_venue_that_counts_in_two_currencies_is_refused(tmp_path: Path) -> None:
+    """Its cash, limits and loss would add dollars to euros."""
+    one = config(tmp_path)["venues"][0]
+    with pytest.raises(ConfigError, match=r"\['EUR', 'USD'\].*a runner for each"):
+        load_config(write(tmp_path, venues=[{**one, "symbols": ["BTC-USD", "BTC-EUR"]}]))
+    other = {**one, "name": "other", "symbols": ["BTC-EUR", "SOMETHING"]}
+    load_config(write(tmp_path, venues=[one, other]))
+
+
+def test_somebody_answers_for_the_orders(tmp_path: Path) -> None:
+    assert load_config(write(tmp_path)).responsible == "default/test"
+    assert load_config(write(tmp_path, owner=" desk 7 ")).responsible == "desk 7"
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "a: [", "\x00"])

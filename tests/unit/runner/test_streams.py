@@ -31,7 +31,7 @@ from tradepulse_runner.domain import (
     VenueEvent,
     VenueOrder,
 )
-from tradepulse_runner.errors import VenueDisconnected
+from tradepulse_runner.errors import DurabilityLost, VenueDisconnected
 from tradepulse_runner.loop import LiveExecutionLoop
 from tradepulse_runner.oms import Oms
 from tradepulse_runner.session import Drift
@@ -268,4 +268,29 @@ def test_a_stream_that_tells_sums_has_the_trades_read(
     ear.hear(story()[1])
     ear.hear(VenueOrder("tp-1", "7", ORDER, status, Decimal(told)))
     assert bool(asked) is asks
+    oms.close()
+
+
+def test_a_lost_disk_does_not_end_the_stream(tmp_path: Path) -> None:
+    """Found by the chaos campaign: an event that can't be written ended the very connection over
+    which a runner whose disk was full was about to cancel what rested."""
+    broken = False
+
+    def fsync(_fd: int) -> None:
+        if broken:
+            raise OSError(28, "No space left on device")
+
+    oms = Oms(tmp_path, "v", clock=lambda: 0.0, fsync=fsync)
+    oms.open()
+    wanted = Order(SYMBOL, Side.BUY, Decimal(1), price=Decimal(9))
+    oms.queue("id", wanted)
+    broken = True
+    with pytest.raises(DurabilityLost):
+        asyncio.run(oms.intend("id"))
+    asked: list[str] = []
+    ear = StreamEar(oms, ask=lambda: asked.append("ask"), lost=asked.append)
+    ear.hear(VenueOrder("id", "7", wanted, OrderStatus.OPEN, Decimal(0)))
+    assert asked == ["ask"]  # the poll is what meets the disk, and halts
+    ear.hear(StreamLost("cut"))
+    assert asked == ["ask", "cut"]
     oms.close()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Iterable
-from types import TracebackType
 
 from aiohttp import web
 
@@ -20,20 +17,16 @@ from tests.venues.binance.streams import MarketStreams
 from tests.venues.binance.tape import Tape
 from tests.venues.binance.userstream import UserStreams
 from tests.venues.binance.wsapi import WsApi
-from tests.venues.control import add_control
-from tests.venues.exchange import Crowd, Exchange, Market
-from tests.venues.faults import Faults
-from tests.venues.pulse import Pulse
+from tests.venues.exchange import Market
 from tests.venues.requestlog import Request
+from tests.venues.served import ServedVenue
 
 
-class BinanceVenue:
-    """``async with BinanceVenue() as venue``: serves on 127.0.0.1 until the block ends.
+class BinanceVenue(ServedVenue):
+    """``async with BinanceVenue() as venue``; see :class:`ServedVenue`.
 
-    ``port`` 0 takes a free one. ``interval``: seconds between the crowd's steps; 0: it quotes
-    once and stands still. ``weight_limit`` per minute, ``order_limit`` per ten seconds,
-    ``lifetime`` of a WebSocket connection in seconds. ``clock_skew`` (seconds) may be set any
-    time: how far the venue's clock is ahead of this machine's.
+    ``weight_limit`` per minute, ``order_limit`` per ten seconds, ``lifetime`` of a WebSocket
+    connection in seconds.
     """
 
     def __init__(
@@ -47,36 +40,21 @@ class BinanceVenue:
         order_limit: int = 100,
         lifetime: float = 86400.0,
     ) -> None:
-        self.clock_skew = 0.0
-        self.faults = Faults()
-        self.requests: list[Request] = []
-        self.exchange = Exchange(markets, clock=self.clock)
-        self.crowd = Crowd(self.exchange, seed)
-        self._port = port
-        self._interval = interval
+        super().__init__(markets, port=port, seed=seed, interval=interval)
         self._keys = KeyRing()
         self._sockets = Sockets(self.faults, self.clock, lifetime=lifetime)
         self.faults.listeners.append(self._sockets.on_fault)
         limits = Limits(self.clock, weight=weight_limit, orders=order_limit)
         self._desk = Desk(self.exchange, Tape(self.exchange), limits, self.clock)
-        self._stack = contextlib.AsyncExitStack()
-
-    def clock(self) -> float:
-        """The venue's time, unix seconds."""
-        return time.time() + self.clock_skew
-
-    @property
-    def rest_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
 
     @property
     def ws_api_url(self) -> str:
-        return f"ws://127.0.0.1:{self._port}/ws-api/v3"
+        return self._url("ws", "/ws-api/v3")
 
     @property
     def stream_url(self) -> str:
         """Raw streams are below ``/ws``, combined ones at ``/stream``."""
-        return f"ws://127.0.0.1:{self._port}"
+        return self._url("ws")
 
     @property
     def connections(self) -> int:
@@ -100,32 +78,17 @@ class BinanceVenue:
         """Close every WebSocket connection now, after a ``serverShutdown`` or without a word."""
         self._sockets.cut(announced=announced)
 
-    async def __aenter__(self) -> BinanceVenue:
-        app = web.Application()
+    def _add_to(self, app: web.Application) -> None:
         desk, sockets = self._desk, self._sockets
         gate = Gate(desk, self._keys, self.faults)
         users = UserStreams(self.exchange, self.clock, desk.cancel_ids)
-        add_control(app, self)
         Rest(desk, gate, self._note).add_to(app)
         WsApi(desk, gate, sockets, users, self.faults, self._note).add_to(app)
         MarketStreams(desk, sockets).add_to(app)
-        runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", self._port).start()
-        self._port = runner.addresses[0][1]
-        await self._stack.enter_async_context(Pulse(self.crowd, self._interval))
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _let_go(self) -> None:
         self._desk.closing.set()
         self._sockets.cut(announced=False)
-        await self._stack.aclose()
 
     def _note(self, method: str, path: str, params: Params) -> None:
         client_id = params.text("newClientOrderId") or params.text("origClientOrderId") or ""

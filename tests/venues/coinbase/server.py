@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
@@ -19,14 +16,11 @@ from tests.venues.coinbase.hub import Hub
 from tests.venues.coinbase.limits import PRIVATE_RATE, PUBLIC_RATE, RateLimit
 from tests.venues.coinbase.rest import Rest
 from tests.venues.coinbase.tokens import Keyring
-from tests.venues.control import add_control
-from tests.venues.exchange import Crowd, Exchange, FeeFrom, Market
-from tests.venues.faults import Faults
+from tests.venues.exchange import FeeFrom, Market
 from tests.venues.http_faults import let_go_on_shutdown
-from tests.venues.pulse import Pulse
 from tests.venues.requestlog import Request
+from tests.venues.served import ServedVenue
 
-HOST = "127.0.0.1"
 MARKET_PATH, USER_PATH = "/ws", "/ws-user"
 DOCUMENTED = Timing()
 BTC_USD = Market(
@@ -40,12 +34,10 @@ BTC_USD = Market(
 )
 
 
-class CoinbaseVenue:
-    """``async with CoinbaseVenue() as venue``: listens on ``port`` (0: any), with ``tls`` as
-    https and wss. ``interval``: seconds between the crowd's steps; 0: it quotes once and stands
-    still. ``private_rate`` and ``public_rate``: requests a second, None for any number.
-    ``behaviour`` and ``clock_skew`` (seconds that the venue's clock is ahead of this machine's) may
-    be set any time."""
+class CoinbaseVenue(ServedVenue):
+    """``async with CoinbaseVenue() as venue``; see :class:`ServedVenue`. With ``tls``: https and
+    wss. ``private_rate`` and ``public_rate``: requests a second, None for any number.
+    ``behaviour`` may be set any time."""
 
     def __init__(
         self,
@@ -60,14 +52,15 @@ class CoinbaseVenue:
         private_rate: int | None = PRIVATE_RATE,
         public_rate: int | None = PUBLIC_RATE,
     ) -> None:
-        self.clock_skew = 0.0
-        self.exchange = Exchange(markets, clock=self.clock, fee=fee, fee_from=FeeFrom.QUOTE)
-        self.faults = Faults()
-        self.crowd = Crowd(self.exchange, seed)
-        self.requests: list[Request] = []
-        self._port = port
-        self._interval = interval
-        self._tls = tls
+        super().__init__(
+            markets,
+            port=port,
+            seed=seed,
+            interval=interval,
+            fee=fee,
+            fee_from=FeeFrom.QUOTE,
+            tls=tls,
+        )
         self._timing = timing
         self._keyring = Keyring(self.clock)
         self._brokerage = Brokerage(self.exchange, clock=self.clock, later=_later)
@@ -83,34 +76,18 @@ class CoinbaseVenue:
             public=RateLimit(public_rate, self.clock),
             log=self._note,
         )
-        self._stack = contextlib.AsyncExitStack()
-
-    def clock(self) -> float:
-        return time.time() + self.clock_skew
 
     @property
     def behaviour(self) -> Behaviour:
         return self._brokerage.behaviour
 
     @property
-    def rest_url(self) -> str:
-        return f"http{self._s}://{self._address}"
-
-    @property
     def ws_url(self) -> str:
-        return f"ws{self._s}://{self._address}{MARKET_PATH}"
+        return self._url("ws", MARKET_PATH)
 
     @property
     def ws_user_url(self) -> str:
-        return f"ws{self._s}://{self._address}{USER_PATH}"
-
-    @property
-    def _s(self) -> str:
-        return "s" if self._tls is not None else ""
-
-    @property
-    def _address(self) -> str:
-        return f"{HOST}:{self._port}"
+        return self._url("ws", USER_PATH)
 
     @property
     def connections(self) -> int:
@@ -140,29 +117,14 @@ class CoinbaseVenue:
         for feed in self._hub.feeds:
             feed.skip()
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        add_control(app, self)
+    def _add_to(self, app: web.Application) -> None:
         let_go_on_shutdown(app)
         app.add_routes(self._rest.routes())
         app.router.add_get(MARKET_PATH, self._serve(MARKET_CHANNELS | USER_CHANNELS))
         app.router.add_get(USER_PATH, self._serve(USER_CHANNELS))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, HOST, self._port, ssl_context=self._tls).start()
-        self._port = runner.addresses[0][1]
-        await self._stack.enter_async_context(Pulse(self.crowd, self._interval))
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _let_go(self) -> None:
         self._hub.cut()
-        await self._stack.aclose()
 
     def _serve(self, channels: frozenset[str]) -> Callable[[web.Request], Any]:
         async def serve(request: web.Request) -> web.WebSocketResponse:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,7 +72,6 @@ class Ears:
     def __init__(self) -> None:
         self.heard: list[Any] = []
         self.lost: list[str] = []
-        self.open_at_loss: list[int] = []
 
 
 @contextlib.asynccontextmanager
@@ -156,12 +154,6 @@ async def test_when_nothing_takes_over_in_time_it_is_a_loss() -> None:
 
 async def test_a_peer_that_does_not_answer_pings_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "HEARTBEAT", 0.2)
-    async with _running() as (peer, stream, ears, work):
-        del peer
-        await asyncio.sleep(0)
-        assert stream.open
-        # Its own connection answers; a new one of a deaf peer doesn't.
-        assert not work.done()
     async with scripted() as server, _rest(server) as rest:
         deaf = Peer(server)
         deaf.pong = False
@@ -291,7 +283,7 @@ async def test_quotes_come_from_the_stream_and_an_older_update_changes_nothing()
         await asyncio.wait({work})
 
 
-async def test_a_deaf_stream_is_found_by_prices_that_move_without_it(tmp_path: Path) -> None:
+async def test_a_deaf_stream_is_found_by_prices_that_move_without_it() -> None:
     async with scripted() as server, _rest(server) as rest:
         peer = Peer(server)
         serve, price = server.script, 100
