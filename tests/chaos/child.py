@@ -23,9 +23,9 @@ from pathlib import Path
 
 import tradepulse_runner.loop
 import tradepulse_runner.session
-from tests.chaos.plan import Case, Life, chance_of
+from tests.chaos.plan import REFUSAL, Case, Life, chance_of
 from tests.chaos.strategy import Decisions, Erratic
-from tests.chaos.unkind import Unkind
+from tests.chaos.unkind import ORDER_KINDS, Unkind
 from tests.chaos.venues import ChaosVenue
 from tradepulse_runner import logs
 from tradepulse_runner.config import RiskConfig
@@ -123,7 +123,9 @@ class Runner:
         chance = chance_of(case, life.number)
         connector = venue.connector(self._clock)
         if life.unkind and isinstance(connector, PaperConnector):
-            connector = Unkind(connector, chance_of(case, life.number, "unkind"), rarity=4)
+            kinds = ("refused",) if case.point == REFUSAL else ORDER_KINDS
+            faults = chance_of(case, life.number, "unkind")
+            connector = Unkind(connector, faults, rarity=4, kinds=kinds)
         decisions = Decisions(folder / "decisions")
         self._strategy = Erratic(decisions, chance, life.decisions, period=0.004)
         if life.fsync_fails:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.plan import Case, chance_of
+from tests.chaos.plan import REFUSAL, Case, chance_of
 from tests.chaos.truth import TrueOrder, Truth
 from tests.venues.binance import BinanceVenue
 from tests.venues.coinbase import CoinbaseVenue
@@ -121,7 +121,9 @@ class KitVenue:
     def misbehave(self, case: Case, life: int) -> None:
         self._ask("DELETE", "/_kit/faults")
         chance = chance_of(case, life, "faults")
-        self._ask("POST", "/_kit/faults", faults(chance))
+        refusal = _fault(chance, "place", "throttle", 0.1)
+        more = [{**refusal, "after": life}] if case.point == REFUSAL else []
+        self._ask("POST", "/_kit/faults", more + faults(chance))
 
     def behave(self) -> None:
         self._ask("DELETE", "/_kit/faults")

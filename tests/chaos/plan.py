@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tests.chaos.points import DAMAGE, FILES, LATCH, ORDERS, POINTS, STARTS
 
+#: The moment that only comes when a venue refuses an order.
+REFUSAL = "rejected.append"
 #: Seconds that a clock jumps.
 JUMP = 3600.0
 
@@ -71,7 +73,8 @@ def plan(case: Case) -> Plan:
 
 
 def _killed(case: Case, chance: random.Random) -> Plan:
-    unkind = chance.random() < 0.5
+    # What a venue would refuse, the risk gate refuses before: only a busy venue refuses more.
+    unkind = chance.random() < 0.5 or case.point == REFUSAL
     lives: list[Life] = []
 
     def life(**more: object) -> None:

@@ -21,18 +21,26 @@ from tradepulse_runner.venues.base import ExecutionConnector, Listener
 
 T = TypeVar("T")
 KINDS = ("lost", "unanswered", "disconnected")
+ORDER_KINDS = (*KINDS, "late", "late", "late", "refused")
 
 
 class Unkind:
     """Passes on to ``inner``, one request in ``rarity`` excepted. Implements
     :class:`~tradepulse_runner.venues.base.ExecutionConnector`."""
 
-    def __init__(self, inner: ExecutionConnector, chance: random.Random, *, rarity: int) -> None:
+    def __init__(
+        self,
+        inner: ExecutionConnector,
+        chance: random.Random,
+        *,
+        rarity: int,
+        kinds: tuple[str, ...] = ORDER_KINDS,
+    ) -> None:
         self.inner = inner
         self.name, self.symbols = inner.name, inner.symbols
         self.streaming = inner.streaming
         self.unknown_fence = inner.unknown_fence
-        self._chance, self._rarity = chance, rarity
+        self._chance, self._rarity, self._kinds = chance, rarity, kinds
         self._late: set[asyncio.Task[VenueOrder]] = set()
 
     def listen(self, listener: Listener) -> None:
@@ -50,7 +58,7 @@ class Unkind:
         request = self.inner.place_order(order, idempotency_key)
         if self._chance.randrange(self._rarity):
             return await request
-        kind = self._chance.choice((*KINDS, "late", "late", "late", "refused"))
+        kind = self._chance.choice(self._kinds)
         if kind == "late":  # accepted after we were told that nobody knows, before the fence
             task = asyncio.create_task(self._later(request))
             self._late.add(task)
