@@ -24,6 +24,9 @@ class Window:
 
     def count(self, now: float) -> int:
         """Events in the window that ends now."""
+        if self._times and self._times[-1] > now:
+            # The clock was set back. What it called later is now: else it counts for hours.
+            self._times = deque(min(at, now) for at in self._times)
         while self._times and self._times[0] <= now - self.seconds:
             self._times.popleft()
         return len(self._times)

@@ -128,12 +128,13 @@ async def measured(send: Send, cancel: Cancel, orders: int, out: Path) -> None:
         async with limit:
             return await send(number)
 
-    began = time.monotonic()
+    began, used = time.monotonic(), time.process_time()
     names = await asyncio.gather(*(one(orders + number) for number in range(orders)))
     rate = orders / (time.monotonic() - began)
+    cpu = (time.process_time() - used) / orders * 1000
     for name in names:
         await cancel(name)
-    text = json.dumps({"signals": signals, "rss": resident(), "rate": rate})
+    text = json.dumps({"signals": signals, "rss": resident(), "rate": rate, "cpu": cpu})
     await asyncio.to_thread(out.write_text, text)
 
 
@@ -276,8 +277,10 @@ def quantile(values: list[float], part: float) -> float:
 
 def show(found: dict[str, dict[str, Any]], stamps: dict[str, int]) -> None:
     """A row a subject, and its ratio to ccxt."""
-    click.echo(f"\n{'signal → bytes at the venue':<32}{'p50 ms':>8}{'p99 ms':>8}{'orders/s':>10}"
-               f"{'RSS MiB':>9}{'p50 : ccxt':>12}")  # fmt: skip
+    heads = (
+        f"{'p50 ms':>8}{'p99 ms':>8}{'orders/s':>10}{'CPU ms':>8}{'RSS MiB':>9}{'p50 : ccxt':>12}"
+    )
+    click.echo(f"\n{'signal → bytes at the venue':<32}{heads}")
     ways = {
         name: [(stamps[i] - at) / 1e6 for i, at in row["signals"].items() if i in stamps]
         for name, row in found.items()
@@ -285,9 +288,10 @@ def show(found: dict[str, dict[str, Any]], stamps: dict[str, int]) -> None:
     base = statistics.median(ways["ccxt alone"])
     for name, row in found.items():
         way = ways[name]
+        middle = statistics.median(way)
         click.echo(
-            f"{name:<32}{statistics.median(way):>8.2f}{quantile(way, 0.99):>8.2f}"
-            f"{row['rate']:>10.0f}{row['rss']:>9.0f}{statistics.median(way) / base:>12.2f}"
+            f"{name:<32}{middle:>8.2f}{quantile(way, 0.99):>8.2f}{row['rate']:>10.0f}"
+            f"{row['cpu']:>8.2f}{row['rss']:>9.0f}{middle / base:>12.2f}"
         )
 
 

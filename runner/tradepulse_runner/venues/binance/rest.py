@@ -39,6 +39,7 @@ from tradepulse_runner.venues.binance.signing import (
     sign_params,
     signed_query,
 )
+from tradepulse_runner.venues.permitted import permitted
 
 T = TypeVar("T")
 #: Below the session's own limit, so that the answer tells what happened.
@@ -107,6 +108,7 @@ class Rest:
                 ),
                 timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                request_class=permitted(self.permit),
             )
 
     async def close(self) -> None:
@@ -194,10 +196,6 @@ class Rest:
             query = signed_query({**call.params, **self._timing()}, self._signers.of(used))
         except ConfigError as error:  # a new secret that nothing can be signed with
             raise CredentialsRefused(str(error)) from error
-        # After the timestamp was taken: a process that stands still from here on wakes up with a
-        # request that is too old for Binance, so none of a former writer arrives late.
-        if call.urgent and (why := self.permit()):
-            raise OrderRejected(f"{self._name}: not sent: {why}")
         headers = {"X-MBX-APIKEY": used.key}
         return await self._exchange(call.method, self._to(call.path, query), headers)
 

@@ -183,6 +183,8 @@ class Orders:
             return self._known.learn(order_from(raw))
         except OtherKind as error:
             if (venue_id := text(raw, "order_id")) not in self._skipped:
+                if len(self._skipped) >= 1_000:
+                    self._skipped.clear()  # said once more, rather than remembered for ever
                 self._skipped.add(venue_id)
                 details = {"venue": self._name, "order": venue_id, "why": str(error)}
                 log.warning("venue.order_of_another_kind", extra=details)

@@ -2,7 +2,7 @@
 
 The ticker speaks when something trades, so a quiet product has no news for a while; and the stream
 may be down. Whatever is older than :data:`FRESH` is asked for (``best_bid_ask``). A quote is only
-ever replaced by what was heard later.
+ever replaced by a later one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tradepulse_runner.errors import OrderError
 from tradepulse_runner.venues.coinbase.feed import Feed, FeedLost
 from tradepulse_runner.venues.coinbase.market import Product, book_quotes, ticker_quotes
 from tradepulse_runner.venues.coinbase.rest import Rest
-from tradepulse_runner.venues.coinbase.wire import Json
+from tradepulse_runner.venues.coinbase.wire import Json, items, microseconds
 
 log = logging.getLogger(__name__)
 #: Seconds after which a quote is asked for, and between two looks at their age.
@@ -106,14 +106,18 @@ class Quotes:
     def _hear(self, message: Json) -> None:
         if message.get("channel") not in ("ticker", "ticker_batch"):
             return
-        now = self._clock()
-        for event in message.get("events") or ():
-            try:
-                self._take(ticker_quotes(event, now))
-            except OrderError as error:
-                raise FeedLost(f"{self._name}-market: {error}") from error
+        try:
+            # By the venue's own time: what waited on its way, or in our queue, is that much older.
+            age = self._rest.clock.now() - microseconds(message, "timestamp") / 1e6
+            said = self._clock() - max(0.0, age)
+            for event in items(message, "events"):
+                self._take(ticker_quotes(event, said))
+        except OrderError as error:
+            raise FeedLost(f"{self._name}-market: {error}") from error
 
     def _take(self, told: Iterable[tuple[str, Quote]]) -> None:
         for product, quote in told:
             for symbol in self._symbols.get(product, ()):
-                self._latest[symbol] = quote
+                before = self._latest.get(symbol)
+                if before is None or quote.timestamp >= before.timestamp:
+                    self._latest[symbol] = quote

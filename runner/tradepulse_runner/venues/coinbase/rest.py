@@ -33,6 +33,7 @@ from tradepulse_runner.venues.coinbase.clock import VenueClock
 from tradepulse_runner.venues.coinbase.refusals import NeverSent, Unauthorized, refusal
 from tradepulse_runner.venues.coinbase.tokens import SignerCache
 from tradepulse_runner.venues.coinbase.wire import items, shown
+from tradepulse_runner.venues.permitted import permitted
 
 T = TypeVar("T")
 Params = Sequence[tuple[str, str]]  # Coinbase repeats a name for each of several values
@@ -98,6 +99,7 @@ class Rest:
                 connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=30, ttl_dns_cache=60),
                 timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                request_class=permitted(self._permit),
             )
 
     async def close(self) -> None:
@@ -177,10 +179,6 @@ class Rest:
         path = PREFIX + call.path
         uri = f"{call.method} {self._host}{path}"
         token = self._signer(used).token(self.clock.now(), expires, uri)
-        # After the token was made: a process that stands still from here on wakes up with one that
-        # has expired, so no order of a former writer arrives late.
-        if call.method == "POST" and (why := self._permit()):
-            raise OrderRejected(f"{self._name}: not sent: {why}")
         headers = {"Authorization": f"Bearer {token}", **(_JSON if call.body else {})}
         return await self._exchange(
             call.method, path, call.params, call.body, headers, decides=call.decides

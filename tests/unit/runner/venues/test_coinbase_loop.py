@@ -36,6 +36,7 @@ from tradepulse_runner.phase import Phase
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift
 from tradepulse_runner.strategy.catalog import build_strategy
+from tradepulse_runner.venues.coinbase.known import Known
 
 D = Decimal
 
@@ -153,6 +154,38 @@ async def test_an_order_that_never_arrived_expires_when_it_can_no_longer(tmp_pat
         assert t.loop.sessions["cb"].oms.state.exposure(SYMBOL).buying == D("0.1")  # reserved
         await until(lambda: t.record(made).status is OrderStatus.EXPIRED)
         assert time.monotonic() - began >= 1.5
+        assert t.posts() == 1
+
+
+async def test_an_order_that_turns_up_after_the_fence_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fence is an assumption here: where it doesn't hold, the next poll repairs it."""
+    async with trader(tmp_path) as t:
+        connector: Any = t.loop.sessions["cb"].connector
+        fence = {"token_lifetime": 0, "fence_margin": 0.5}
+        connector._options = connector._options.model_copy(update=fence)
+        connector.unknown_fence = 0.5
+        connector.listen(lambda _event: None)  # the stream would tell at once
+        monkeypatch.setattr(Known, "venue_id", lambda _self, _client_id: "")
+        t.venue.behaviour.history_lag = 3.0
+        t.venue.faults.add(Fault("place", "reset_after_accept"))
+        made = t.loop.submit_order("cb", buy())
+        await until(lambda: t.record(made).status is OrderStatus.EXPIRED)
+        assert t.mine()
+        await until(lambda: t.record(made).status is OrderStatus.OPEN)
+        assert Drift.ORDER_REOPENED in t.drifts
+        assert t.loop.sessions["cb"].oms.state.exposure(SYMBOL).buying == D("0.1")
+
+
+async def test_an_order_that_only_the_stream_showed_is_not_given_up(tmp_path: Path) -> None:
+    async with trader(tmp_path) as t:
+        t.venue.behaviour.history_lag = 2.0
+        t.venue.faults.add(Fault("place", "reset_after_accept"))
+        made = t.loop.submit_order("cb", buy())
+        await until(lambda: t.record(made).status is OrderStatus.OPEN)
+        await trading(t.loop)
+        assert t.record(made).status is OrderStatus.OPEN
         assert t.posts() == 1
 
 

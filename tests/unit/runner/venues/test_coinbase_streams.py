@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from decimal import Decimal
 
 import aiohttp
@@ -16,6 +17,7 @@ from tests.venues.faults import Fault
 from tradepulse_runner.domain import OrderStatus, StreamLost, VenueOrder
 from tradepulse_runner.errors import VenueDisconnected
 from tradepulse_runner.venues.coinbase.feed import FeedLost, Numbering
+from tradepulse_runner.venues.coinbase.wire import rfc3339
 
 D = Decimal
 
@@ -126,6 +128,24 @@ async def test_the_ticker_moves_the_quote() -> None:
         b.place("0.5", "tp-1", price="50000")
         b.meet(VenueSide.SELL, "0.1", "50000")  # a trade: only then does a ticker speak
         await until(lambda: (q := b.connector.quote("BTC-USD")) and q.bid == 50000)
+
+
+async def test_a_ticker_that_was_long_on_its_way_is_as_old_as_it_is() -> None:
+    async with bench() as b:
+        quotes = b.connector._quotes
+        assert quotes is not None
+        fresh = quotes.latest("BTC-USD")
+        assert fresh is not None
+        ticker = {"product_id": "BTC-USD", "best_bid": "1", "best_ask": "2"}
+        said = rfc3339(int((time.time() - 60) * 1e6))
+        message = {"channel": "ticker", "timestamp": said, "events": [{"tickers": [ticker]}]}
+        quotes._hear(message)
+        assert quotes.latest("BTC-USD") == fresh
+        quotes._latest.clear()
+        quotes._hear(message)
+        late = quotes.latest("BTC-USD")
+        assert late is not None
+        assert time.time() - late.timestamp == pytest.approx(60, abs=5)
 
 
 async def test_without_the_stream_quotes_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
