@@ -17,8 +17,10 @@ import click
 from tradepulse_runner.config import load_config
 from tradepulse_runner.drill import drill
 from tradepulse_runner.drill_report import write_report
+from tradepulse_runner.errors import StateError
 from tradepulse_runner.killreport import read_report
 from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.lock import LOCK_FILE
 from tradepulse_runner.release import load_release
 
 STATE_DIR = click.option(
@@ -49,7 +51,7 @@ def kill_switch() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def status(state_dir: Path, as_json: bool) -> None:
     """Say whether it is engaged, and why, who did what, and what could not be cancelled."""
-    found, report = KillSwitch(state_dir, clock=time.time), read_report(state_dir)
+    found, report = _latch(state_dir), read_report(state_dir)
     if as_json:
         shown = {"engaged": found.engaged, "reason": found.reason, "history": found.history}
         click.echo(json.dumps({**shown, "report": report}, indent=2))
@@ -77,7 +79,7 @@ def status(state_dir: Path, as_json: bool) -> None:
 def engage(state_dir: Path, reason: str, by: str) -> None:
     """Latch it. A running runner notices within 0.25 s and cancels everything; a stopped one starts
     latched."""
-    found = KillSwitch(state_dir, clock=time.time)
+    found = _latch(state_dir)
     if found.engage(reason, by=by.strip()):
         click.echo(f"engaged: {reason}")
     else:
@@ -100,7 +102,7 @@ def engage(state_dir: Path, reason: str, by: str) -> None:
 )
 def reset(state_dir: Path, by: str, reason: str) -> None:
     """Open the latch. A running runner notices, reconciles with the venue and trades on."""
-    KillSwitch(state_dir, clock=time.time).reset(by=by, reason=reason)
+    _latch(state_dir).reset(by=by, reason=reason)
     click.echo(f"reset by {by}: {reason}")
 
 
@@ -140,6 +142,16 @@ def run_drill(path: Path, report: Path, orders: int) -> None:
     click.echo(f"{'passed' if result.passed else 'FAILED'}: {written}")
     if not result.passed:
         sys.exit(1)
+
+
+def _latch(state_dir: Path) -> KillSwitch:
+    """Raises :class:`StateError` where no runner lives: whoever engages there stops nothing."""
+    if not (state_dir / LOCK_FILE).exists():
+        raise StateError(
+            f"{state_dir}: no runner has used this directory; remedy: give --state-dir the"
+            " runner's own"
+        )
+    return KillSwitch(state_dir, clock=time.time)
 
 
 def _when(entry: dict[str, Any]) -> str:

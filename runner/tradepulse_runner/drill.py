@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.backup import Backups
-from tradepulse_runner.config import KillSwitchConfig, RunnerConfig, VenueConfig, parse_model
+from tradepulse_runner.config import (
+    GuardConfig,
+    KillSwitchConfig,
+    RunnerConfig,
+    VenueConfig,
+    parse_model,
+)
 from tradepulse_runner.domain import Order, OrderRef, Side, VenueOrder
 from tradepulse_runner.errors import OutcomeUnknown, RiskRejected, StateError
 from tradepulse_runner.killreport import read_report
@@ -129,6 +135,7 @@ class _Drill:
                 control_dir=None,
                 credentials={},
                 kill_switch=KillSwitchConfig(),
+                guard=GuardConfig(),  # it only watches: nothing but the drill stops this one
             ),
         )
         await self._loop.start()

@@ -19,8 +19,9 @@ from tradepulse_runner.snapshot import SnapshotFile
 
 log = logging.getLogger(__name__)
 FILE = "kill_report.json"
-#: Orders listed one by one in ``/status``; the file lists all.
-SHOWN = 100
+#: Orders listed one by one in ``/status``, whose readers bound it, and in a log line (the file
+#: lists all); and characters kept of a venue's words.
+SHOWN, LONGEST = 20, 200
 
 
 def uncancelled(sessions: Iterable[VenueSession]) -> list[dict[str, str]]:
@@ -45,7 +46,7 @@ def _entry(session: VenueSession, record: OrderRecord) -> dict[str, str]:
         "status": str(record.status),
         "algo": record.order.algo,
         "owner": record.owner,
-        "why": session.refused_cancels.get(record.client_id, "not answered yet"),
+        "why": session.refused_cancels.get(record.client_id, "not answered yet")[:LONGEST],
     }
 
 

@@ -14,12 +14,15 @@ from pathlib import Path
 from tradepulse_runner.errors import StateError
 from tradepulse_runner.snapshot import make_dirs
 
+#: In every state directory that a runner, or its init container, has used.
+LOCK_FILE = ".lock"
+
 
 class StateLock:
     """Exclusive use of ``state_dir`` until :meth:`release` or the end of the process."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / ".lock"
+        self._path = state_dir / LOCK_FILE
         self._fd = -1
 
     def acquire(self) -> None:

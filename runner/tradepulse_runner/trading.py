@@ -58,6 +58,7 @@ class Trading:
         found = (
             self._view(session, symbol)
             for session in self._desk.sessions.values()
+            if session.reconciled  # of the others nobody knows what they hold
             for symbol in sorted(session.symbols)
         )
         return [view for view in found if view is not None]
@@ -70,6 +71,9 @@ class Trading:
         resting = tuple(
             r.client_id for r in state.working() if r.order.symbol == symbol and r.final is None
         )
-        steps = session.connector.instrument(symbol)
+        try:
+            steps = session.connector.instrument(symbol)
+        except OrderError:
+            return None  # the connection was lost since; its keeper notices
         held = state.positions.get(symbol, ZERO)
         return MarketView(session.name, symbol, self._clock(), quote, steps, held, resting)

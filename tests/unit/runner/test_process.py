@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 from tests.unit.runner.process import RunnerProcess, cli, eventually
 
@@ -140,6 +141,17 @@ def test_the_command_line_engages_a_running_runner_and_a_stopped_one(make: Make)
     for line in ("engaged by bob: the feed lies", "reset by ada: the feed is right"):
         assert line in shown
     assert "not cancelled: 0 orders" in shown
+
+
+def test_the_command_line_tells_when_no_runner_lives_there(tmp_path: Path) -> None:
+    """A typing error must not look like an engaged kill switch."""
+    for folder in (tmp_path / "typo", tmp_path):
+        for words in (("engage", "--reason", "x"), ("reset", "--by", "a", "--reason", "b"),
+                      ("status",)):  # fmt: skip
+            done = cli("kill-switch", *words, "--state-dir", str(folder))
+            assert done.exit_code == 1
+            assert "no runner has used this directory" in done.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_operators_word_reduce_reaches_the_process(make: Make) -> None:
