@@ -29,7 +29,7 @@ import tradepulse_runner.loop
 from tests.bench.relay import Relay
 from tests.venues.binance import BinanceVenue
 from tests.venues.exchange import Market
-from tradepulse_runner.config import RiskConfig, VenueConfig
+from tradepulse_runner.config import RiskConfig, StrategyConfig, VenueConfig
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.domain import Order, Side
 from tradepulse_runner.journal import Journal
@@ -38,6 +38,7 @@ from tradepulse_runner.oms import Oms
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.snapshot import make_dirs
+from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.binance.connector import build_binance
 
 KEY, SECRET = "bench-runner-key", "bench-runner-secret"
@@ -53,6 +54,8 @@ LIMITS = {
     "max_daily_loss": "1000000",
     "price_collar": "0.05",
 }
+#: Steps of a strategy that are timed.
+STEPS = 5_000
 Send = Callable[[int], Awaitable[str]]
 Cancel = Callable[[str], Awaitable[Any]]
 
@@ -161,7 +164,19 @@ async def by_runner(place: Place, folder: Path, orders: int, out: Path, *, fsync
 
     await until(lambda: loop.phase()[0] is Phase.TRADING)
     await measured(send, cancel, orders, out)
+    note_steps(loop, out)
     await loop.shutdown()
+
+
+def note_steps(loop: LiveExecutionLoop, out: Path) -> None:
+    """Add to ``out`` how often a second the strategy could be asked: quotes in, a decision out."""
+    strategy = build_strategy(StrategyConfig(name="momentum"), source="bench")
+    trading = loop._trading(strategy)
+    began = time.monotonic()
+    for _ in range(STEPS):
+        strategy.act(trading._views())
+    steps = STEPS / (time.monotonic() - began)
+    out.write_text(json.dumps({**json.loads(out.read_text()), "steps": steps}))
 
 
 def make_loop(place: Place, folder: Path) -> LiveExecutionLoop:
@@ -315,6 +330,7 @@ def main(orders: int, folder: Path | None) -> None:
             for pid in helpers:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+        click.echo(f"\nticks taken to a decision: {found['runner, fsync']['steps']:.0f}/s")
         click.echo("\nopening a book whose journal holds")
         for records in (1_000, 10_000, 100_000):
             took = recovery(base / f"journal-{records}", records)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.unit.venues.coinbase_kit import Client, client_of, limit, other, quiet_venue
-from tests.venues.coinbase import CoinbaseVenue, Replay
+from tests.venues.coinbase import BTC_USD, CoinbaseVenue, Replay
 from tests.venues.coinbase.limits import RateLimit
 from tests.venues.exchange import Side
 
@@ -114,6 +115,25 @@ async def test_fees_are_taken_in_quote_units_on_top(client: Client, venue: Coinb
     balances = venue.exchange.balances("runner")
     assert balances["BTC"].total == D("2.5")
     assert balances["USD"].total == 100_000 - D("25005") - D("25.005")
+
+
+async def test_a_quote_size_is_all_that_is_spent_fee_included(
+    client: Client, venue: CoinbaseVenue
+) -> None:
+    order_id = await client.place(configured("market_market_ioc", quote_size="1000"))
+    order = (await client.get(f"/orders/historical/{order_id}"))["order"]
+    left = venue.exchange.balances("runner")["USD"].total
+    assert 0 <= left - 99_000 < D("0.001")
+    assert D(order["total_value_after_fees"]) == 100_000 - left
+    assert order["size_inclusive_of_fees"]
+
+
+async def test_a_sale_brings_its_value_less_the_fee(client: Client, venue: CoinbaseVenue) -> None:
+    sale = {**configured("market_market_ioc", base_size="0.5"), "side": "SELL"}
+    order_id = await client.place(sale)
+    order = (await client.get(f"/orders/historical/{order_id}"))["order"]
+    assert D(order["total_value_after_fees"]) == D("24995") - D("24.995")
+    assert venue.exchange.balances("runner")["USD"].total == 100_000 + D("24970.005")
 
 
 # -- a client_order_id that was used before
@@ -238,6 +258,8 @@ async def test_orders_are_listed_newest_first_by_page_and_filter(client: Client)
     assert await listed(order_status=["CANCELLED", "FILLED"]) == [ids[1]]
     assert await listed(order_ids=ids[:2]) == [ids[1], ids[0]]
     assert await listed(product_ids="ETH-USD") == []
+    assert await listed(order_side="SELL") == []
+    assert len(await listed(order_side="BUY")) == 5
     third = (await client.get(f"/orders/historical/{ids[3]}"))["order"]["created_time"]
     assert await listed(start_date=third) == [ids[4], ids[3]]
     assert await listed(end_date=third) == [ids[2], ids[1], ids[0]]
@@ -268,6 +290,23 @@ async def test_fills_are_listed_newest_first_by_page_and_filter(
     assert await listed(trade_ids=fills[0]["trade_id"]) == 1
     assert await listed(start_sequence_timestamp=times[0]) == 2
     assert await listed(product_ids="ETH-USD") == 0
+
+
+async def test_fills_of_several_products_are_one_list() -> None:
+    """Each product counts its trades by itself: a cursor by trade id would lose some."""
+    ether = replace(BTC_USD, symbol="ETH-USD", base="ETH", start_price=D(3000))
+    async with quiet_venue(markets=[BTC_USD, ether]) as venue, client_of(venue) as client:
+        for n in range(3):
+            for product, size in (("BTC-USD", "0.01"), ("ETH-USD", "0.1")):
+                body = {**configured("market_market_ioc", base_size=size), "product_id": product}
+                await client.place({**body, "client_order_id": f"{product}-{n}"})
+        seen: list[dict[str, Any]] = []
+        cursor = ""
+        while cursor or not seen:
+            page = await client.get("/orders/historical/fills", limit=1, cursor=cursor)
+            seen, cursor = seen + page["fills"], page["cursor"]
+    assert [fill["product_id"] for fill in seen] == ["ETH-USD", "BTC-USD"] * 3
+    assert len({fill["trade_id"] for fill in seen}) == 6
 
 
 @pytest.mark.parametrize(

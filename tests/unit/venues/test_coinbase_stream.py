@@ -175,6 +175,18 @@ async def test_market_channels_tell_levels_and_trades(client: Client, venue: Coi
         assert (ticker["best_bid"], ticker["best_ask"]) == ("49990", "")
 
 
+async def test_trades_are_told_newest_first(client: Client, venue: CoinbaseVenue) -> None:
+    async with client.stream("market_trades", url=venue.ws_url) as stream:
+        await stream.hear_on("subscriptions")
+        for size in ("0.1", "0.2"):
+            other(venue, Side.BUY, size, "50010", account="third")
+        (event,) = (await stream.hear_on("market_trades"))["events"]
+        assert [trade["size"] for trade in event["trades"]] == ["0.2", "0.1"]
+        await stream.subscribe("market_trades")
+        (event,) = (await stream.hear_on("market_trades"))["events"]
+    assert (event["type"], [t["size"] for t in event["trades"]]) == ("snapshot", ["0.2", "0.1"])
+
+
 # -- when a connection is ended
 
 

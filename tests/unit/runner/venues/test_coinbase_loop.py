@@ -79,6 +79,15 @@ def make_loop(folder: Path, venue: CoinbaseVenue, pair: Any, **more: Any) -> Liv
     )
 
 
+def set_fence(loop: LiveExecutionLoop, seconds: float) -> Any:
+    """No test waits half a minute; returns the connector."""
+    connector: Any = loop.sessions["cb"].connector
+    fence = {"token_lifetime": 0, "fence_margin": seconds}
+    connector._options = connector._options.model_copy(update=fence)  # for the next connection
+    connector.unknown_fence = seconds
+    return connector
+
+
 @contextlib.asynccontextmanager
 async def trader(folder: Path, **more: Any) -> AsyncIterator[Trader]:
     pair = make_ed25519()
@@ -145,8 +154,7 @@ async def test_an_accepted_order_without_an_answer_is_found_and_never_doubled(
 @pytest.mark.usefixtures("impatient")
 async def test_an_order_that_never_arrived_expires_when_it_can_no_longer(tmp_path: Path) -> None:
     async with trader(tmp_path) as t:
-        connector: Any = t.loop.sessions["cb"].connector
-        connector.unknown_fence = 1.5
+        set_fence(t.loop, 1.5)
         t.venue.faults.add(Fault("place", "timeout_before_accept", seconds=5))
         began = time.monotonic()
         made = t.loop.submit_order("cb", buy())
@@ -162,10 +170,7 @@ async def test_an_order_that_turns_up_after_the_fence_is_taken_up_again(
 ) -> None:
     """The fence is an assumption here: where it doesn't hold, the next poll repairs it."""
     async with trader(tmp_path) as t:
-        connector: Any = t.loop.sessions["cb"].connector
-        fence = {"token_lifetime": 0, "fence_margin": 0.5}
-        connector._options = connector._options.model_copy(update=fence)
-        connector.unknown_fence = 0.5
+        connector = set_fence(t.loop, 0.5)
         connector.listen(lambda _event: None)  # the stream would tell at once
         monkeypatch.setattr(Known, "venue_id", lambda _self, _client_id: "")
         t.venue.behaviour.history_lag = 3.0
@@ -315,12 +320,11 @@ async def test_a_strategy_trades_through_a_storm_of_faults(tmp_path: Path) -> No
         await t.loop.start()
         try:
             await trading(t.loop)
-            connector: Any = t.loop.sessions["cb"].connector
+            set_fence(t.loop, 1.0)
             for fault in STORM:
                 venue.faults.add(fault)
             await until(lambda: t.loop.counts["submitted"] >= 60, seconds=30)
             await until(lambda: len(venue.faults.fired) >= len(STORM), seconds=30)
-            connector.unknown_fence = 1.0
         finally:
             await t.loop.shutdown()
         assert not t.loop.kill_switch[0], t.loop.kill_switch
