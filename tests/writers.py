@@ -98,7 +98,11 @@ def contender(
 def epochs(venue: BinanceVenue) -> list[int]:
     """The writer epoch of each order request that reached the venue, in their order."""
     orders = [r for r in list(venue.requests) if r.method == "POST" and r.client_id]
-    return [int(order.client_id.split("-")[3], 36) for order in orders]
+    return [epoch_of(order.client_id) for order in orders]
+
+
+def epoch_of(client_id: str) -> int:
+    return int(client_id.split("-")[3], 36)
 
 
 def until_orders_of(venue: BinanceVenue, epoch: int, count: int = 5) -> None:
@@ -106,10 +110,20 @@ def until_orders_of(venue: BinanceVenue, epoch: int, count: int = 5) -> None:
 
 
 def stale(venue: BinanceVenue) -> list[int]:
-    """Epochs of orders that arrived after one of a higher epoch. There must be none."""
+    """Epochs of order requests that arrived after one of a higher epoch."""
+    return _falling(epochs(venue))
+
+
+def stale_accepted(venue: BinanceVenue) -> list[int]:
+    """Epochs of orders that the venue accepted after one of a higher epoch."""
+    orders = sorted(venue.exchange.orders("runner"), key=lambda order: order.id)
+    return _falling([epoch_of(order.client_id) for order in orders])
+
+
+def _falling(epochs: list[int]) -> list[int]:
     found: list[int] = []
     highest = 0
-    for epoch in epochs(venue):
+    for epoch in epochs:
         if epoch < highest:
             found.append(epoch)
         highest = max(highest, epoch)

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +14,15 @@ from tests.partition import Cable
 from tests.unit.runner.lease_api import FakeLeaseApi
 from tests.unit.runner.process import RunnerProcess, eventually
 from tests.venues.binance import BinanceVenue
-from tests.writers import Background, contender, epochs, open_venue, stale, until_orders_of
+from tests.writers import (
+    Background,
+    contender,
+    epochs,
+    open_venue,
+    stale,
+    stale_accepted,
+    until_orders_of,
+)
 
 Make = Callable[..., RunnerProcess]
 LOST = 75
@@ -118,6 +127,36 @@ def test_a_holder_that_is_cut_off_stops_before_the_other_starts(place: Place) ->
     assert second.end() == 0
     until_orders_of(place.venue, 3)
     assert stale(place.venue) == []
+
+
+def test_what_the_network_kept_back_is_refused_by_the_venue(place: Place) -> None:
+    """No check of the sender can help here: the orders had left when the holder was stopped."""
+    cable = place.background.open(Cable("127.0.0.1", urlsplit(place.venue.rest_url).port or 0))
+    first = place.runner("a")
+    direct = first.config["venues"][0]["options"]["rest_url"]
+    first.config["venues"][0]["options"]["rest_url"] = f"http://127.0.0.1:{cable.port}"
+    first.start()
+    until_orders_of(place.venue, 1)
+    second = place.waiting("b")
+    assert second.config["venues"][0]["options"]["rest_url"] == direct
+    place.background.call(cable.cut)
+    heard = first.status()["heartbeat"]
+    # A heartbeat that is a second younger: what left before the cut was answered long ago.
+    first.until(lambda s: s["heartbeat"] > heard + 1 and _on_its_way(s), "an order in the cable")
+    assert first.process is not None
+    first.process.send_signal(signal.SIGSTOP)
+    until_orders_of(place.venue, 2)
+    place.background.call(cable.mend)
+    eventually(lambda: stale(place.venue), what="an order that comes too late")
+    first.process.send_signal(signal.SIGCONT)
+    assert first.process.wait(60) == LOST
+    until_orders_of(place.venue, 2, epochs(place.venue).count(2) + 5)
+    assert stale_accepted(place.venue) == []
+
+
+def _on_its_way(status: dict[str, Any]) -> bool:
+    orders = status["orders"]
+    return bool(orders["submitted"] > orders["ok"] + orders["error"])
 
 
 def test_a_container_that_is_killed_and_restarted_goes_on_at_once(calm: Place) -> None:
