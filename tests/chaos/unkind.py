@@ -35,6 +35,10 @@ class Unkind:
         self._chance, self._rarity = chance, rarity
         self._late: set[asyncio.Task[VenueOrder]] = set()
 
+    @property
+    def silent_for(self) -> float:
+        return self.inner.silent_for
+
     def listen(self, listener: Listener) -> None:
         self.inner.listen(listener)
 
