@@ -75,7 +75,8 @@ def _killed(case: Case, chance: random.Random) -> Plan:
     lives: list[Life] = []
 
     def life(**more: object) -> None:
-        decisions = chance.randint(6, 14)
+        # A book that was written twice has something to rotate and to drop.
+        decisions = chance.randint(6, 14) + (12 if case.point in FILES else 0)
         lives.append(Life(len(lives), decisions, unkind=unkind, **more))  # type: ignore[arg-type]
 
     if case.point in STARTS or chance.random() < 0.3:
@@ -93,8 +94,8 @@ def _killed(case: Case, chance: random.Random) -> Plan:
 
 def _nth(point: str, chance: random.Random) -> int:
     rare = point in LATCH or point.startswith(("epoch", "unknown", "expired", "rejected"))
-    if point in FILES:  # a short life writes few snapshots
-        return chance.choice((1, 2))
+    if point in FILES:
+        return 1 if point in ("journal.drop", "snapshot.rotate") else chance.choice((1, 2))
     return 1 if rare else chance.choice((1, 1, 2, 3, 5))
 
 
