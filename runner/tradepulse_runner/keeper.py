@@ -26,8 +26,9 @@ URGENT_BACKOFF = 1.0
 class Keeper:
     """Keeps ``session`` true. ``kill`` engages the kill switch; ``clock`` gives unix seconds.
 
-    ``poll_interval``: seconds between two polls when nothing asks for one earlier;
-    ``max_backoff``: longest pause between two attempts to reconnect.
+    ``poll_interval``: seconds between two polls when nothing asks for one earlier, and
+    ``reconcile_interval`` those while the venue's streams bring what happens; ``max_backoff``:
+    longest pause between two attempts to reconnect.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Keeper:
         metrics: RunnerMetrics,
         *,
         poll_interval: float,
+        reconcile_interval: float,
         max_backoff: float,
         on_reconnect: Signal[[str, int, float, Exception | None]],
         on_positions: Signal[[str, Positions]],
@@ -44,7 +46,8 @@ class Keeper:
         clock: Callable[[], float],
     ) -> None:
         self._session, self._loss, self._metrics = session, loss, metrics
-        self._interval, self._max_backoff = poll_interval, max_backoff
+        self._polled, self._streamed = poll_interval, reconcile_interval
+        self._max_backoff = max_backoff
         self._on_reconnect, self._on_positions = on_reconnect, on_positions
         self._kill, self._clock = kill, clock
         self._chance = random.Random()
@@ -80,9 +83,14 @@ class Keeper:
         session.require_stream()
 
     async def _pause(self) -> None:
-        await asyncio.sleep(min(MIN_POLL_SPACING, self._interval))
+        # Known only once it is connected. Where a stream tells of fills, a poll that somebody asks
+        # for is less urgent than the requests that orders need.
+        streaming = self._session.connector.streaming
+        interval = self._streamed if streaming else self._polled
+        spacing = min(self._polled / 2 if streaming else MIN_POLL_SPACING, interval)
+        await asyncio.sleep(spacing)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, self._interval - MIN_POLL_SPACING)):
+            async with asyncio.timeout(interval - spacing):
                 await self._session.wake.wait()
 
     async def _mismatched(self, error: BodyMismatch) -> None:

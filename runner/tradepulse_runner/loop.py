@@ -389,13 +389,13 @@ class LiveExecutionLoop:
             self._desk.fail_storage(group)
 
     def _keeper(self, session: VenueSession) -> Keeper:
-        streaming = session.connector.streaming
         config = self.config
         return Keeper(
             session,
             self._loss,
             self.metrics,
-            poll_interval=config.reconcile_interval if streaming else config.fill_poll_interval,
+            poll_interval=config.fill_poll_interval,
+            reconcile_interval=config.reconcile_interval,
             max_backoff=config.max_backoff,
             on_reconnect=self.on_reconnect,
             on_positions=self.on_position_snapshot,

@@ -27,6 +27,7 @@ MAX_QUOTE_AGE = 10.0
 OUTCOMES = (
     "passed",
     "not_trading",
+    "venue_throttled",
     "symbol",
     "instrument",
     "tick_size",

@@ -330,7 +330,8 @@ class VenueSession:
         answer = await self.ask(self.connector.cancel_order(known.ref))
         self._step("cancel.answered")
         self.oms.closed(answer, "cancelled")
-        self.wake.set()
+        if not self.connector.streaming:  # else what it filled before is heard, too
+            self.wake.set()
 
     async def cancel_all(self) -> None:
         """Try to cancel every working order; what could not be cancelled is still working."""

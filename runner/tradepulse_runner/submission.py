@@ -118,6 +118,7 @@ class Submitter:
         order = session.oms.state.orders[client_id].order
         try:
             self._require_gate(session)
+            _require_voice(session)
             self._risk.validate(session.name, order, self._view(session, order, client_id))
             self._risk.admit(session.name, order)
         except RiskRejected as exc:
@@ -222,3 +223,9 @@ def _instrument(session: VenueSession, symbol: str) -> Instrument | None:
         return session.connector.instrument(symbol)
     except (OrderError, LookupError):
         return None
+
+
+def _require_voice(session: VenueSession) -> None:
+    """A venue that was asked too often refuses whatever comes, and what never left didn't fail."""
+    if left := session.connector.silent_for:
+        raise RiskRejected("venue_throttled", f"{session.name} is silent for {left:.1f} s more")

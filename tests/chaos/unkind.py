@@ -43,6 +43,10 @@ class Unkind:
         self._chance, self._rarity, self._kinds = chance, rarity, kinds
         self._late: set[asyncio.Task[VenueOrder]] = set()
 
+    @property
+    def silent_for(self) -> float:
+        return self.inner.silent_for
+
     def listen(self, listener: Listener) -> None:
         self.inner.listen(listener)
 

@@ -1,4 +1,4 @@
-"""In the cluster, by a real venue's protocol: traded, killed, keys rotated, released, deleted."""
+"""In the cluster, by the venues' own protocols: traded, killed, keys rotated, released, deleted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,47 +16,55 @@ import pytest
 
 from tests.e2e import environment, scenario
 from tests.e2e.client import API_VERSION, Cluster, Manifest, wait_for
-from tests.e2e.venue_beside import Beside, beside
+from tests.e2e.venue_beside import KINDS, Beside, Credential, Kind, beside
 
 RUNNER = "spot"
-SYMBOL = "BTCUSDT"
-KEYS = {"first-key-of-the-test": "secret-of-the-first-key", "second-key": "secret-of-the-second"}
 STATUS = (
     "import urllib.request as u; print(u.urlopen('http://localhost:8080/status').read().decode())"
 )
 
 
-def secret(namespace: str, key: str) -> Manifest:
-    values = {"BINANCE_API_KEY": key, "BINANCE_API_SECRET": KEYS[key]}
+def secret(namespace: str, kind: Kind, credential: Credential) -> Manifest:
+    name = kind.connector.upper()
+    values = {f"{name}_API_KEY": credential.key, f"{name}_API_SECRET": credential.secret}
     data = {name: base64.b64encode(text.encode()).decode() for name, text in values.items()}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "binance", "namespace": namespace},
+        "metadata": {"name": kind.connector, "namespace": namespace},
         "data": data,
     }
 
 
-@pytest.fixture(scope="module")
-def venue(cluster: Cluster) -> Iterator[Beside]:
-    first = next(iter(KEYS))
-    funds = {"BTC": Decimal(1), "USDT": Decimal(1_000_000)}
-    with beside({first: KEYS[first]}, funds) as found:
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.connector)
+def venue(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Beside]:
+    with beside(request.param) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def namespace_with_runner(cluster: Cluster, namespace: str, venue: Beside) -> str:
-    cluster.apply(secret(namespace, next(iter(KEYS))))
+def first(venue: Beside) -> Credential:
+    """The credential that the runner starts with."""
+    found = venue.kind.credential("first")
+    venue.add(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def namespace_with_runner(cluster: Cluster, venue: Beside, first: Credential) -> Iterator[str]:
+    namespace, kind = f"e2e-{venue.kind.connector}-{uuid.uuid4().hex[:6]}", venue.kind
+    cluster.namespace(namespace)
+    cluster.apply(secret(namespace, kind, first))
     trades_at = {
-        "name": "binance",
-        "connector": "binance",
-        "symbols": [SYMBOL],
-        "credentialsSecret": "binance",
+        "name": kind.connector,
+        "connector": kind.connector,
+        "symbols": [kind.symbol],
+        "credentialsSecret": kind.connector,
         "options": venue.options,
     }
     scenario.start(cluster, RUNNER, namespace, venues=[trades_at])
-    return namespace
+    yield namespace
+    cluster.delete("Namespace", namespace, "")
 
 
 def status(cluster: Cluster, namespace: str) -> dict[str, Any]:
@@ -75,10 +84,12 @@ def agree(cluster: Cluster, namespace: str, venue: Beside) -> None:
     """Wait until the runner holds what the venue says it holds. It trades, so it's looked at until
     both were seen at one moment."""
 
+    kind = venue.kind
+
     def look() -> bool:
-        before = venue.truth()["balances"]["BTC"]
-        held = Decimal(status(cluster, namespace)["positions"]["binance"][SYMBOL])
-        after = venue.truth()["balances"]["BTC"]
+        before = venue.truth()["balances"][kind.base]
+        held = Decimal(status(cluster, namespace)["positions"][kind.connector][kind.symbol])
+        after = venue.truth()["balances"][kind.base]
         return before == after and held == Decimal(after["free"]) + Decimal(after["locked"])
 
     assert wait_for("positions to agree", look, seconds=60)
@@ -107,11 +118,11 @@ def test_killed_while_orders_fly_it_loses_and_doubles_none(
 
 
 def test_credentials_are_rotated_while_it_trades(
-    cluster: Cluster, namespace_with_runner: str, venue: Beside
+    cluster: Cluster, namespace_with_runner: str, venue: Beside, first: Credential
 ) -> None:
-    first, second = KEYS
-    venue.do(lambda it: it.add_key(second, hmac_secret=KEYS[second], account="runner"))
-    cluster.apply(secret(namespace_with_runner, second))
+    second, name = venue.kind.credential("second"), venue.kind.connector
+    venue.add(second)
+    cluster.apply(secret(namespace_with_runner, venue.kind, second))
 
     def uses_second() -> bool:
         text = cluster.inside(
@@ -120,10 +131,10 @@ def test_credentials_are_rotated_while_it_trades(
             "import urllib.request as u;"
             "print(u.urlopen('http://localhost:9000/metrics').read().decode())",
         )
-        return 'tradepulse_credentials_generation{venue="binance"} 2.0' in text
+        return f'tradepulse_credentials_generation{{venue="{name}"}} 2.0' in text
 
     wait_for("the runner to have read the new key", uses_second, seconds=120)
-    venue.do(lambda it: it.remove_key(first))
+    venue.revoke(first)
     more_orders(venue, len(venue.orders()))
     found = status(cluster, namespace_with_runner)
     assert not found["kill_switch"]["engaged"], found["kill_switch"]

@@ -1,4 +1,4 @@
-"""A Binance venue beside the cluster, at an address that pods reach by HTTPS's port.
+"""A venue beside the cluster, at an address that pods reach by HTTPS's port.
 
 The kit itself listens on loopback. A relay on the node network's gateway carries connections to it:
 a runner's NetworkPolicy lets out port 443, and what isn't relayed is a network that is down.
@@ -11,11 +11,14 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from tests.e2e.cluster.settings import NODE_GATEWAY
 from tests.venues.binance import BinanceVenue
+from tests.venues.coinbase import CoinbaseVenue
+from tests.venues.coinbase.keys import make_es256
 from tests.venues.control import truth
 
 T = TypeVar("T")
@@ -23,23 +26,87 @@ PORT = 443
 ACCOUNT = "runner"
 
 
+@dataclass(frozen=True, repr=False)
+class Credential:
+    """`known`: what the venue is told of it, by argument of its `add_key`."""
+
+    key: str
+    secret: str
+    known: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One venue's protocol. `urls`: its addresses, named as the connector's options are."""
+
+    connector: str
+    symbol: str
+    base: str
+    quote: str
+    urls: tuple[str, ...]
+    venue: Callable[[], contextlib.AbstractAsyncContextManager[Any]]
+    credential: Callable[[str], Credential]
+
+
+def _hmac(name: str) -> Credential:
+    secret = f"secret-of-the-{name}-key"
+    return Credential(f"{name}-key-of-the-test", secret, {"hmac_secret": secret})
+
+
+def _es256(name: str) -> Credential:
+    pair = make_es256(f"organizations/test/apiKeys/{name}")
+    return Credential(pair.name, pair.secret, {"public_key_pem": pair.public_key_pem})
+
+
+KINDS = (
+    Kind(
+        "binance",
+        "BTCUSDT",
+        "BTC",
+        "USDT",
+        ("rest_url", "ws_api_url", "stream_url"),
+        lambda: BinanceVenue(interval=0.2),
+        _hmac,
+    ),
+    Kind(
+        "coinbase",
+        "BTC-USD",
+        "BTC",
+        "USD",
+        ("rest_url", "ws_url", "ws_user_url"),
+        lambda: CoinbaseVenue(interval=0.2),
+        _es256,
+    ),
+)
+
+
+def _address(venue: Any) -> str:
+    return str(venue.rest_url).split("://")[1].split("/")[0]
+
+
 class Beside:
     """The venue, for a test in another thread than the venue's loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, venue: BinanceVenue) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, kind: Kind, venue: Any) -> None:
+        self.kind = kind
         self._loop, self._venue = loop, venue
 
     @property
     def options(self) -> dict[str, str]:
         """`venues[].options` of a runner in the cluster."""
-        where = f"{NODE_GATEWAY}:{PORT}"
-        return {
-            "rest_url": f"http://{where}",
-            "ws_api_url": f"ws://{where}/ws-api/v3",
-            "stream_url": f"ws://{where}",
-        }
+        found = {name: str(getattr(self._venue, name)) for name in self.kind.urls}
+        here = _address(self._venue)
+        return {name: url.replace(here, f"{NODE_GATEWAY}:{PORT}") for name, url in found.items()}
 
-    def do(self, what: Callable[[BinanceVenue], T]) -> T:
+    def add(self, credential: Credential) -> None:
+        """The venue knows it from now on."""
+        self.do(lambda venue: venue.add_key(credential.key, **credential.known, account=ACCOUNT))
+
+    def revoke(self, credential: Credential) -> None:
+        """The next request with it is refused."""
+        self.do(lambda venue: venue.remove_key(credential.key))
+
+    def do(self, what: Callable[[Any], T]) -> T:
         """Call something of the venue in its own loop."""
         done: Future[T] = Future()
 
@@ -62,18 +129,16 @@ class Beside:
 
 
 @contextlib.contextmanager
-def beside(secrets: dict[str, str], funds: dict[str, Decimal]) -> Iterator[Beside]:
-    """Run a venue that knows the HMAC keys `secrets` (key → secret) until the block ends."""
+def beside(kind: Kind) -> Iterator[Beside]:
+    """Run a venue until the block ends; the account has one bitcoin and a million to spend."""
     ready: Future[Beside] = Future()
     stop = asyncio.Event()
 
     async def serve() -> None:
-        async with BinanceVenue(interval=0.2) as venue, _relayed(venue):
-            for key, secret in secrets.items():
-                venue.add_key(key, hmac_secret=secret, account=ACCOUNT)
-            for asset, quantity in funds.items():
-                venue.exchange.deposit(ACCOUNT, asset, quantity)
-            ready.set_result(Beside(asyncio.get_running_loop(), venue))
+        async with kind.venue() as venue, _relayed(_address(venue)):
+            venue.exchange.deposit(ACCOUNT, kind.base, Decimal(1))
+            venue.exchange.deposit(ACCOUNT, kind.quote, Decimal(1_000_000))
+            ready.set_result(Beside(asyncio.get_running_loop(), kind, venue))
             await stop.wait()
 
     thread = threading.Thread(target=_run, args=(serve(), ready), name="venue", daemon=True)
@@ -96,11 +161,11 @@ def _run(serve: Coroutine[Any, Any, None], ready: Future[Beside]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _relayed(venue: BinanceVenue) -> AsyncIterator[None]:
-    port = int(venue.rest_url.rsplit(":", 1)[1])
+async def _relayed(address: str) -> AsyncIterator[None]:
+    host, port = address.split(":")
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
         await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
 
     server = await asyncio.start_server(carry, NODE_GATEWAY, PORT)

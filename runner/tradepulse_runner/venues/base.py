@@ -47,6 +47,10 @@ class ExecutionConnector(Protocol):
         """Whether :meth:`listen` hears fills and closings: then polling is the check, not the
         source."""
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which the venue wants no request, having been asked too often; else 0."""
+
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` with whatever the venue's streams say; set before :meth:`connect`.
 

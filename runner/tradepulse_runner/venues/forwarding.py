@@ -30,6 +30,10 @@ class Forwarding:
     def streaming(self) -> bool:
         return self.inner.streaming
 
+    @property
+    def silent_for(self) -> float:
+        return self.inner.silent_for
+
     def listen(self, listener: Listener) -> None:
         self.inner.listen(listener)
 

@@ -58,6 +58,7 @@ class PaperConnector:
 
     # A request cannot outlive its process here; a second covers the latency.
     unknown_fence = 1.0
+    silent_for = 0.0
     streaming = False
 
     def __init__(

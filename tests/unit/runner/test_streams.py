@@ -294,3 +294,60 @@ def test_a_lost_disk_does_not_end_the_stream(tmp_path: Path) -> None:
     ear.hear(StreamLost("cut"))
     assert asked == ["ask", "cut"]
     oms.close()
+
+
+async def test_polling_rests_on_the_stream_only_once_it_runs(tmp_path: Path) -> None:
+    """Real connectors stream from the moment that they are connected, and not before."""
+    venue = Streaming(tmp_path)
+    venue.streaming = False
+    loop = make_loop(tmp_path, venue)
+    loop.config = dataclasses.replace(
+        loop.config, fill_poll_interval=0.05, reconcile_interval=300.0
+    )
+    polls = 0
+
+    def count(_venue: str, _positions: object) -> None:
+        nonlocal polls
+        polls += 1
+
+    loop.on_position_snapshot.connect(count)
+    await loop.start()
+    try:
+        await trading(loop)
+        await until(lambda: polls >= 3)
+        venue.streaming = True
+        seen = polls + 1  # one may be under way
+        loop.sessions["paper"].wake.set()
+        await until(lambda: polls >= seen)
+        resting_at, beats = polls, loop.heartbeat
+        await until(lambda: loop.heartbeat > beats + 0.4)  # time for eight of the old polls
+        assert polls <= resting_at + 1
+        # Whoever asks for a poll still gets it.
+        resting_at = polls
+        loop.sessions["paper"].wake.set()
+        await until(lambda: polls > resting_at)
+    finally:
+        await loop.shutdown()
+
+
+async def test_a_venue_that_wants_silence_is_sent_nothing_and_nothing_counts_as_failed(
+    tmp_path: Path,
+) -> None:
+    venue = Streaming(tmp_path)
+    loop = quiet(tmp_path, venue)
+    await loop.start()
+    try:
+        await trading(loop)
+        venue.silent_for = 2.5
+        made = loop.submit_order("paper", resting(loop))
+        book = loop.sessions["paper"].oms.state.orders
+        await until(lambda: book[made].status is OrderStatus.EXPIRED)
+        assert "silent for 2.5 s more" in book[made].reason
+        assert venue.placed == []
+        assert loop.counts == {"submitted": 0, "ok": 0, "error": 0}
+        assert b'validations_total{outcome="venue_throttled"} 1.0' in loop.metrics.render()
+        venue.silent_for = 0.0
+        again = loop.submit_order("paper", resting(loop))
+        await until(lambda: venue.placed == [again])
+    finally:
+        await loop.shutdown()

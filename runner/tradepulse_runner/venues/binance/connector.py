@@ -194,6 +194,10 @@ class BinanceConnector:
         """Seconds; see the top of this module."""
         return self._window + self._rest.clock.worst
 
+    @property
+    def silent_for(self) -> float:
+        return self._rest.limits.silent_for
+
     # -- orders ----------------------------------------------------------------------------
 
     async def place_order(self, order: Order, idempotency_key: str) -> VenueOrder:

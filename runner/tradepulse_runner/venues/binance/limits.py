@@ -34,10 +34,14 @@ class Limits:
         self._free_at = monotonic()
         self._blocked_until = 0.0
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which the venue told us to be silent; else 0."""
+        return max(0.0, self._blocked_until - self._monotonic())
+
     def require_open(self) -> None:
         """Raise :class:`VenueThrottled` while the venue told us to be silent."""
-        left = self._blocked_until - self._monotonic()
-        if left > 0:
+        if left := self.silent_for:
             raise VenueThrottled(f"{self._name}: throttled, silent for {left:.1f} s more", left)
 
     def block(self, seconds: float) -> None:

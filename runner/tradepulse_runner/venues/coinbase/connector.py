@@ -209,6 +209,10 @@ class CoinbaseConnector:
     async def fetch_order(self, ref: OrderRef) -> VenueOrder:
         return await self._orders.fetch(ref, settled_after=self.unknown_fence)
 
+    @property
+    def silent_for(self) -> float:
+        return self._rest.silent_for
+
     async def open_orders(self) -> list[VenueOrder]:
         return await self._orders.open()
 

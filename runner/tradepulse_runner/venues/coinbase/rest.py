@@ -107,12 +107,16 @@ class Rest:
         if session is not None:
             await session.close()
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which the venue told us to be silent; else 0."""
+        return max(0.0, self._silent_until - self._monotonic())
+
     # -- requests --------------------------------------------------------------------------
 
     async def send(self, call: Call) -> Any:
         """Sign and send ``call``; the parsed answer."""
-        left = self._silent_until - self._monotonic()
-        if left > 0:
+        if left := self.silent_for:
             raise VenueThrottled(f"{self._name}: throttled, silent for {left:.1f} s more", left)
         began = self._monotonic()
         # A second try dies with the first one: the fence counts from before either.
