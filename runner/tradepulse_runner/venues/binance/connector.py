@@ -46,7 +46,7 @@ from tradepulse_runner.venues.base import Listener, Permit, always
 from tradepulse_runner.venues.binance.limits import DEFAULT_LIMIT
 from tradepulse_runner.venues.binance.market_stream import MarketStream
 from tradepulse_runner.venues.binance.options import BinanceOptions, parse_options, shared_base
-from tradepulse_runner.venues.binance.rest import Call, Rest, together
+from tradepulse_runner.venues.binance.rest import Call, Rest
 from tradepulse_runner.venues.binance.trades import Owners, TradeReader
 from tradepulse_runner.venues.binance.user_stream import UserStream
 from tradepulse_runner.venues.binance.wire import (
@@ -59,6 +59,7 @@ from tradepulse_runner.venues.binance.wire import (
     positions_from,
     weight_limit_from,
 )
+from tradepulse_runner.venues.http import together
 
 log = logging.getLogger(__name__)
 #: Seconds between two measurements of the server's clock.

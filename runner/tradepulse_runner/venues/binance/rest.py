@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -24,7 +24,6 @@ from tradepulse_runner.errors import (
     ConfigError,
     CredentialsRefused,
     OrderError,
-    OrderRejected,
     OutcomeUnknown,
     VenueDisconnected,
     VenueThrottled,
@@ -39,17 +38,12 @@ from tradepulse_runner.venues.binance.signing import (
     sign_params,
     signed_query,
 )
-from tradepulse_runner.venues.permitted import permitted
+from tradepulse_runner.venues.http import NeverSent, exchange, open_session
 
-T = TypeVar("T")
 #: Below the session's own limit, so that the answer tells what happened.
 TOTAL_TIMEOUT = 8.0
-CONNECT_TIMEOUT = 3.0
 #: How long the answer about a refused order may wait for the clock.
 MEASURE_TIMEOUT = 1.0
-#: Idle connections are given up before the venue gives them up: an order written to one that is
-#: just being closed would be unknown.
-KEEP_ALIVE = 30.0
 #: An order that was refused for old credentials is not worth sending again later than this, and
 #: the proof by ``unknown_fence`` counts from before the first try.
 RESEND_WITHIN = 2.0
@@ -102,14 +96,7 @@ class Rest:
 
     def open(self) -> None:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=64, keepalive_timeout=KEEP_ALIVE, ttl_dns_cache=60
-                ),
-                timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                request_class=permitted(self.permit),
-            )
+            self._session = open_session(self.permit, total=TOTAL_TIMEOUT)
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -208,17 +195,10 @@ class Rest:
             request = self.session.request(method, url, headers=headers, allow_redirects=False)
         except VenueDisconnected as error:
             raise NeverSent(str(error)) from None
-        try:
-            async with request as answer:
-                status, text = answer.status, await answer.text()
-                self.limits.note(answer.headers)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NeverSent(f"{self._name}: no connection: {type(error).__name__}") from error
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
-            # Without the error's own text: it may hold the url, and with it a signature.
-            raise OutcomeUnknown(f"{self._name}: {type(error).__name__}") from error
+        status, text, answered = await exchange(self._name, request)
+        self.limits.note(answered)
         if status != 200:
-            raise self.refused(status, text, answer.headers)
+            raise self.refused(status, text, answered)
         return self._parse(text)
 
     def _parse(self, text: str) -> Any:
@@ -226,17 +206,3 @@ class Rest:
             return json.loads(text, parse_float=Decimal)
         except ValueError:
             raise OutcomeUnknown(f"{self._name}: answered no JSON: {text[:120]!r}") from None
-
-
-class NeverSent(OrderRejected, VenueDisconnected):
-    """No connection came about, so no byte of the request left: certainly not live."""
-
-
-async def together(requests: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All at once. The first failure is raised as it is (a group would hide its kind)."""
-    tasks = [asyncio.create_task(request) for request in requests]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -9,8 +9,9 @@ from typing import Any
 
 from tradepulse_runner.domain import Trade, TradePage, VenueOrder
 from tradepulse_runner.errors import OrderNotFound, StateError
-from tradepulse_runner.venues.binance.rest import Call, Rest, together
+from tradepulse_runner.venues.binance.rest import Call, Rest
 from tradepulse_runner.venues.binance.wire import Fees, Malformed, client_id_from, trade_from
+from tradepulse_runner.venues.http import together
 
 PAGE = 1000
 #: Orders whose client id is remembered; beyond, the venue is asked again.

@@ -47,8 +47,9 @@ from tradepulse_runner.venues.coinbase.market import Product, positions_from, pr
 from tradepulse_runner.venues.coinbase.options import CoinbaseOptions, parse_options
 from tradepulse_runner.venues.coinbase.orders import Orders
 from tradepulse_runner.venues.coinbase.quotes import Quotes
-from tradepulse_runner.venues.coinbase.rest import Rest, together
+from tradepulse_runner.venues.coinbase.rest import Rest
 from tradepulse_runner.venues.coinbase.user_stream import UserStream
+from tradepulse_runner.venues.http import together
 
 log = logging.getLogger(__name__)
 #: Seconds between two readings of the venue's clock and of its products.

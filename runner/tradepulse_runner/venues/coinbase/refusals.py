@@ -16,7 +16,6 @@ from tradepulse_runner.errors import (
     OrderNotFound,
     OrderRejected,
     OutcomeUnknown,
-    VenueDisconnected,
     VenueThrottled,
 )
 
@@ -30,10 +29,6 @@ TAKEN = "DUPLICATE_CLIENT_ORDER_ID"
 
 class Unauthorized(OrderRejected):
     """HTTP 401: the token was refused, and the request with it."""
-
-
-class NeverSent(OrderRejected, VenueDisconnected):
-    """No connection came about, so no byte of the request left: certainly not live."""
 
 
 def refusal(

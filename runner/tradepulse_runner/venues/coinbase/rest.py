@@ -7,13 +7,12 @@ never a POST; redirects are not followed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -30,17 +29,15 @@ from tradepulse_runner.errors import (
 )
 from tradepulse_runner.venues.base import Permit, always
 from tradepulse_runner.venues.coinbase.clock import VenueClock
-from tradepulse_runner.venues.coinbase.refusals import NeverSent, Unauthorized, refusal
+from tradepulse_runner.venues.coinbase.refusals import Unauthorized, refusal
 from tradepulse_runner.venues.coinbase.tokens import SignerCache
 from tradepulse_runner.venues.coinbase.wire import items, shown
-from tradepulse_runner.venues.permitted import permitted
+from tradepulse_runner.venues.http import NeverSent, exchange, open_session
 
-T = TypeVar("T")
 Params = Sequence[tuple[str, str]]  # Coinbase repeats a name for each of several values
 PREFIX = "/api/v3/brokerage"
 #: Seconds; below the session's own limit, so that the answer tells what happened.
 TOTAL_TIMEOUT = 8.0
-CONNECT_TIMEOUT = 3.0
 #: An order that was refused for old credentials is not worth sending again later than this.
 RESEND_WITHIN = 2.0
 #: Pages of one list at most: a cursor that never ends must not keep us for ever.
@@ -95,12 +92,7 @@ class Rest:
 
     def open(self) -> None:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=30, ttl_dns_cache=60),
-                timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                request_class=permitted(self._permit),
-            )
+            self._session = open_session(self._permit, total=TOTAL_TIMEOUT)
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -203,16 +195,9 @@ class Rest:
         request = self.session.request(
             method, url, data=body, headers=headers, allow_redirects=False
         )
-        try:
-            async with request as answer:
-                status, text = answer.status, await answer.text()
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NeverSent(f"{self._name}: no connection: {type(error).__name__}") from error
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
-            # Without the error's own text: it may hold what was sent.
-            raise OutcomeUnknown(f"{self._name}: {type(error).__name__}") from error
+        status, text, answered = await exchange(self._name, request)
         if status != 200:
-            why = refusal(self._name, status, text, answer.headers, decides=decides)
+            why = refusal(self._name, status, text, answered, decides=decides)
             if isinstance(why, VenueThrottled):
                 self._silent_until = self._monotonic() + why.retry_after
             raise why
@@ -226,13 +211,3 @@ class Rest:
         if not isinstance(parsed, dict):
             raise OutcomeUnknown(f"{self._name}: answered no JSON object: {text[:120]!r}")
         return parsed
-
-
-async def together(requests: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All at once. The first failure is raised as it is (a group would hide its kind)."""
-    tasks = [asyncio.create_task(request) for request in requests]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -26,7 +26,8 @@ from tradepulse_runner.errors import (
     VenueThrottled,
 )
 from tradepulse_runner.venues.binance import rest as module
-from tradepulse_runner.venues.binance.rest import Call, NeverSent, Rest
+from tradepulse_runner.venues.binance.rest import Call, Rest
+from tradepulse_runner.venues.http import NeverSent
 
 PLACE = Call("POST", "/api/v3/order", {"symbol": "BTCUSDT"}, 1, urgent=True, decides=True)
 CANCEL = Call("DELETE", "/api/v3/order", {"symbol": "BTCUSDT"}, 1, urgent=True)
