@@ -141,7 +141,17 @@ def looks(kind: str = "") -> float:
 
 
 def settled() -> None:
-    """Wait until a whole resync wrote nothing."""
+    """Wait until no namespace is being deleted any more, and then until a whole resync wrote
+    nothing: the end of another test's runner is work, and comes when its orders are out."""
+    cluster = Cluster()
+
+    def ending() -> list[str]:
+        found = cluster.objects("Namespace", "")
+        return [
+            item["metadata"]["name"] for item in found if item["metadata"].get("deletionTimestamp")
+        ]
+
+    wait_for("the namespaces of other tests to be gone", lambda: not ending(), seconds=240)
 
     def quiet() -> bool:
         before = operator_writes()

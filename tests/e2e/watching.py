@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from types import TracebackType
 
 from kubernetes import client, watch
+from urllib3.exceptions import ProtocolError
 
 from tests.e2e.client import Cluster
 
@@ -42,8 +44,11 @@ class PodWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        watched_to_the_end = self._thread.is_alive()
         self._stop.set()
         self._watch.stop()
+        if error is None:
+            assert watched_to_the_end, "the watch ended before what it was to see"
 
     def _note(self, event: str, uid: str) -> None:
         self._all.add(uid)
@@ -55,15 +60,20 @@ class PodWatch:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
-            events = self._watch.stream(
-                self._core.list_namespaced_pod,
-                self._namespace,
-                label_selector=self._labels,
-                resource_version=self._version,
-                timeout_seconds=30,
-            )
-            for event in events:
-                self._version = event["object"].metadata.resource_version
-                self._note(event["type"], event["object"].metadata.uid)
-                if self._stop.is_set():
-                    return
+            # A connection that broke is taken up again where it was: no event is missed.
+            with contextlib.suppress(ProtocolError):
+                self._until_it_ends()
+
+    def _until_it_ends(self) -> None:
+        events = self._watch.stream(
+            self._core.list_namespaced_pod,
+            self._namespace,
+            label_selector=self._labels,
+            resource_version=self._version,
+            timeout_seconds=30,
+        )
+        for event in events:
+            self._version = event["object"].metadata.resource_version
+            self._note(event["type"], event["object"].metadata.uid)
+            if self._stop.is_set():
+                return
