@@ -51,6 +51,10 @@ venue-up: setup ## Binance and Coinbase on this machine, to trade against; print
 venue-check: setup ## Compare the venues' matching with another engine, 100,000 operations
 	$(BIN)/python -m tests.venues.oracle --operations 100000
 
+.PHONY: backing-up
+backing-up: setup ## Kafka, PostgreSQL, S3 on this machine, to run against; tells how to connect
+	$(BIN)/python -m tests.backing up
+
 .PHONY: demo bench
 demo: setup ## A bad release rolls itself back, on a real cluster, while you watch
 	$(BIN)/python -m tests.e2e.demo
