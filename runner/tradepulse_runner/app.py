@@ -21,6 +21,7 @@ from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
+from tradepulse_runner.uploads import build_uploader
 from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import build_connector
 from tradepulse_runner.venues.fenced import Fenced
@@ -76,12 +77,18 @@ async def run(config: RunnerConfig, path: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = Server(loop, release, config_hash(config))
+    uploader = build_uploader(
+        config.object_store, loop.config.runner, config.state_dir, loop.metrics.registry
+    )
+    server = Server(loop, release, config_hash(config), uploader=uploader)
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
+    uploads = asyncio.create_task(uploader.run(), name="uploads") if uploader else None
     try:
         await _until_stopped(_live(loop, config.cold_start), stop)
     finally:
+        if uploads:
+            uploads.cancel()
         await loop.shutdown()
         await server.stop()
 

@@ -108,7 +108,7 @@ def verify(state_dir: Path) -> None:
 
 
 main.add_command(kill_switch)
-for command in (cli_state.restore, cli_state.export):
+for command in (cli_state.restore, cli_state.stored, cli_state.export):
     state_.add_command(command)
 
 

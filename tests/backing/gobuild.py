@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.e2e.cluster import golang, gobuild
+from tests.e2e.cluster import gobuild, golang
 from tests.e2e.cluster.progress import Progress, Step, last_line
 from tests.e2e.cluster.settings import Paths, inputs_key
 
