@@ -75,6 +75,11 @@ def _cutover(place: Place, value: Any, name: str, remedy: str, **more: Any) -> R
 
 _VENUE = _spec("venues", 0)
 _IMAGE = _spec("release", "image")
+_STORE = {
+    "endpoint": "https://s3.example.com:7070",
+    "bucket": "backups",
+    "credentialsSecret": "backup-key",
+}
 _LIMITS = {
     "maxPosition": "set the largest position per symbol",
     "maxNotional": "set the largest total exposure",
@@ -126,6 +131,19 @@ REQUIRED: tuple[Refusal, ...] = (
     *(
         _runner(_spec("risk", name), DROP, f"spec.risk.{name}", remedy)
         for name, remedy in _LIMITS.items()
+    ),
+    *(
+        _runner(
+            _spec("state"),
+            {"backups": {"objectStore": {k: v for k, v in _STORE.items() if k != field}}},
+            f"spec.state.backups.objectStore.{field}",
+            remedy,
+        )
+        for field, remedy in (
+            ("endpoint", "write the server's address, e.g. https://s3.eu-central-1"),
+            ("bucket", "name the bucket, which should keep versions"),
+            ("credentialsSecret", "name the Secret that holds S3_API_KEY and S3_API_SECRET"),
+        )
     ),
     _cutover(_spec(), DROP, "spec", "name the runner to move, see manifests/samples"),
     _cutover(_spec("runner"), DROP, "spec.runner", "name the TradingRunner that is moved"),
@@ -223,6 +241,23 @@ RULES: tuple[Refusal, ...] = (
         {"size": "big"},
         "spec.state.size",
         "not a size in bytes: write e.g. 256Mi or 1Gi",
+    ),
+    *(
+        _runner(
+            _spec("state"),
+            {"backups": {"objectStore": {**_STORE, field: value}}},
+            f"spec.state.backups.objectStore.{field}",
+            said,
+        )
+        for field, value, said in (
+            ("endpoint", "http://s3.example.com", "not an https address: write e.g. https://"),
+            ("endpoint", "https://s3.example.com/bucket", "not an https address"),
+            ("bucket", "Bucket", "not the name of a bucket: write 3 to 63 lower-case letters"),
+            ("region", "eu_central", "not a region: write e.g. eu-central-1"),
+            ("prefix", "../other", "not a folder: write letters, digits"),
+            ("credentialsSecret", "A_Name", "not the name of an object"),
+            ("caSecret", "A_Name", "not the name of an object"),
+        )
     ),
     *(
         _runner(

@@ -35,6 +35,8 @@ CONFIG_DIR = "/etc/tradepulse/config"
 CONFIG_FILE = "runner.yaml"
 CONTROL_DIR = "/etc/tradepulse/control"
 CREDENTIALS_DIR = "/etc/tradepulse/credentials"
+#: Secrets of optional services, a folder each.
+SECRETS_DIR = "/etc/tradepulse/secrets"
 #: Where every client of the Kubernetes API in a pod looks for its token.
 API_ACCESS_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 INCIDENT_DIR = "/etc/tradepulse/incident"

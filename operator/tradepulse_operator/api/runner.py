@@ -12,6 +12,7 @@ from pydantic import Field
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
+from .objectstore import ObjectStore
 from .release import Release, ReleaseSpec
 from .units import (
     LONGEST_RUNNER,
@@ -124,6 +125,11 @@ class Backups(Model):
 
     keep: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="Backups kept on the state volume."
+    )
+    object_store: ObjectStore | None = Field(
+        default=None,
+        description="Bucket that backups and incident reports are copied to; they stay on the"
+        " volume alone when left out.",
     )
 
 

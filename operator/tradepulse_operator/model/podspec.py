@@ -18,13 +18,14 @@ from tradepulse_operator.api.names import (
     INCIDENT_DIR,
     INIT_CONTAINER,
     METRICS_PORT,
+    SECRETS_DIR,
     STATE_DIR,
 )
 from tradepulse_operator.api.runner import TradingRunner
 
 from .intent import Intent, Prepare
 from .quantity import canonical
-from .volumes import credentials, volumes
+from .volumes import credentials, secrets, volumes
 
 #: The image's own user; also the group that owns the state volume.
 _UID = 65532
@@ -82,6 +83,7 @@ def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
                 _mount(volume, f"{CREDENTIALS_DIR}/{venue}")
                 for volume, venue, _ in credentials(intent)
             ),
+            *(_mount(volume, f"{SECRETS_DIR}/{folder}") for volume, folder, _ in secrets(intent)),
         ],
     }
 

@@ -59,6 +59,15 @@ def view(status: Any) -> ProcessView | None:
             open_orders=int(status.get("open_orders") or 0),
             unknown_orders=int(status.get("unknown_orders") or 0),
             writer_epoch=None if epoch is None else int(epoch),
+            store_problem=_store_problem(status.get("object_store")),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _store_problem(store: Any) -> str | None:
+    """Why copies are missing in the object store; a count of them would change all the time."""
+    if not isinstance(store, dict):
+        return None
+    problem = str(store.get("problem") or "")
+    return problem or ("not all of it is copied yet" if store.get("pending") else "")

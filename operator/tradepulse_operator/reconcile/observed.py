@@ -43,6 +43,8 @@ class ProcessView:
     open_orders: int = 0
     unknown_orders: int = 0
     writer_epoch: int | None = None
+    #: Why its backups aren't all in the object store; "" when they are, None when it has none.
+    store_problem: str | None = None
 
 
 @dataclass(frozen=True)

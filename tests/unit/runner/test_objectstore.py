@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from tests.e2e.cluster.progress import Progress
 from tests.unit.runner.kit import Crash, crash_at
 from tests.unit.runner.process import RunnerProcess, eventually
 from tests.unit.runner.test_backup import order_state, write
-from tradepulse_runner import uploads
 from tradepulse_runner.backup import Backups
 from tradepulse_runner.cli import main
 from tradepulse_runner.config import ObjectStoreConfig
@@ -98,7 +97,7 @@ def state(folder: Path, *keys: str) -> Path:
     """A state directory with these backups, and an incident report of the last one."""
     write(folder, 1, 1, 2)
     for number, key in enumerate(keys):
-        prepare(folder, Preparation(backup=key), clock=lambda now=float(number): now)
+        prepare(folder, Preparation(backup=key), clock=partial(float, number))
     incident = folder / "incidents" / keys[-1]
     incident.mkdir(parents=True)
     (incident / "report.md").write_text("what happened")
@@ -271,7 +270,7 @@ async def test_an_unforeseen_failure_does_not_end_the_worker(
     async def broken(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(uploads.bundles, "upload", broken)
+    monkeypatch.setattr("tradepulse_runner.bundles.upload", broken)
     assert not await worker.look()
     assert worker.status()["problem"] == "unforeseen: RuntimeError"
 
@@ -345,7 +344,7 @@ async def test_a_backup_that_is_not_there_is_named(
 
 
 def object_store(config: ObjectStoreConfig) -> dict[str, Any]:
-    return json.loads(config.model_dump_json())
+    return config.model_dump(mode="json")
 
 
 def test_a_runner_killed_while_it_stores_ends_with_everything_stored(
