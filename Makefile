@@ -71,6 +71,9 @@ chaos-runner: setup ## Kill the runner at every moment, at three venues (SEEDS, 
 	$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
 bench-runner: setup ## Measure the runner beside ccxt and python-binance
 	$(BIN)/python -m tests.bench.runner $(ARGS)
+.PHONY: bench-store
+bench-store: setup ## Measure backups and their copies beside a bare put
+	$(BIN)/python -m tests.bench.objectstore $(ARGS)
 
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)
