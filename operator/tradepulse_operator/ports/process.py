@@ -50,6 +50,9 @@ def view(status: Any) -> ProcessView | None:
     try:
         halt, kill = status.get("halt") or {}, status.get("kill_switch") or {}
         epoch = status.get("writer_epoch")
+        room, orders = status.get("storage") or {}, status.get("orders") or {}
+        p95 = (status.get("guard") or {}).get("latency_p95_ms")
+        failed = int(orders.get("error") or 0)
         return ProcessView(
             state=str(status["state"]),
             halt_token=str(halt.get("token") or ""),
@@ -59,6 +62,15 @@ def view(status: Any) -> ProcessView | None:
             open_orders=int(status.get("open_orders") or 0),
             unknown_orders=int(status.get("unknown_orders") or 0),
             writer_epoch=None if epoch is None else int(epoch),
+            free_bytes=_whole(room.get("free_bytes")),
+            backup_bytes=_whole(room.get("backup_bytes")),
+            orders=int(orders.get("ok") or 0) + failed,
+            failed_orders=failed,
+            p95_milliseconds=None if p95 is None else float(p95),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
