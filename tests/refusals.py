@@ -127,6 +127,12 @@ REQUIRED: tuple[Refusal, ...] = (
         _runner(_spec("risk", name), DROP, f"spec.risk.{name}", remedy)
         for name, remedy in _LIMITS.items()
     ),
+    _runner(
+        _spec("killSwitchDrill"),
+        {"target": "Rehearsal"},
+        "spec.killSwitchDrill.schedule",
+        "say when, e.g. '0 6 * * 1' for Mondays at 06:00 UTC",
+    ),
     _cutover(_spec(), DROP, "spec", "name the runner to move, see manifests/samples"),
     _cutover(_spec("runner"), DROP, "spec.runner", "name the TradingRunner that is moved"),
     _cutover(
@@ -238,6 +244,46 @@ RULES: tuple[Refusal, ...] = (
         {"reason": "two\nlines"},
         "spec.killSwitch.reason",
         "must be one line: remove line breaks and control characters",
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": schedule},
+            "spec.killSwitchDrill.schedule",
+            "not a schedule: write minute, hour, day of month (1 to 28), month and day of week in",
+        )
+        for schedule in (
+            "",
+            "@daily",
+            "0 6 * *",
+            "60 6 * * *",
+            "0 24 * * *",
+            "0 6 31 * *",
+            "0 6 * 0 *",
+            "0 6 * * MON",
+            "*/0 * * * *",
+            "0  6 * * *",
+            "0 0 6 * * *",
+            "0 6 * * 1\n",
+        )
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": schedule},
+            "spec.killSwitchDrill.schedule",
+            "a range of the schedule must rise: write the smaller number first, e.g. 1-5",
+        )
+        for schedule in ("0 6 * * 5-1", "30,20-9/2 * * * *")
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": schedule, "target": "Live"},
+            "spec.killSwitchDrill.schedule",
+            "schedule must name one minute and one hour with target Live, which stops trading",
+        )
+        for schedule in ("* 6 * * 1", "0 */6 * * *", "0,30 6 * * *")
     ),
     _runner(
         _spec("monitoring"),
