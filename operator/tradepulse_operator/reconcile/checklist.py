@@ -25,7 +25,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.model.check_pod import check_pod
 from tradepulse_operator.model.rehearsal_pod import rehearsal_pod
 
-from .checks import CHECKS, IN_A_POD, Finding, failed, pending, recorded, settled
+from .checks import IN_A_POD, Finding, check, failed, pending, recorded, settled
 from .conditions import timestamp
 from .cutover_status import enter, say
 from .observed import BesideView, CutoverObserved
@@ -100,7 +100,7 @@ def _found(observed: CutoverObserved, runner: TradingRunner) -> Iterator[tuple[s
         if waiver := waived.get(item.name):
             yield item.name, Finding(CheckResult.WAIVED, waiver.reason, by=waiver.by)
         elif item.manual is None:
-            yield item.name, CHECKS[Check(item.name)](observed, item)
+            yield item.name, check(observed, item)
         elif said := vouched.get(item.name):
             yield item.name, Finding(CheckResult.PASS, said.note, by=said.by)
         else:

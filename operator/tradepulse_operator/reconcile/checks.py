@@ -11,8 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tradepulse_operator.api.checklist import Check, ChecklistItem, CheckRecord, CheckResult
+from tradepulse_operator.api.checklist import (
+    DRILL_AGE,
+    Check,
+    ChecklistItem,
+    CheckRecord,
+    CheckResult,
+)
+from tradepulse_operator.api.drill import DrillResult
+from tradepulse_operator.api.units import seconds
 
+from .conditions import instant
 from .observed import BesideView, CutoverObserved
 from .preflight import Hold, one_cutover, samples, volume
 
@@ -150,6 +159,18 @@ def _space(observed: CutoverObserved, _: ChecklistItem) -> Finding:
     return PASSED
 
 
+def _drill(observed: CutoverObserved, item: ChecklistItem) -> Finding:
+    limit = item.max_age or DRILL_AGE
+    last = observed.runner.status.last_drill if observed.runner else None
+    if last is None or last.passed_at is None:
+        return failed("no drill of the kill switch has passed yet: run one, or waive it")
+    if last.result is DrillResult.FAILED:
+        return failed(f"the last drill failed, at {last.at}: {last.message}")
+    if observed.now - instant(last.passed_at) > seconds(limit):
+        return failed(f"the last drill, at {last.passed_at}, is older than {limit}: run another")
+    return PASSED
+
+
 CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], Finding]] = {
     Check.IMAGE: _image,
     Check.CONFIG: _config,
@@ -158,4 +179,13 @@ CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], Finding]] = {
     Check.BACKUP_SPACE: _space,
     Check.SAMPLES: _samples,
     Check.ONE_CUTOVER: _one_cutover,
+    Check.DRILL: _drill,
 }
+
+
+def check(observed: CutoverObserved, item: ChecklistItem) -> Finding:
+    """What is found of an item that the operator checks itself."""
+    known = {each.value: each for each in CHECKS}
+    if item.name not in known:
+        return failed("this operator doesn't know the check: upgrade it, or waive the check")
+    return CHECKS[known[item.name]](observed, item)
