@@ -9,20 +9,21 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
 
 
-def roles(cutover: ReleaseCutover, runner: TradingRunner) -> tuple[str, ...]:
+def roles(cutover: ReleaseCutover, runner: TradingRunner | None) -> tuple[str, ...]:
     """Who must sign: what the cutover says, and what the runner asks of every cutover. Whoever
     writes a cutover by hand can't leave out what the runner's owner asks for."""
-    wanted = (*runner.spec.cutover.template.approvals.required, *cutover.spec.approvals.required)
+    asked = runner.spec.cutover.template.approvals.required if runner else ()
+    wanted = (*asked, *cutover.spec.approvals.required)
     return tuple(dict.fromkeys(wanted))
 
 
-def unsigned(cutover: ReleaseCutover, runner: TradingRunner) -> str:
+def unsigned(cutover: ReleaseCutover, runner: TradingRunner | None) -> str:
     """What it waits for, in words; "" when everyone who must has signed."""
     target = cutover.status.target
     release = target.id if target else ""
     image = target.image_id if target else None
     granted = cutover.spec.approvals.granted
-    signed = {grant.role for grant in granted if _counts(grant, release, image)}
+    signed = {grant.role for grant in granted if counts(grant, release, image)}
     missing = [role for role in roles(cutover, runner) if role not in signed]
     if not missing:
         return ""
@@ -31,7 +32,7 @@ def unsigned(cutover: ReleaseCutover, runner: TradingRunner) -> str:
     return "; ".join([waits, *_void(granted, missing, release)])
 
 
-def _counts(grant: Grant, release: str, image: str | None) -> bool:
+def counts(grant: Grant, release: str, image: str | None) -> bool:
     """Whether it is of this very release; and of this very digest, where that is known already."""
     return grant.release == release and image in (None, grant.image_id)
 
