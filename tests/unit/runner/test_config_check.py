@@ -103,7 +103,7 @@ def test_it_answers_on_one_line_and_in_the_termination_message(
     good = CliRunner().invoke(main, ["config", "check", "--config", str(config(tmp_path))])
     assert good.exit_code == 0
     assert json.loads(good.output) == json.loads(log.read_text())
-    many = {f"unknown_{n}": n for n in range(200)}
+    many: dict[str, Any] = {f"unknown_{n}": n for n in range(200)}
     bad = CliRunner().invoke(main, ["config", "check", "--config", str(config(tmp_path, **many))])
     assert bad.exit_code == 1
     # A termination message holds 4 KiB.
