@@ -17,6 +17,7 @@ from tradepulse_runner.killreport import SHOWN
 from tradepulse_runner.loop import LiveExecutionLoop
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.release import Release
+from tradepulse_runner.storage import storage
 from tradepulse_runner.uploads import Uploader
 
 #: Heartbeats that may be missed before the loop counts as stuck.
@@ -125,6 +126,7 @@ class Server:
             "heartbeat": loop.heartbeat,
             "orders": loop.counts,
             "guard": loop.guard.status(),
+            "storage": storage(loop.config.state_dir),
             "snapshot": {
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",

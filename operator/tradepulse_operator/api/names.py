@@ -10,13 +10,20 @@ LABEL_RUNNER = f"{GROUP}/runner"
 LABEL_RELEASE = f"{GROUP}/release"
 LABEL_CONFIG_HASH = f"{GROUP}/config-hash"
 LABEL_CUTOVER = f"{GROUP}/cutover"
+#: Runner of a pod that checks or rehearses a release beside the runner's own pod; not
+#: `LABEL_RUNNER`, by which that one is found.
+LABEL_BESIDE = f"{GROUP}/beside"
 LABEL_APP = "app.kubernetes.io/name"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 APP_RUNNER = "tradepulse-runner"
+APP_CHECK = "tradepulse-check"
+APP_REHEARSAL = "tradepulse-rehearsal"
 
 #: On the pod, projected into the container by the downward API: the operator's orders to it.
 ANNOTATION_TRADING = f"{GROUP}/trading"
 ANNOTATION_KILL_SWITCH = f"{GROUP}/kill-switch"
+#: On a rehearsal's pod: its `runner.yaml`, projected into the container by the downward API.
+ANNOTATION_REHEARSAL = f"{GROUP}/rehearsal"
 #: On children: hash of the manifest as it was applied.
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 #: On the StatefulSet: JSON of hash → runner.yaml, from which a deleted ConfigMap is made again.
@@ -51,6 +58,16 @@ def pod_name(runner: str) -> str:
 def pvc_name(runner: str) -> str:
     """The claim that holds a runner's order state."""
     return f"{runner}-state"
+
+
+def check_pod_name(uid: str) -> str:
+    """The pod in which the target of the cutover with that uid is checked."""
+    return f"check-{uid}"
+
+
+def rehearsal_pod_name(uid: str) -> str:
+    """The pod in which the target of the cutover with that uid is rehearsed."""
+    return f"rehearsal-{uid}"
 
 
 def incident_name(cutover: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
+from .drill import DrillStatus, KillSwitchDrill, LastDrill
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
 from .objectstore import ObjectStore
@@ -437,6 +438,9 @@ class TradingRunnerSpec(Model):
     )
     state: State = Field(default=State(), description="The volume of the order state.")
     kill_switch: KillSwitch = Field(default=KillSwitch(), description="The kill switch.")
+    kill_switch_drill: KillSwitchDrill | None = Field(
+        default=None, description="Scheduled drills of the kill switch; none when left out."
+    )
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
     cutover: CutoverSettings = Field(
         default=CutoverSettings(), description="What happens when the release changes."
@@ -504,6 +508,12 @@ class TradingRunnerStatus(Model):
     )
     rejected_releases: Annotated[tuple[RejectedRelease, ...], Field(max_length=32)] = Field(
         default=(), description="Releases rolled back, newest first; ten at most."
+    )
+    drill: DrillStatus | None = Field(
+        default=None, description="Where the schedule of the kill-switch drills stands."
+    )
+    last_drill: LastDrill | None = Field(
+        default=None, description="The kill-switch drill that ended last."
     )
     writer_epoch: int | None = Field(
         default=None, description="Fencing epoch of the running process, rises with every start."

@@ -17,9 +17,11 @@ from tradepulse_operator.api.names import (
     LABEL_MANAGED_BY,
     LABEL_RUNNER,
     MANAGER,
+    check_pod_name,
     incident_name,
     pod_name,
     pvc_name,
+    rehearsal_pod_name,
 )
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.guard.samples import Recording
@@ -28,7 +30,9 @@ from tradepulse_operator.ports.clock import Clock
 from tradepulse_operator.ports.kube import Kube, ref_of
 from tradepulse_operator.ports.process import Process
 from tradepulse_operator.ports.prometheus import Prometheus
+from tradepulse_operator.reconcile.checklist import needs_pods
 from tradepulse_operator.reconcile.observed import (
+    BesideView,
     CutoverObserved,
     PodView,
     ProcessView,
@@ -37,6 +41,7 @@ from tradepulse_operator.reconcile.observed import (
 from tradepulse_operator.reconcile.step import Manifest, Ref
 from tradepulse_operator.report.bundle import stage
 
+from .beside import beside_view
 from .key import Key
 from .pods import address, pod_view
 from .question import UNCONFIGURED, question
@@ -113,6 +118,7 @@ class Observer:
         name = cutover.spec.runner
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
         runner = None if live is None else TradingRunner.model_validate(live)
+        check, rehearsal, rehearsing = await self._beside(cutover, runner)
         (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
             self._pod(namespace, name),
             asyncio.gather(
@@ -137,6 +143,9 @@ class Observer:
             user_config=user_config,
             recording=recording,
             report=stage(report, cutover.metadata.uid),
+            check=check,
+            rehearsal=rehearsal,
+            rehearsal_process=rehearsing,
         )
 
     async def recording(
@@ -160,6 +169,24 @@ class Observer:
         if pod is None or (pod["metadata"].get("labels") or {}).get(LABEL_RUNNER) != runner:
             return None, None
         return pod_view(pod), await self.process(address(pod))
+
+    async def _beside(
+        self, cutover: ReleaseCutover, runner: TradingRunner | None
+    ) -> tuple[BesideView | None, BesideView | None, ProcessView | None]:
+        """The pods that check and rehearse the target, where the policy asks for such."""
+        meta, (checks, rehearses) = cutover.metadata, needs_pods(cutover, runner)
+        check, rehearsal = await asyncio.gather(
+            self._named(meta.namespace, check_pod_name(meta.uid) if checks else ""),
+            self._named(meta.namespace, rehearsal_pod_name(meta.uid) if rehearses else ""),
+        )
+        return (
+            beside_view(check, meta.uid) if check else None,
+            beside_view(rehearsal, meta.uid) if rehearsal else None,
+            await self.process(address(rehearsal)) if rehearsal else None,
+        )
+
+    async def _named(self, namespace: str, pod: str) -> Manifest | None:
+        return await self._kube.get(kinds.ref(kinds.POD, namespace, pod)) if pod else None
 
     async def _cutovers(self, namespace: str, runner: str) -> tuple[ReleaseCutover, ...]:
         found = await self._kube.list(kinds.CUTOVER, namespace, fields=f"spec.runner={runner}")

@@ -45,6 +45,33 @@ class ProcessView:
     writer_epoch: int | None = None
     #: Why its backups aren't all in the object store; "" when they are, None when it has none.
     store_problem: str | None = None
+    #: Room on its state volume, bytes; None when that release doesn't tell.
+    free_bytes: int | None = None
+    backup_bytes: int | None = None
+    #: Orders that were answered or given up since it started, and those of them that failed.
+    orders: int = 0
+    failed_orders: int = 0
+    #: 95th percentile of their latency in its own guard's window; None while it can't be told.
+    p95_milliseconds: float | None = None
+
+
+@dataclass(frozen=True)
+class BesideView:
+    """A pod that checks or rehearses a release beside the runner's own. Times: unix seconds."""
+
+    uid: str
+    ready: bool = False
+    deleting: bool = False
+    image_id: str | None = None
+    #: Why it can't proceed, in words; empty when it can.
+    waiting: str = ""
+    created_at: float = 0.0
+    #: Whether it won't run again; the exit code is None where something else than the process's
+    #: own end was the reason, which `message` then names.
+    ended: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,5 +108,9 @@ class CutoverObserved:
     user_config: str | None = None
     #: Samples of the release that is judged; None in phases that judge nothing.
     recording: Recording | None = None
+    #: The pods that check and rehearse the target, where they exist, and the rehearsal's own word.
+    check: BesideView | None = None
+    rehearsal: BesideView | None = None
+    rehearsal_process: ProcessView | None = None
     #: Stage of the filed report: "", "evidence" or "final".
     report: str = ""
