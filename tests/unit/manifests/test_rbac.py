@@ -36,8 +36,9 @@ CLUSTER = {
     ("rbac.authorization.k8s.io", "roles"): APPLIED,
     # delete: its roleRef is immutable.
     ("rbac.authorization.k8s.io", "rolebindings"): APPLIED | {"delete"},
-    # The StatefulSet creates pods; the operator annotates them and deletes the one to replace.
-    ("", "pods"): {"get", "list", "watch", "patch", "delete"},
+    # The StatefulSet creates the runner's pod; the operator annotates it, deletes the one to
+    # replace, and creates those of drills.
+    ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
     ("", "pods/log"): {"get"},
     ("", "events"): {"list", "create"},
 }
