@@ -13,11 +13,14 @@ LABEL_CUTOVER = f"{GROUP}/cutover"
 #: Runner of a pod that checks or rehearses a release beside the runner's own pod; not
 #: `LABEL_RUNNER`, by which that one is found.
 LABEL_BESIDE = f"{GROUP}/beside"
+LABEL_DRILL = f"{GROUP}/drill"
 LABEL_APP = "app.kubernetes.io/name"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 APP_RUNNER = "tradepulse-runner"
+#: Others, so that nothing takes them for the runner: no Service, budget or policy.
 APP_CHECK = "tradepulse-check"
 APP_REHEARSAL = "tradepulse-rehearsal"
+APP_DRILL = "tradepulse-drill"
 
 #: On the pod, projected into the container by the downward API: the operator's orders to it.
 ANNOTATION_TRADING = f"{GROUP}/trading"
@@ -73,3 +76,18 @@ def rehearsal_pod_name(uid: str) -> str:
 def incident_name(cutover: str) -> str:
     """The ConfigMap that holds a cutover's incident report."""
     return f"{cutover}-incident"
+
+
+def drill_name(runner: str, scheduled_for: str) -> str:
+    """The pod and the report of the drill that came due then: one instant, one drill."""
+    return f"{runner}-drill-{drill_key(scheduled_for)}"
+
+
+def drill_key(scheduled_for: str) -> str:
+    """The minute of an instant (RFC 3339, UTC) as names and labels take it, e.g. 202601020304."""
+    return "".join(filter(str.isdigit, scheduled_for))[:12]
+
+
+def drill_policy_name(runner: str) -> str:
+    """The NetworkPolicy of a runner's drills."""
+    return f"{runner}-drill"

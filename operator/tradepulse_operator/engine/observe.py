@@ -12,12 +12,15 @@ from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.names import (
+    APP_DRILL,
     CONFIG_FILE,
+    LABEL_APP,
     LABEL_CUTOVER,
     LABEL_MANAGED_BY,
     LABEL_RUNNER,
     MANAGER,
     check_pod_name,
+    drill_policy_name,
     incident_name,
     pod_name,
     pvc_name,
@@ -34,6 +37,7 @@ from tradepulse_operator.reconcile.checklist import needs_pods
 from tradepulse_operator.reconcile.observed import (
     BesideView,
     CutoverObserved,
+    DrillPodView,
     PodView,
     ProcessView,
     RunnerObserved,
@@ -43,7 +47,7 @@ from tradepulse_operator.report.bundle import stage
 
 from .beside import beside_view
 from .key import Key
-from .pods import address, pod_view
+from .pods import address, drill_view, pod_view
 from .question import UNCONFIGURED, question
 from .served import Served
 
@@ -91,11 +95,12 @@ class Observer:
             return None
         runner = TradingRunner.model_validate(found)
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
-        cutovers, children, (pod, process), user_config = await asyncio.gather(
+        cutovers, children, (pod, process), user_config, drills = await asyncio.gather(
             self._cutovers(namespace, name),
-            self._children(namespace, name, unserved),
+            self._children(namespace, name, unserved, _more(runner)),
             self._pod(namespace, name),
             self._user_config(namespace, runner.spec.release.config),
+            self._drills(runner),
         )
         return RunnerObserved(
             runner=runner,
@@ -105,6 +110,7 @@ class Observer:
             pod=pod,
             process=process,
             user_config=user_config,
+            drills=drills,
             unserved=frozenset(kind for _, kind in unserved),
         )
 
@@ -193,9 +199,10 @@ class Observer:
         return tuple(ReleaseCutover.model_validate(item) for item in found)
 
     async def _children(
-        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind]
+        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind], more: list[Ref]
     ) -> dict[Ref, Manifest]:
         refs = [kinds.ref(kind, namespace, runner) for kind in _NAMED if kind not in unserved]
+        refs += more
         refs.append(kinds.ref(kinds.PVC, namespace, pvc_name(runner)))
         labels = f"{LABEL_RUNNER}={runner},{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
         configs, named = await asyncio.gather(
@@ -205,6 +212,15 @@ class Observer:
         found = dict(zip(refs, named, strict=True))
         live = {ref: item for ref, item in found.items() if item is not None}
         return live | {ref_of(item): item for item in configs}
+
+    async def _drills(self, runner: TradingRunner) -> tuple[DrillPodView, ...]:
+        """Pods of drills, where there can be any."""
+        if runner.spec.kill_switch_drill is None and runner.status.drill is None:
+            return ()
+        meta = runner.metadata
+        labels = f"{LABEL_RUNNER}={meta.name},{LABEL_APP}={APP_DRILL},{LABEL_MANAGED_BY}={MANAGER}"
+        found = await self._kube.list(kinds.POD, meta.namespace, labels=labels)
+        return tuple(drill_view(pod) for pod in found)
 
     async def _target(self, cutover: ReleaseCutover) -> Manifest | None:
         target = cutover.status.target
@@ -225,6 +241,13 @@ class Observer:
         found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
         text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
         return text if isinstance(text, str) else None
+
+
+def _more(runner: TradingRunner) -> list[Ref]:
+    """Children that only some runners have."""
+    namespace, name = runner.metadata.namespace, drill_policy_name(runner.metadata.name)
+    drilled = runner.spec.kill_switch_drill is not None
+    return [kinds.ref(kinds.NETWORK_POLICY, namespace, name)] if drilled else []
 
 
 def _config_of(cutover: ReleaseCutover, runner: TradingRunner | None) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tradepulse_operator.api.names import CONTAINER, INIT_CONTAINER, LABEL_RELEASE
-from tradepulse_operator.reconcile.observed import PodView
+from tradepulse_operator.reconcile.observed import DrillPodView, PodView
 
 #: Reasons that don't pass by themselves in seconds; `ContainerCreating` does.
 _STUCK = frozenset(
@@ -42,6 +42,22 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         init_message=ended.get("message") or "",
         restarts=int(runner.get("restartCount") or 0),
         waiting=stuck(state) or stuck(runner),
+    )
+
+
+def drill_view(pod: Mapping[str, Any]) -> DrillPodView:
+    """The view of a drill's pod."""
+    meta, status = pod["metadata"], pod.get("status") or {}
+    process = container_status(status, "containerStatuses", CONTAINER)
+    ended = _ended(process)
+    return DrillPodView(
+        name=meta["name"],
+        uid=meta["uid"],
+        phase=status.get("phase") or "",
+        deleting=bool(meta.get("deletionTimestamp")),
+        exit_code=ended.get("exitCode"),
+        message=ended.get("message") or status.get("message") or "",
+        waiting=stuck(process),
     )
 
 

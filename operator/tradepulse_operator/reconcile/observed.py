@@ -32,6 +32,19 @@ class PodView:
 
 
 @dataclass(frozen=True)
+class DrillPodView:
+    """The pod of a kill-switch drill. `exit_code`: None until its process ended."""
+
+    name: str
+    uid: str
+    phase: str
+    deleting: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
 class ProcessView:
     """The runner's own word, from its status endpoint."""
 
@@ -87,6 +100,8 @@ class RunnerObserved:
     process: ProcessView | None = None
     #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
     user_config: str | None = None
+    #: Pods of drills; looked for only where drills are scheduled, or one is under way.
+    drills: tuple[DrillPodView, ...] = ()
     #: Kinds that this API server has no definition of, e.g. ServiceMonitor: such children are
     #: skipped, as applying one would fail for ever.
     unserved: frozenset[str] = frozenset()

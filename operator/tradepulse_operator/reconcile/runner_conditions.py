@@ -1,8 +1,8 @@
 """What the status says about a runner, each condition by a function of its own.
 
 Ready, TradingEnabled, KillSwitch, ReleaseDrift and Monitored are always there, BackupsStored where
-there is an object store. Reconciling, Stalled and ImageMoved are there only while True, and the
-first two never together (kstatus).
+there is an object store, DrillCurrent where drills are scheduled. Reconciling, Stalled and
+ImageMoved are there only while True, and the first two never together (kstatus).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.runner import CutoverMode, RunnerPhase
 
+from . import drill
 from .conditions import Conditions, drop_condition, find_condition, is_true, set_condition
 from .runner_faults import fault, rejected, unstartable
 from .runner_release import by_hand
@@ -217,6 +218,8 @@ def conditions(view: View) -> Conditions:
     found = _while_true(view, found, "Stalled", stalled)
     busy = None if is_true(found, "Stalled") else reconciling(view)
     found = _while_true(view, found, "Reconciling", busy)
+    drills = drill.current(view)
+    found = _while_true(view, found, "DrillCurrent", Said(*drills) if drills else None)
     return _while_true(view, found, "ImageMoved", image_moved(view))
 
 
