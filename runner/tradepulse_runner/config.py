@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.errors import ConfigError
 
@@ -216,6 +217,7 @@ class RunnerConfig(Model):
     cold_start: bool = False
     kill_switch: KillSwitchConfig = KillSwitchConfig()
     lease: LeaseConfig | None = None
+    admin: AdminConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:
