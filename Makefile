@@ -38,6 +38,12 @@ check-crds: setup ## Fail when they differ from the models
 	$(BIN)/python -m tradepulse_operator.api.schema crds --check
 	$(BIN)/python -m tradepulse_operator.api.reference docs --check
 
+.PHONY: openapi check-openapi
+openapi: setup ## Generate docs/admin-openapi.json from the admin routes
+	$(BIN)/python -m tradepulse_runner.admin.openapi docs/admin-openapi.json
+check-openapi: setup ## Fail when it differs from them
+	$(BIN)/python -m tradepulse_runner.admin.openapi docs/admin-openapi.json --check
+
 .PHONY: unit e2e test
 unit: setup ## Unit tests: no cluster, no root
 	$(BIN)/pytest tests/unit

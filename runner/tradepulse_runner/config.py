@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.errors import ConfigError
 
@@ -233,6 +234,7 @@ class RunnerConfig(Model):
     kill_switch: KillSwitchConfig = KillSwitchConfig()
     lease: LeaseConfig | None = None
     object_store: ObjectStoreConfig | None = None
+    admin: AdminConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:
