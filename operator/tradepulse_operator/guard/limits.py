@@ -25,6 +25,8 @@ class Limits:
     required: float = 0.0
     #: Seconds without evidence after which waiting ends; None waits for ever.
     patience: float | None = None
+    #: Whether too few requests to judge are no doubt: for a release that was judged good before.
+    quiet: bool = False
 
     @property
     def settle(self) -> float:
@@ -52,6 +54,7 @@ def limits(
     *,
     required: float = 0.0,
     patience: float | None = None,
+    quiet: bool = False,
 ) -> Limits:
     """`guardrails` of a runner that is scraped every `scrape` (a duration).
 
@@ -70,4 +73,5 @@ def limits(
         custom=guardrails.custom,
         required=required,
         patience=patience,
+        quiet=quiet,
     )

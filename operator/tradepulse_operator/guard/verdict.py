@@ -190,11 +190,10 @@ def _useless(
 
 
 def _too_few(guardrail: str, total: float, limits: Limits) -> Finding:
-    return unknown(
-        guardrail,
-        "InsufficientRequests",
-        f"{total:g} requests in the window, {limits.min_requests} are needed",
-    )
+    message = f"{total:g} requests in the window, {limits.min_requests} are needed"
+    if limits.quiet:
+        return Finding(VerdictKind.OK, guardrail, "Quiet", message)
+    return unknown(guardrail, "InsufficientRequests", message)
 
 
 def _compared(guardrail: str, reason: str, value: float, limit: float, unit: str) -> Finding:

@@ -52,12 +52,17 @@ def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
 
 
 def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
-    """What the source is held to once it is back: a whole window of good seconds."""
+    """What the source is held to once it is back: a whole window of good seconds.
+
+    A quiet market is no reason to halt a release that traded well before: that it lives, has
+    reconciled and breaches nothing is enough. A new release is never promoted on that.
+    """
     guardrails = cutover.spec.guardrails
     return limits(
         guardrails,
         runner.spec.monitoring.scrape_interval,
         required=seconds(guardrails.window),
+        quiet=True,
     )
 
 

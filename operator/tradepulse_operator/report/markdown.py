@@ -40,7 +40,7 @@ def render(evidence: Evidence, parts: Mapping[str, str], missing: Mapping[str, s
         _title(evidence),
         "## What happened\n\n" + _story(cutover),
         "## Timeline\n\n" + _timeline(cutover, evidence.at),
-        "## Verdict\n\n" + _verdict(cutover.status.verdict),
+        "## Verdict\n\n" + _verdict(cutover.status.verdict) + _picture(parts),
         "## What was done\n\n" + _bullets(_done(cutover)),
         "## What to look at\n\n" + _bullets(_advice(evidence)),
         "## The process when this was written\n\n" + _process(evidence),
@@ -111,6 +111,12 @@ def _verdict(verdict: VerdictRecord | None) -> str:
         "In words": verdict.message,
     }
     return _table(("", ""), rows.items())
+
+
+def _picture(parts: Mapping[str, str]) -> str:
+    if "chart.svg" not in parts:
+        return ""
+    return "\n\n![What the guard saw: each guardrail, its limit and the verdict](chart.svg)"
 
 
 def _done(cutover: ReleaseCutover) -> Iterable[str]:

@@ -7,18 +7,20 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .charts import chart
 from .evidence import Evidence
 from .redact import redact, redact_values
 from .replay import write_limits
 from .samples import fit
 
 _KIB = 1024
-#: Bytes that a part may have, by its stage. Their sum is below 700 KiB, and so below what etcd
+#: Bytes that a part may have, by its stage. Their sum is below 800 KiB, and so below what etcd
 #: (1.5 MiB) and the API server (1 MiB of data in a ConfigMap) take.
 LIMITS: Mapping[str, int] = {
     "report.md": 48 * _KIB,
     "cutover.json": 24 * _KIB,
     "samples.json": 160 * _KIB,
+    "chart.svg": 96 * _KIB,
     "limits.json": 2 * _KIB,
     "queries.json": 16 * _KIB,
     "events.json": 40 * _KIB,
@@ -54,12 +56,22 @@ def collected(evidence: Evidence) -> dict[str, str]:
         raw["queries.json"] = _json(dict(evidence.queries))
         raw["limits.json"] = _json(write_limits(evidence.limits)) if evidence.limits else ""
         raw["config.diff"] = _diff(evidence.configs)
+        raw["chart.svg"] = _chart(evidence)
     prefix = "final-" if evidence.final else ""
     return {
         f"{prefix}{part}": bounded(_redacted(part, text), LIMITS[f"{prefix}{part}"])
         for part, text in raw.items()
         if text and f"{prefix}{part}" in LIMITS
     }
+
+
+def _chart(evidence: Evidence) -> str:
+    """A picture is worth a lot, but not a report: samples that can't be drawn leave it out."""
+    try:
+        drawn = chart(evidence.cutover, evidence.recording, evidence.limits)
+    except (ArithmeticError, ValueError):
+        return ""
+    return drawn if len(drawn.encode()) <= _limit(evidence, "chart.svg") else ""
 
 
 def bounded(text: str, limit: int) -> str:
@@ -73,6 +85,8 @@ def bounded(text: str, limit: int) -> str:
 
 def _redacted(part: str, text: str) -> str:
     """JSON stays JSON, in the layout it has: a report is read by programs, too."""
+    if part.endswith(".svg"):
+        return text  # numbers, and names that the schema bounds
     if not part.endswith(".json"):
         return redact(text)
     found = redact_values(json.loads(text))

@@ -140,6 +140,9 @@ class Samples:
             "breach": Runner(born=NOW - 4000, errors=lambda _: 0.5),
             "gap": Runner(born=NOW - 4000, silent=((NOW - self.seconds, NOW),)),
             "quiet": Runner(born=NOW - 4000, rate=0.0),
+            "quiet and silent": Runner(
+                born=NOW - 4000, rate=0.0, silent=((NOW - self.seconds, NOW),)
+            ),
         }
         if self.kind == "outage":
             return Recording(NOW - 600, NOW, outage="503")

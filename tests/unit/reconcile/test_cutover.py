@@ -251,6 +251,14 @@ TABLE: dict[str, tuple[CutoverObserved, CutoverPhase | RollbackStep | None]] = {
         None,
     ),
     "verifying, breach": (at(PHASE.VERIFYING, 300, pod=source(), recording=BREACH), PHASE.HALTED),
+    "verifying, quiet": (
+        at(PHASE.VERIFYING, 300, pod=source(), recording=QUIET),
+        PHASE.ROLLED_BACK,
+    ),
+    "verifying, quiet and silent": (
+        at(PHASE.VERIFYING, 300, pod=source(), recording=Samples("quiet and silent").recording()),
+        PHASE.HALTED,
+    ),
     "verifying, blind": (at(PHASE.VERIFYING, 300, pod=source(), recording=OUTAGE), None),
     "verifying, late": (at(PHASE.VERIFYING, 601, pod=source(), recording=OUTAGE), PHASE.HALTED),
     "verifying, aborted": (
