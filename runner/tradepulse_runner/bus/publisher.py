@@ -67,6 +67,7 @@ class Publisher:
         self._bars = Bars()
         self._prices: dict[tuple[str, str], float] = {}
         self._problem = ""
+        self.connections = 0  # made by this process
         self._task: asyncio.Task[None] | None = None
         self._ticks: asyncio.Task[None] | None = None
 
@@ -176,6 +177,7 @@ class Publisher:
         try:
             await producer.start()
             self._outbox.rewind()
+            self.connections += 1
             self._well()
             looked = time.monotonic()
             while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import signal
 import socket
@@ -171,17 +172,17 @@ class Kafka:
         await admin.start()
         try:
             await admin.create_topics([NewTopic(name, partitions, len(NODES)) for name in names])
-            while not set(names) <= set(await admin.list_topics()):
+            while not set(names) <= set(await admin.list_topics()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         finally:
             await admin.close()
 
     def acls(self, command: str) -> None:
         """Run a ``kafka-acls`` command as an administrator; its own options are added."""
-        words = command.replace("\\\n", " ").split()
+        words = shlex.split(command)
         assert words[0] == "kafka-acls", command
         done = subprocess.run(
-            java("org.apache.kafka.tools.AclCommand", *(word.strip("'") for word in words[1:])),
+            java("org.apache.kafka.tools.AclCommand", *words[1:]),
             capture_output=True,
             text=True,
             check=False,
