@@ -80,6 +80,9 @@ bench-runner: setup ## Measure the runner beside ccxt and python-binance
 .PHONY: bench-store
 bench-store: setup ## Measure backups and their copies beside a bare put
 	$(BIN)/python -m tests.bench.objectstore $(ARGS)
+.PHONY: bench-bus
+bench-bus: setup ## Measure the event bus beside a bare aiokafka loop, and what a broker's loss costs
+	$(BIN)/python -m tests.bench.bus $(ARGS)
 
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)
