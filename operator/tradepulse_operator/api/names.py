@@ -9,6 +9,9 @@ MANAGER = "tradepulse-operator"
 LABEL_RUNNER = f"{GROUP}/runner"
 LABEL_RELEASE = f"{GROUP}/release"
 LABEL_CONFIG_HASH = f"{GROUP}/config-hash"
+#: On a promoted ConfigMap of settings: their version, and the hash of their text alone.
+LABEL_CONFIG_VERSION = f"{GROUP}/config-version"
+LABEL_SETTINGS_HASH = f"{GROUP}/settings-hash"
 LABEL_CUTOVER = f"{GROUP}/cutover"
 #: Runner of a pod beside the runner's own, which checks, rehearses or drills; not `LABEL_RUNNER`,
 #: by which that one is found.
