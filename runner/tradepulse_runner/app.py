@@ -28,6 +28,7 @@ from tradepulse_runner.venues.fenced import Fenced
 
 if TYPE_CHECKING:
     from tradepulse_runner.admin.start import Admin
+    from tradepulse_runner.bus.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ async def run(config: RunnerConfig, path: Path) -> None:
     uploader = build_uploader(
         config.object_store, loop.config.runner, config.state_dir, loop.metrics.registry
     )
-    server = Server(loop, release, config_hash(config), uploader=uploader)
+    bus = _bus(config, loop)
+    server = Server(loop, release, config_hash(config), uploader=uploader, bus=bus)
     admin = _admin(config, loop, server)
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
@@ -96,6 +98,8 @@ async def run(config: RunnerConfig, path: Path) -> None:
         if uploads:
             uploads.cancel()
         await loop.shutdown()
+        if bus is not None:
+            await bus.stop()
         if admin is not None:
             await admin.stop()
         await server.stop()
@@ -108,6 +112,24 @@ def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Adm
     from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
 
     return Admin(config.admin, loop, server.status, os.environ)
+
+
+def _bus(config: RunnerConfig, loop: LiveExecutionLoop) -> Publisher | None:
+    if config.event_bus is None:
+        return None
+    from tradepulse_runner.bus.publisher import Publisher  # noqa: PLC0415
+
+    bus = Publisher(
+        config.event_bus,
+        loop.config.runner,
+        config.state_dir,
+        loop.metrics.registry,
+        os.environ,
+    )
+    loop.recorder = bus
+    loop.on_signal.connect(bus.signalled)
+    bus.start(loop.connectors)
+    return bus
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:

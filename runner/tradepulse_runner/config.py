@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from tradepulse_runner.admin.config import AdminConfig
+from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.errors import ConfigError
 
@@ -258,6 +259,7 @@ class RunnerConfig(Model):
     lease: LeaseConfig | None = None
     object_store: ObjectStoreConfig | None = None
     admin: AdminConfig | None = None
+    event_bus: EventBusConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:
