@@ -16,6 +16,7 @@ from tradepulse_runner.credentials import open_stores
 from tradepulse_runner.kube_lease import build_writer
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.metrics import RunnerMetrics
+from tradepulse_runner.recorders import together
 from tradepulse_runner.regressions import wrap
 from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk import RiskLimits, RiskManager
@@ -28,6 +29,7 @@ from tradepulse_runner.venues.fenced import Fenced
 
 if TYPE_CHECKING:
     from tradepulse_runner.admin.start import Admin
+    from tradepulse_runner.database.writer import DatabaseWriter
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +85,8 @@ async def run(config: RunnerConfig, path: Path) -> None:
     uploader = build_uploader(
         config.object_store, loop.config.runner, config.state_dir, loop.metrics.registry
     )
-    server = Server(loop, release, config_hash(config), uploader=uploader)
+    database = _database(config, loop)
+    server = Server(loop, release, config_hash(config), uploader=uploader, database=database)
     admin = _admin(config, loop, server)
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
@@ -96,6 +99,8 @@ async def run(config: RunnerConfig, path: Path) -> None:
         if uploads:
             uploads.cancel()
         await loop.shutdown()
+        if database is not None:
+            await database.stop()
         if admin is not None:
             await admin.stop()
         await server.stop()
@@ -108,6 +113,17 @@ def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Adm
     from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
 
     return Admin(config.admin, loop, server.status, os.environ)
+
+
+def _database(config: RunnerConfig, loop: LiveExecutionLoop) -> DatabaseWriter | None:
+    if config.database is None:
+        return None
+    from tradepulse_runner.database.start import build_database  # noqa: PLC0415
+
+    found = build_database(config.database, loop, config.strategy.name)
+    loop.recorder = together(loop.recorder, found.recorder)
+    found.start()
+    return found
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:

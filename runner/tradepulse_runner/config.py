@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 
 from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.currency import quote_currency
+from tradepulse_runner.database.config import DatabaseConfig
 from tradepulse_runner.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -235,6 +236,7 @@ class RunnerConfig(Model):
     lease: LeaseConfig | None = None
     object_store: ObjectStoreConfig | None = None
     admin: AdminConfig | None = None
+    database: DatabaseConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:

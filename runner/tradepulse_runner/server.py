@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -19,6 +19,9 @@ from tradepulse_runner.phase import Phase
 from tradepulse_runner.release import Release
 from tradepulse_runner.storage import storage
 from tradepulse_runner.uploads import Uploader
+
+if TYPE_CHECKING:
+    from tradepulse_runner.database.writer import DatabaseWriter
 
 #: Heartbeats that may be missed before the loop counts as stuck.
 MISSED = 5
@@ -34,9 +37,10 @@ class Server:
         config_hash: str,
         *,
         uploader: Uploader | None = None,
+        database: DatabaseWriter | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._uploader = uploader
+        self._uploader, self._database = uploader, database
         self._loop, self._release, self._hash = loop, release, config_hash
         self._clock = clock
         self._runners: list[web.AppRunner] = []
@@ -132,6 +136,7 @@ class Server:
                 "sha256": newest.sha256 if newest else "",
             },
             **({"object_store": self._uploader.status()} if self._uploader else {}),
+            **({"database": self._database.status()} if self._database else {}),
         }
 
 

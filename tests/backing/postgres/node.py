@@ -49,7 +49,8 @@ class Node:
 
     def start(self) -> None:
         """Returns once it answers; raises StepFailed with the log's end."""
-        command = [programs.program("postgres"), "-D", self.data, "-c", f"port={self.port}"]
+        command: list[str | Path] = [programs.program("postgres"), "-D", self.data]
+        command += ["-c", f"port={self.port}"]
         self._child = Child(command, self.log, user=programs.user())
         self._child.wait_until(self.answers, f"PostgreSQL at {self.host}:{self.port}")
 

@@ -71,7 +71,8 @@ class Postgres:
         self.replica = Node(folder / "replica", host, free_port(host))
         self.follow(self.replica, self.primary)
         if self._synchronous:
-            asyncio.run(self.execute(self.primary, "ALTER SYSTEM SET synchronous_standby_names='*'"))
+            names = "ALTER SYSTEM SET synchronous_standby_names='*'"
+            asyncio.run(self.execute(self.primary, names))
             asyncio.run(self.execute(self.primary, "SELECT pg_reload_conf()"))
         pair = self.pairs[WRITER]
         return {
