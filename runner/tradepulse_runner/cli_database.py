@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from tradepulse_runner.config import RunnerConfig, load_config
-from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.config import DatabaseConfig
-from tradepulse_runner.database.connection import Connection, connect
-from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
-from tradepulse_runner.database.writer import FOLDER
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.spool import STATE
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -43,14 +36,18 @@ def _options(command: F) -> F:
     return command
 
 
+# Whoever doesn't use a database doesn't pay for importing its client.
+
+
 @database.command("migrate")
 @_options
 def migrate(path: Path, **who: Any) -> None:
     """Bring the schema to what this release knows, as the schema's owner; safe to repeat."""
-    _, config = _load(path, who)
-    applied = _with(config, lambda c: schema.migrate(c, schema.migrations()))
-    for each in applied:
-        click.echo(f"applied {each.version:04d}_{each.name}")
+    from tradepulse_runner.database import commands  # noqa: PLC0415
+
+    applied = commands.migrate(_load(path, who)[1])
+    for name in applied:
+        click.echo(f"applied {name}")
     click.echo(f"{len(applied)} migrations applied" if applied else "nothing to apply")
 
 
@@ -59,36 +56,29 @@ def migrate(path: Path, **who: Any) -> None:
 def verify(path: Path, **who: Any) -> None:
     """Check every audit record of the runner and its place in the chain; exit 1 and a sentence for
     each that is wrong. What the state directory remembers of the chain's end is checked, too."""
+    from tradepulse_runner.database import commands  # noqa: PLC0415
+
     found, config = _load(path, who)
-    runner = f"{found.runner.namespace}/{found.runner.name}"
-    anchor = _anchor(found.state_dir)
-
-    async def look(connection: Connection) -> tuple[list[str], int]:
-        wrong = [text async for text in audit.problems(connection, runner, anchor)]
-        return wrong, (await audit.head(connection, runner, "")).seq
-
-    wrong, count = _with(config, look)
+    wrong, summary = commands.verify(config, _name(found), found.state_dir)
     for problem in wrong:
         click.echo(problem, err=True)
     if wrong:
         sys.exit(1)
-    known = "with" if anchor else "without"
-    click.echo(f"{count} records, all in place ({known} the end that the runner remembers)")
+    click.echo(summary)
 
 
 @database.command("status")
 @_options
 def status(path: Path, **who: Any) -> None:
     """Show which schema is there and how long the runner's chain is, as JSON."""
+    from tradepulse_runner.database import commands  # noqa: PLC0415
+
     found, config = _load(path, who)
-    runner = f"{found.runner.namespace}/{found.runner.name}"
+    click.echo(json.dumps(commands.status(config, _name(found)), indent=2))
 
-    async def look(connection: Connection) -> dict[str, Any]:
-        version = await schema.require(connection, 1)
-        end = await audit.head(connection, runner, "")
-        return {"schema": version, "records": end.seq, "digest": end.digest}
 
-    click.echo(json.dumps(_with(config, look), indent=2))
+def _name(found: RunnerConfig) -> str:
+    return f"{found.runner.namespace}/{found.runner.name}"
 
 
 def _load(path: Path, who: dict[str, Any]) -> tuple[RunnerConfig, DatabaseConfig]:
@@ -97,24 +87,3 @@ def _load(path: Path, who: dict[str, Any]) -> tuple[RunnerConfig, DatabaseConfig
         raise ConfigError(f"{path}: database: missing; remedy: say where it is")
     given = {name: value for name, value in who.items() if value is not None}
     return found, found.database.model_copy(update=given)
-
-
-def _with(config: DatabaseConfig, use: Callable[[Connection], Awaitable[T]]) -> T:
-    async def run() -> T:
-        connection = await connect(config)
-        try:
-            return await use(connection)
-        except FAILURES as error:
-            raise DatabaseError(f"{', '.join(config.hosts)}: {told(error)}") from None
-        finally:
-            await connection.close(timeout=config.connect_timeout)
-
-    return asyncio.run(run())
-
-
-def _anchor(state_dir: Path) -> tuple[int, str] | None:
-    try:
-        found = json.loads((state_dir / FOLDER / STATE).read_bytes())["notes"]["anchor"]
-        return (int(found["seq"]), str(found["digest"])) if found["seq"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

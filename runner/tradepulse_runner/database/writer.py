@@ -42,7 +42,7 @@ GRACE = 2.0
 
 
 class DatabaseWriter:
-    """``runner``: ``namespace/name``. ``epoch()``: the writer's, now. ``clock`` gives unix seconds."""
+    """``runner``: ``namespace/name``. ``epoch()``: the writer's. ``clock`` gives unix seconds."""
 
     def __init__(
         self,

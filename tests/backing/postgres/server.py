@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.backing.postgres import programs
 from tests.backing.postgres.node import Node, own
 from tests.backing.service import LOOPBACK, free_port
 from tests.backing.tls import Authority, Pair
-from tests.e2e.cluster.progress import Step
+from tests.e2e.cluster.progress import Step, StepFailed
 
 ROLES = Path(__file__).resolve().parents[3] / "configs" / "postgres-roles.sql"
 DATABASE = "tradepulse"
@@ -127,6 +128,23 @@ class Postgres:
         node.start()
         return node
 
+    def archive_now(self) -> None:
+        """Returns once everything that was written so far is in the archive."""
+        name = asyncio.run(self._value(self.primary, "SELECT pg_walfile_name(pg_switch_wal())"))
+        _until((self.archive / name).is_file, f"{name} in {self.archive}")
+
+    def until_writable(self, node: Node) -> None:
+        """Returns once ``node`` has ended its recovery."""
+        asked = "SELECT NOT pg_is_in_recovery()"
+        _until(lambda: bool(asyncio.run(self._value(node, asked))), "the end of the recovery")
+
+    async def _value(self, node: Node, query: str) -> Any:
+        connection = await self.connect(node)
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
+
     # -- who asks, and where ---------------------------------------------------------------
 
     def where(self, node: Node) -> str:
@@ -185,3 +203,11 @@ class Postgres:
             f" sslrootcert={self.authority.certificate} sslcert={pair.certificate}"
             f" sslkey={pair.key}"
         )
+
+
+def _until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise StepFailed(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.05)
