@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.currency import quote_currency
+from tradepulse_runner.database.config import DatabaseConfig
 from tradepulse_runner.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -260,6 +261,7 @@ class RunnerConfig(Model):
     object_store: ObjectStoreConfig | None = None
     admin: AdminConfig | None = None
     event_bus: EventBusConfig | None = None
+    database: DatabaseConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:

@@ -11,9 +11,7 @@ from .base import Model, Rule, matches, required, rule, unique
 from .units import ObjectName
 
 _LABEL = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
-_PORT = (
-    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-)
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 Server = Annotated[
     str,
     Field(max_length=259),
