@@ -270,6 +270,10 @@ class LiveExecutionLoop:
         return self._connectors
 
     @property
+    def strategy(self) -> Strategy | None:
+        return self._strategy
+
+    @property
     def sessions(self) -> dict[str, VenueSession]:
         return self._desk.sessions
 

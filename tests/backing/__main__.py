@@ -12,6 +12,7 @@ import click
 
 from tests.backing.kafka.server import Kafka
 from tests.backing.objectstore.server import ObjectStore
+from tests.backing.postgres.server import Postgres
 from tests.backing.service import LOOPBACK, Service
 from tests.e2e.cluster.commands import one_sentence
 from tests.e2e.cluster.progress import Progress, StepFailed
@@ -19,7 +20,7 @@ from tests.e2e.cluster.progress import Progress, StepFailed
 
 def services() -> Sequence[Service]:
     """All that there are, in the order in which they are started."""
-    return (Kafka(), ObjectStore())
+    return (Kafka(), ObjectStore(), Postgres())
 
 
 @click.group(cls=one_sentence(StepFailed))

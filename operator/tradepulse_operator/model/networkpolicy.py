@@ -36,14 +36,15 @@ def network_policy(runner: TradingRunner) -> Manifest:
             "spec": {
                 "podSelector": {"matchLabels": selector(runner.metadata.name)},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [_from_operator(), _from_cluster()],
+                "ingress": [from_operator(), _from_cluster()],
                 "egress": _egress(runner),
             },
         }
     )
 
 
-def _from_operator() -> dict[str, Any]:
+def from_operator() -> dict[str, Any]:
+    """The rule that lets the operator ask a runner's process how it does."""
     operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": {LABEL_APP: MANAGER}}}
     return {"from": [operator], "ports": [_port(HTTP_PORT)]}
 
