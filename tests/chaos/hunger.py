@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-#: Share of a life without a processor from which on its time limits prove nothing. In a campaign
-#: that has the machine for itself, with twice as many jobs as processors, lives stay below it.
-STARVED = 0.5
+#: Share of a life without a processor from which on its time limits prove nothing. A start is given
+#: 15 s and takes up to 3 (99th percentile): who was given less than a quarter may have had less
+#: than it takes. Most get through with far less still, so nobody who is stuck is excused: the case
+#: is tried again.
+STARVED = 0.75
 
 
 def waited(pid: int) -> float:
