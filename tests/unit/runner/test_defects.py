@@ -34,6 +34,7 @@ from tradepulse_runner.domain import OrderStatus, Side
 from tradepulse_runner.errors import (
     NotTrading,
     OrderError,
+    OrderNotFound,
     OrderRejected,
     OutcomeUnknown,
     RiskRejected,
@@ -390,6 +391,21 @@ def test_defect_7_a_fill_without_a_price_is_no_trade(price: str | None) -> None:
         trade_from(of_binance, "tp-1", Fees([]))
     with pytest.raises(OrderError):
         fill_from(fill(price=price))
+
+
+# -- cancelling by an id alone ---------------------------------------------------------------------
+
+
+async def test_an_order_is_cancelled_at_the_venue_that_has_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as loop:
+        one, other = (loop.submit_order("paper", resting(loop)) for _ in range(2))
+        await until(lambda: len(state(loop).working()) == 2)
+        await loop.cancel_order(one)
+        assert status(loop, one) is OrderStatus.CANCELLED
+        await loop.cancel_order(other, "paper")
+        assert status(loop, other) is OrderStatus.CANCELLED
+        with pytest.raises(OrderNotFound, match="no-such-order"):
+            await loop.cancel_order("no-such-order")
 
 
 # -- reconnecting, drift, probes ------------------------------------------------------------------
