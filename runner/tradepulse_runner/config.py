@@ -24,7 +24,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from tradepulse_runner.admin.config import AdminConfig
+from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.currency import quote_currency
+from tradepulse_runner.database.config import DatabaseConfig
 from tradepulse_runner.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -258,6 +260,8 @@ class RunnerConfig(Model):
     lease: LeaseConfig | None = None
     object_store: ObjectStoreConfig | None = None
     admin: AdminConfig | None = None
+    event_bus: EventBusConfig | None = None
+    database: DatabaseConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:

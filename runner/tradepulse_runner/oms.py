@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tradepulse_runner.domain import Order, OrderStatus, Trade, VenueOrder
 from tradepulse_runner.journal import Journal, Recovery, list_segments
@@ -34,6 +34,24 @@ log = logging.getLogger(__name__)
 RECORDS_PER_SNAPSHOT = 2_000
 
 
+class Recorder(Protocol):
+    """Is told of the journal, after the fact. Never raises. ``order``: the one that the record is
+    about, as it is after it."""
+
+    def replayed(
+        self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
+    ) -> None:
+        """A record that an earlier process wrote."""
+
+    def opened(self, venue: str, seq: int) -> None:
+        """Every record up to ``seq`` was replayed, or is in the snapshot."""
+
+    def recorded(
+        self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
+    ) -> None:
+        """A record of this process."""
+
+
 class Oms:
     """One venue's order book-keeping. All methods belong to one event loop.
 
@@ -51,8 +69,10 @@ class Oms:
         owner: str = "",
         fsync: Callable[[int], None] = os.fsync,
         step: Step = no_fault,
+        recorder: Recorder | None = None,
     ) -> None:
         self.venue = venue
+        self._recorder = recorder
         self.state = OmsState()
         self.epoch = epoch
         self.owner = owner
@@ -95,8 +115,7 @@ class Oms:
                 path.unlink(missing_ok=True)  # a start that was killed before it wrote anything
         self._droppable = [path for path, last in recovery.segments if 0 < last <= after]
         self._tell(recovery)
-        for _seq, record in recovery.records:
-            self.state.apply(record)
+        self._replay(recovery.records)
         self.fresh = snapshot is None and not recovery.records
         self._age_orders()
 
@@ -109,6 +128,14 @@ class Oms:
         if recovery.missing:
             remedy = "rebuilt from the venue's orders and trades"
             log.error("journal.records_missing", extra={"n": recovery.missing, "remedy": remedy})
+
+    def _replay(self, records: list[tuple[int, dict[str, Any]]]) -> None:
+        for seq, record in records:
+            order = self._apply(record)
+            if self._recorder:
+                self._recorder.replayed(self.venue, seq, record, order)
+        if self._recorder:
+            self._recorder.opened(self.venue, self._journal.seq)
 
     def _age_orders(self) -> None:
         for entry in self.state.with_status(OrderStatus.QUEUED):
@@ -283,5 +310,13 @@ class Oms:
     def _write(self, **record: Any) -> None:
         # A status is named by its value: acknowledged and expired are different moments.
         self._step(f"{record['status'] if record['t'] == 'status' else record['t']}.append")
-        self._journal.append(record)
+        seq = self._journal.append(record)
+        order = self._apply(record)
+        if self._recorder:
+            self._recorder.recorded(self.venue, seq, record, order)
+
+    def _apply(self, record: dict[str, Any]) -> OrderRecord | None:
+        """The order that it is about, even if that is forgotten by it."""
+        known = self.state.orders.get(record.get("id", ""))
         self.state.apply(record)
+        return known or self.state.orders.get(record.get("id", ""))
