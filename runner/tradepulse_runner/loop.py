@@ -361,12 +361,12 @@ class LiveExecutionLoop:
         self.on_signal.emit(venue, order)
         return self.submit_order(venue, order)
 
-    async def cancel_order(self, order_id: str, venue: str) -> None:
-        """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
-        :class:`OrderError`, KeyError."""
+    async def cancel_order(self, order_id: str, venue: str | None = None) -> None:
+        """Cancel one order, of whichever venue has it (ids are unique for ever). Raises
+        :class:`RiskRejected` for too many cancels, :class:`OrderError`, KeyError."""
         if self._desk.submitter is None:
             raise RiskRejected("not_trading", "the loop was not started")
-        await self._desk.submitter.cancel(venue, order_id)
+        await self._desk.submitter.cancel(venue or self._desk.venue_of(order_id), order_id)
 
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""
