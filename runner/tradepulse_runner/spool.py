@@ -75,7 +75,7 @@ class Spool:
         self._fd = self._read_fd = -1
         self._reading: _Segment | None = None
         self._offset = self._after = 0
-        self._dirty = False
+        self._dirty, self._saved = False, b""
         self.seq = self.acked = self.saved_seq = 0
         self.origin = ""
         self.notes: dict[str, Any] = {}
@@ -139,8 +139,9 @@ class Spool:
 
     @property
     def has_room(self) -> bool:
-        """Whether an eighth of it is free, so that catching up is worth beginning."""
-        return self.bytes < self._most * 7 // 8
+        """Whether an eighth of it is free or may be, so that catching up is worth beginning."""
+        needed = sum(each.size for each in self._segments if not self._may_go(each))
+        return needed < self._most * 7 // 8
 
     def append(self, payload: bytes) -> int:
         """Keep ``payload``; returns its number. Raises :class:`SpoolFull`, OSError: not kept."""
@@ -170,17 +171,12 @@ class Spool:
         return self.bytes + wanted <= self._most
 
     def _droppable(self) -> bool:
-        """The oldest segment, if all of it is acknowledged on disk and nobody reads it."""
-        oldest = self._segments[0]
-        return (
-            oldest.last is not None
-            and oldest.last <= self._acked_on_disk
-            and (oldest is not self._reading)
-        )
+        return self._may_go(self._segments[0])
 
-    @property
-    def _acked_on_disk(self) -> int:
-        return min(self.acked, self.saved_seq)
+    def _may_go(self, segment: _Segment) -> bool:
+        """Whether all of it is acknowledged on disk and nobody reads it."""
+        known = min(self.acked, self.saved_seq)
+        return segment.last is not None and segment.last <= known and segment is not self._reading
 
     def _new_segment(self) -> _Segment:
         path = self._folder / f"spool.{self.seq + 1:016d}"
@@ -275,7 +271,9 @@ class Spool:
         if self._dirty:
             self._dirty = False
             await asyncio.to_thread(_sync, self._fd, self._folder)
-        await asyncio.to_thread(write_durable, self._folder / STATE, state, step=self._step)
+        if state != self._saved:
+            await asyncio.to_thread(write_durable, self._folder / STATE, state, step=self._step)
+            self._saved = state
         self.saved_seq = seq
         self._drop_old()
 

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
+from .database import Database
 from .drill import DrillStatus, KillSwitchDrill, LastDrill
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
@@ -440,6 +441,11 @@ class TradingRunnerSpec(Model):
     kill_switch: KillSwitch = Field(default=KillSwitch(), description="The kill switch.")
     kill_switch_drill: KillSwitchDrill | None = Field(
         default=None, description="Scheduled drills of the kill switch; none when left out."
+    )
+    database: Database | None = Field(
+        default=None,
+        description="PostgreSQL database for the audit trail and copies of the state; they stay on"
+        " the volume alone when left out.",
     )
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
     cutover: CutoverSettings = Field(

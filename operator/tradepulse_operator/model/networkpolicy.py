@@ -8,8 +8,8 @@ Out: DNS to any address, as node-local resolvers have no pod that a selector cou
      anywhere but the node's metadata service: to the API server, where the writer lease is kept,
      and to venues. Neither can be selected: the API server is no pod, its addresses change with its
      replicas (and a runner that can't renew stops trading), and venues are named by host. 6443 is
-     where the API server listens behind its service. An object store may
-     listen at a port of its own.
+     where the API server listens behind its service. An object store and a
+     database may listen at ports of their own.
 """
 
 from __future__ import annotations
@@ -58,11 +58,16 @@ def _egress(runner: TradingRunner) -> list[dict[str, Any]]:
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_METADATA_SERVICE]}},
         {"ipBlock": {"cidr": "::/0"}},
     ]
-    ports = [_port(443), _port(6443)]
-    store = runner.spec.state.backups.object_store
-    if store and store.port not in (443, 6443):
-        ports.append(_port(store.port))
+    ports = [_port(number) for number in (443, 6443, *_of_services(runner))]
     return [dns, {"to": anywhere, "ports": ports}]
+
+
+def _of_services(runner: TradingRunner) -> list[int]:
+    """Ports of optional services that aren't let out anyway."""
+    store, database = runner.spec.state.backups.object_store, runner.spec.database
+    wanted = {store.port} if store else set()
+    wanted |= set(database.ports) if database else set()
+    return sorted(wanted - {443, 6443})
 
 
 def _port(number: int, protocol: str = "TCP") -> dict[str, Any]:

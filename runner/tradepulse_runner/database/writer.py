@@ -35,7 +35,9 @@ FOLDER = "database"
 #: Records of one transaction.
 BATCH = 500
 #: Seconds between two looks at what others write, at the files and at the spool's own state.
-INTERVAL = 0.5
+INTERVAL = 1.0
+#: Seconds that a transaction waits for company, so that a steady trickle costs few of them.
+LINGER = 0.05
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 #: Seconds that a stop waits for what isn't stored yet; the next process stores it else.
 GRACE = 2.0
@@ -183,7 +185,7 @@ class DatabaseWriter:
         self._snapshots.forget()
 
     async def _store(self, connection: Connection) -> bool:
-        """The next batch; whether there was one."""
+        """The next batch; whether there may be more."""
         found = self._spool.read(BATCH)
         if not found:
             return False
@@ -195,9 +197,10 @@ class DatabaseWriter:
         self._anchor(end)
         self._waiting_since = 0.0
         self._metrics.rows.labels("audit_records").inc(rows)
-        return True
+        return len(found) == BATCH
 
     async def _idle(self) -> None:
+        await asyncio.sleep(LINGER)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL):
                 await self._spool.arrived.wait()

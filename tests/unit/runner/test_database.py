@@ -35,6 +35,7 @@ from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.audit import Entry
 from tradepulse_runner.database.connection import connect
 from tradepulse_runner.database.errors import DatabaseError
+from tradepulse_runner.database.writer import BATCH
 from tradepulse_runner.errors import ConfigError
 
 
@@ -71,6 +72,7 @@ def runner(server: Postgres, tmp_path: Path) -> Iterator[RunnerProcess]:
     name = f"r-{tmp_path.name.replace('_', '-')}"[:60].rstrip("-").lower()
     raw = config(server).model_dump(mode="json")
     found = RunnerProcess(tmp_path / "run", runner={"name": name}, database=raw)
+    found.config["strategy"]["parameters"]["orders_per_second"] = 20
     yield found
     found.close()
 
@@ -312,7 +314,7 @@ async def test_an_end_cut_off_with_its_head_is_found_by_what_the_runner_remember
 
 
 def connected(status: dict[str, Any]) -> bool:
-    return bool(status["database"]["connected"] and not status["database"]["spool"])
+    return bool(status["database"]["connected"] and status["database"]["spool"] < BATCH)
 
 
 def test_a_runner_killed_again_and_again_has_each_record_stored_once(
