@@ -80,6 +80,9 @@ bench-runner: setup ## Measure the runner beside ccxt and python-binance
 .PHONY: bench-store
 bench-store: setup ## Measure backups and their copies beside a bare put
 	$(BIN)/python -m tests.bench.objectstore $(ARGS)
+.PHONY: bench-database
+bench-database: setup ## Measure the audit trail beside a bare asyncpg, and a failover
+	$(BIN)/python -m tests.bench.database $(ARGS)
 
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)
