@@ -80,8 +80,7 @@ class Spool:
         self.origin = ""
         self.notes: dict[str, Any] = {}
         self.damaged = 0
-        self.arrived, self.drained = asyncio.Event(), asyncio.Event()
-        self.drained.set()
+        self.arrived = asyncio.Event()
 
     # -- life ------------------------------------------------------------------------------
 
@@ -99,7 +98,6 @@ class Spool:
         if not known:  # at once: records are told apart by it
             write_durable(self._folder / STATE, self._state(), step=self._step)
         self._new_segment()
-        self._tell()
         self.seek(self.acked)
 
     def _read_state(self) -> bool:
@@ -161,7 +159,6 @@ class Spool:
         segment.size += len(data)
         self._dirty = True
         self.arrived.set()
-        self.drained.clear()
         return self.seq
 
     def _make_room(self, wanted: int) -> bool:
@@ -250,19 +247,11 @@ class Spool:
     def ack(self, seq: int) -> None:
         """The reader has everything up to ``seq``."""
         self.acked = max(self.acked, min(seq, self.seq))
-        self._tell()
 
     def rewind(self, seq: int) -> None:
         """The reader has everything up to ``seq`` and, whatever it said before, nothing else."""
         self.acked = min(seq, self.seq)
-        self._tell()
         self.seek(self.acked)
-
-    def _tell(self) -> None:
-        if self.depth:
-            self.drained.clear()
-        else:
-            self.drained.set()
 
     async def save(self) -> None:
         """Sync, write down how far it is, and drop what is not needed any more. Raises

@@ -72,7 +72,8 @@ class DatabaseWriter:
         self._known = max(each.version for each in schema.migrations())
         self._problem = "not connected yet"
         self._waiting_since = 0.0
-        self._connected = False
+        self._connected = self._stopping = False
+        self._finished = asyncio.Event()  # nothing is left that a stop would wait for
         self._chance = random.Random()
         self._task: asyncio.Task[None] | None = None
         self._follow()
@@ -94,9 +95,11 @@ class DatabaseWriter:
 
     async def stop(self) -> None:
         """Store the rest, for a moment; what is left is stored by the next process."""
+        self._stopping = True
+        self._spool.arrived.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE if self._connected else 0):
-                await self._spool.drained.wait()
+                await self._finished.wait()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -157,17 +160,23 @@ class DatabaseWriter:
             while True:
                 if not await self._store(connection):
                     await self._idle()
-                if time.monotonic() - looked >= INTERVAL:
+                if time.monotonic() - looked >= INTERVAL or self._stopping:
                     looked = time.monotonic()
-                    await self._housekeeping()
-                    rows = await self._snapshots.store(connection, self._epoch())
-                    self._metrics.rows.labels("snapshots").inc(rows)
+                    await self._look(connection)
                     if written(self._config) != certificates:
                         log.info("database.certificates_replaced")
                         return
         finally:
             self._connected = False
             connection.terminate()
+
+    async def _look(self, connection: Connection) -> None:
+        """At what others write, and at the files."""
+        await self._housekeeping()
+        rows = await self._snapshots.store(connection, self._epoch())
+        self._metrics.rows.labels("snapshots").inc(rows)
+        if self._stopping and not self._spool.depth:
+            self._finished.set()
 
     async def _resume(self, connection: Connection) -> None:
         """Read on from where the database is: behind us after a kill -9, before us after it was
@@ -201,6 +210,8 @@ class DatabaseWriter:
 
     async def _idle(self) -> None:
         await asyncio.sleep(LINGER)
+        if self._stopping:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL):
                 await self._spool.arrived.wait()
