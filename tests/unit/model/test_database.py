@@ -9,9 +9,15 @@ import yaml
 
 from tests.unit.model.runners import runner
 from tests.unit.model.test_objectstore import STORE, mounted
+from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.model.networkpolicy import network_policy
 from tradepulse_operator.model.release import render_release
+from tradepulse_operator.ports.process import view
+from tradepulse_operator.reconcile.conditions import find_condition
+from tradepulse_operator.reconcile.observed import RunnerObserved
+from tradepulse_operator.reconcile.runner_conditions import conditions
+from tradepulse_operator.reconcile.runner_view import View
 from tradepulse_runner.config import RunnerConfig
 
 DATABASE = {
@@ -19,6 +25,12 @@ DATABASE = {
     "user": "market_making",
     "tlsSecret": "database-client",
 }
+
+
+def said(owner: TradingRunner, told: dict[str, Any] | None) -> Condition | None:
+    process = view({"state": "TRADING", **({"database": told} if told else {})})
+    seen = RunnerObserved(owner, now=1.0, process=process)
+    return find_condition(conditions(View(seen)), "AuditStored")
 
 
 def with_database(**changes: Any) -> TradingRunner:
@@ -71,3 +83,23 @@ def test_an_ipv6_address_is_one_for_the_process_too() -> None:
     found = RunnerConfig.model_validate(yaml.safe_load(text)).database
     assert found is not None
     assert found.addresses == [("2001:db8::1", 6432)]
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "reason"),
+    [
+        (None, ConditionStatus.UNKNOWN, "NoWord"),
+        ({"connected": True, "problem": "", "spool": 3}, ConditionStatus.TRUE, "Stored"),
+        ({"connected": False, "problem": "gives no answer"}, ConditionStatus.FALSE, "Behind"),
+    ],
+)
+def test_what_the_process_says_of_it_is_a_condition(
+    told: dict[str, Any] | None, status: ConditionStatus, reason: str
+) -> None:
+    found = said(with_database(), told)
+    assert found is not None
+    assert (found.status, found.reason) == (status, reason)
+
+
+def test_a_runner_without_one_has_no_such_condition() -> None:
+    assert said(runner(), None) is None

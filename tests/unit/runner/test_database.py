@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +18,7 @@ from typing import Any
 import asyncpg
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from tests.backing.postgres.server import OWNER, SUPERUSER, WRITER, Postgres
 from tests.backing.service import free_port
@@ -30,13 +33,16 @@ from tests.unit.runner.database_kit import (
     rows,
     using,
 )
+from tests.unit.runner.kit import until
 from tests.unit.runner.process import ROOT, RunnerProcess, cli, environment, eventually
 from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.audit import Entry
 from tradepulse_runner.database.connection import connect
 from tradepulse_runner.database.errors import DatabaseError
-from tradepulse_runner.database.writer import BATCH
+from tradepulse_runner.database.snapshots import Snapshots
+from tradepulse_runner.database.writer import BATCH, DatabaseWriter
 from tradepulse_runner.errors import ConfigError
+from tradepulse_runner.journal import Journal
 
 
 @pytest.fixture(scope="module")
@@ -413,6 +419,65 @@ def test_a_failover_to_a_replica_that_lagged_loses_and_doubles_nothing(
 def runner_log(runner: RunnerProcess, message: str) -> list[str]:
     texts = [path.read_text() for path in runner.folder.glob("log.*")]
     return [line for text in texts for line in text.splitlines() if message in line]
+
+
+async def test_certificates_that_are_replaced_under_load_are_used_and_nothing_is_lost(
+    server: Postgres, tmp_path: Path
+) -> None:
+    folder, name = tmp_path / "tls", "ns/rotated"
+    rotate(server, folder)
+    files: dict[str, Any] = {"cert_file": folder / "tls.crt", "key_file": folder / "tls.key"}
+    journal = Journal(tmp_path, "paper")
+    journal.recover(tmp_path)
+    writer = DatabaseWriter(
+        config(server, server.primary, **files),
+        name,
+        tmp_path,
+        CollectorRegistry(),
+        Snapshots(tmp_path, name, [], "none", lambda: None, clock=time.time),
+        epoch=lambda: 1,
+    )
+    writer.recorder.opened("paper", journal.seq)
+    writer.start()
+
+    async def load() -> None:
+        while True:
+            record = {"t": "status", "id": f"order-{journal.seq + 1}"}
+            writer.recorder.recorded("paper", journal.append(record), record, None)
+            await asyncio.sleep(0.005)
+
+    busy = asyncio.create_task(load())
+    await until(lambda: writer.status()["connected"], seconds=60)
+    before = after = await serial(server)
+    rotate(server, folder)
+    async with asyncio.timeout(60):
+        while after in (None, before):  # None: between two connections
+            after = await serial(server)
+    busy.cancel()
+    await until(lambda: not writer.status()["spool"], seconds=60)
+    await writer.stop()
+    assert after != before
+    assert [json.loads(row["body"])["seq"] for row in await rows(server, name)] == list(
+        range(1, journal.seq + 1)
+    )
+
+
+def rotate(server: Postgres, folder: Path) -> None:
+    """A new pair of the same name, as a mounted Secret gets it."""
+    pair = server.authority.issue(WRITER)
+    folder.mkdir(exist_ok=True)
+    for source, target in ((pair.certificate, "tls.crt"), (pair.key, "tls.key")):
+        shutil.copy(source, folder / f".{target}")
+        (folder / f".{target}").rename(folder / target)
+
+
+async def serial(server: Postgres) -> Any:
+    """Of the certificate that the newest runner's connection showed."""
+    query = (
+        "SELECT client_serial FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+        " WHERE application_name = 'tradepulse-runner' ORDER BY backend_start DESC LIMIT 1"
+    )
+    return await using(server, lambda c: c.fetchval(query), SUPERUSER)
 
 
 # -- a point in time -----------------------------------------------------------------------------
