@@ -77,6 +77,7 @@ class Spool:
         self._offset = self._after = 0
         self._dirty, self._saved = False, b""
         self.seq = self.acked = self.saved_seq = 0
+        self.found = 0  # the last number that was there when it was opened
         self.origin = ""
         self.notes: dict[str, Any] = {}
         self.damaged = 0
@@ -95,7 +96,9 @@ class Spool:
         self.seq = max(self.acked, self.saved_seq)
         if self._segments:
             self.seq = max(self.seq, self._cut(self._segments[-1]))
+        self.found = self.seq
         if not known:  # at once: records are told apart by it
+            self.renew()
             write_durable(self._folder / STATE, self._state(), step=self._step)
         self._new_segment()
         self.seek(self.acked)
@@ -113,7 +116,6 @@ class Spool:
             remedy = "none: what it holds is sent again, and known by its ids"
             log.error("spool.state_damaged", extra={"file": str(path), "remedy": remedy})
             log.debug("spool.state_damaged", exc_info=error)
-        self.origin = uuid.uuid4().hex
         return False
 
     def _cut(self, segment: _Segment) -> int:
@@ -126,6 +128,11 @@ class Spool:
             os.truncate(segment.path, offset)
         segment.size, segment.last = offset, last
         return last
+
+    def renew(self) -> None:
+        """Number under another origin: what is there belongs to it, what was dropped doesn't."""
+        self.origin = uuid.uuid4().hex
+        self.notes["base"] = self.first - 1
 
     def close(self) -> None:
         for fd in (self._fd, self._read_fd):

@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class DatabaseWriter:
         self._known = max(each.version for each in schema.migrations())
         self._problem = "not connected yet"
         self._waiting_since = 0.0
-        self._connected = self._stopping = False
+        self._connected = self._stopping = self._resumed = False
         self._finished = asyncio.Event()  # nothing is left that a stop would wait for
         self._chance = random.Random()
         self._task: asyncio.Task[None] | None = None
@@ -181,11 +182,18 @@ class DatabaseWriter:
     async def _resume(self, connection: Connection) -> None:
         """Read on from where the database is: behind us after a kill -9, before us after it was
         set back."""
-        self.recorder.look()
+        await self.recorder.look()
         end = await audit.head(connection, self._runner, self._spool.origin)
-        first = self._spool.first
-        if end.position + 1 < first and self._spool.seq:
-            self.recorder.lost(end.position + 1, first - 1)
+        if not self._resumed and end.position > self._spool.found:
+            # The volume was set back (a power cut, a restored snapshot): its numbers are given anew
+            # to other records. Under another origin all of it is sent, and known by its ids.
+            log.warning("database.spool_was_set_back", extra={"position": end.position})
+            self._spool.renew()
+            end = replace(end, position=0)
+        self._resumed = True
+        reached, first = max(end.position, self._spool.notes.get("base", 0)), self._spool.first
+        if reached + 1 < first:
+            self.recorder.lost(reached + 1, first - 1)
         if end.position < self._spool.acked:
             extra = {"records": self._spool.acked - end.position}
             log.warning("database.was_set_back", extra=extra)
@@ -218,7 +226,7 @@ class DatabaseWriter:
 
     async def _housekeeping(self) -> None:
         try:
-            self.recorder.look()
+            await self.recorder.look()
             await self.recorder.save()
         except (RunnerError, OSError) as error:
             # What is stored is stored: it would be looked up again, and found.

@@ -250,12 +250,26 @@ def test_kill_9_anywhere_between_journal_and_spool_loses_and_doubles_nothing(
     goal = 0
     for step, nth in [*KILLS, ("", 0)]:
         goal += 1000
-        command = [sys.executable, "-m", database_child.__name__, *map(str, (path, state, name))]
-        environ = environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'runner'}"}
-        done = subprocess.run([*command, str(goal), step, str(nth)], env=environ, check=False)
-        assert done.returncode == (-9 if step else 0), step
+        assert run_child(path, state, name, goal, step, nth) == (-9 if step else 0), step
     found = assert_whole(server, name, state)
     assert len(found) == goal
+
+    # The spool of before, as after a power cut that the journal survived: its numbers are old.
+    before = tmp_path / "before"
+    shutil.copytree(state / "database", before)
+    assert run_child(path, state, name, goal + 700) == 0
+    shutil.rmtree(state / "database")
+    before.rename(state / "database")
+    assert run_child(path, state, name, goal + 1000) == 0
+    assert len(assert_whole(server, name, state)) == goal + 1000
+
+
+def run_child(path: Path, state: Path, name: str, goal: int, step: str = "", nth: int = 0) -> int:
+    """Exit code of a process that goes on until ``goal`` records are journalled and stored."""
+    environ = environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'runner'}"}
+    words = [*map(str, (path, state, name, goal)), step, str(nth)]
+    command = [sys.executable, "-m", database_child.__name__, *words]
+    return subprocess.run(command, env=environ, check=False).returncode
 
 
 # -- a chain that was tampered with --------------------------------------------------------------
