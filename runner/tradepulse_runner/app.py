@@ -11,25 +11,23 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tradepulse_runner.beside import start_services
 from tradepulse_runner.config import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials import open_stores
 from tradepulse_runner.kube_lease import build_writer
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.metrics import RunnerMetrics
-from tradepulse_runner.recorders import together
 from tradepulse_runner.regressions import wrap
 from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
-from tradepulse_runner.uploads import build_uploader
 from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import build_connector
 from tradepulse_runner.venues.fenced import Fenced
 
 if TYPE_CHECKING:
     from tradepulse_runner.admin.start import Admin
-    from tradepulse_runner.database.writer import DatabaseWriter
 
 log = logging.getLogger(__name__)
 
@@ -82,25 +80,24 @@ async def run(config: RunnerConfig, path: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    uploader = build_uploader(
-        config.object_store, loop.config.runner, config.state_dir, loop.metrics.registry
+    beside = start_services(config, loop)
+    server = Server(
+        loop,
+        release,
+        config_hash(config),
+        parts={name: service.status for name, service in beside.items()},
     )
-    database = _database(config, loop)
-    server = Server(loop, release, config_hash(config), uploader=uploader, database=database)
     admin = _admin(config, loop, server)
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
-    uploads = asyncio.create_task(uploader.run(), name="uploads") if uploader else None
     try:
         if admin is not None:
             log.info("admin.listening", extra={"port": await admin.start()})
         await _until_stopped(_live(loop, config.cold_start), stop)
     finally:
-        if uploads:
-            uploads.cancel()
         await loop.shutdown()
-        if database is not None:
-            await database.stop()
+        for service in beside.values():
+            await service.stop()
         if admin is not None:
             await admin.stop()
         await server.stop()
@@ -113,17 +110,6 @@ def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Adm
     from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
 
     return Admin(config.admin, loop, server.status, os.environ)
-
-
-def _database(config: RunnerConfig, loop: LiveExecutionLoop) -> DatabaseWriter | None:
-    if config.database is None:
-        return None
-    from tradepulse_runner.database.start import build_database  # noqa: PLC0415
-
-    found = build_database(config.database, loop, config.strategy.name)
-    loop.recorder = together(loop.recorder, found.recorder)
-    found.start()
-    return found
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:

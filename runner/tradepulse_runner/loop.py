@@ -109,6 +109,7 @@ class LiveExecutionLoop:
         self.on_position_snapshot: Signal[[str, Positions]] = Signal()
         self.on_drift: Signal[[str, Drift, str]] = Signal()
         self.on_drift.connect(lambda venue, kind, _: self.metrics.drift.labels(venue, kind).inc())
+        self.on_signal: Signal[[str, Order]] = Signal()  # what the strategy wants, before checks
         self.recorder: Recorder | None = None  # set before the start
         self.heartbeat = 0.0
         self.epoch = 0
@@ -356,6 +357,10 @@ class LiveExecutionLoop:
             raise RiskRejected("not_trading", "the loop was not started")
         return self._desk.submitter.submit(venue, order)
 
+    def _submit_signal(self, venue: str, order: Order) -> str:
+        self.on_signal.emit(venue, order)
+        return self.submit_order(venue, order)
+
     async def cancel_order(self, order_id: str, venue: str) -> None:
         """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
         :class:`OrderError`, KeyError."""
@@ -433,7 +438,7 @@ class LiveExecutionLoop:
             strategy,
             self._desk,
             gate=self.gate,
-            submit=self.submit_order,
+            submit=self._submit_signal,
             cancel=self.cancel_order,
             clock=self._clock,
         )

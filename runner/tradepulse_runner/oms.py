@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tradepulse_runner.domain import Order, OrderStatus, Trade, VenueOrder
-from tradepulse_runner.journal import Journal, list_segments
+from tradepulse_runner.journal import Journal, Recovery, list_segments
 from tradepulse_runner.oms_state import OmsState, OrderRecord, order_to_json, trade_to_json
 from tradepulse_runner.snapshot import (
     Snapshot,
@@ -29,7 +29,8 @@ from tradepulse_runner.snapshot import (
 )
 
 log = logging.getLogger(__name__)
-# Snapshot often enough that replay at start stays well under a second.
+# Snapshot often enough that replay at start stays well under a second. This alone bounds the
+# journal: time without records needs no snapshot.
 RECORDS_PER_SNAPSHOT = 2_000
 
 
@@ -109,8 +110,16 @@ class Oms:
             self.state = OmsState.from_json(snapshot.payload["state"])
             after = self._saved_seq = int(snapshot.payload["seq"])
         recovery = self._journal.recover(evidence, after=after)
-        self._droppable = [path for path, last in recovery.segments if last <= after]
+        for path, last in recovery.segments:
+            if not last:
+                path.unlink(missing_ok=True)  # a start that was killed before it wrote anything
+        self._droppable = [path for path, last in recovery.segments if 0 < last <= after]
+        self._tell(recovery)
         self._replay(recovery.records)
+        self.fresh = snapshot is None and not recovery.records
+        self._age_orders()
+
+    def _tell(self, recovery: Recovery) -> None:
         if recovery.torn_bytes:
             log.warning("journal.torn_tail_cut", extra={"bytes": recovery.torn_bytes})
         for path in recovery.quarantined:
@@ -119,8 +128,6 @@ class Oms:
         if recovery.missing:
             remedy = "rebuilt from the venue's orders and trades"
             log.error("journal.records_missing", extra={"n": recovery.missing, "remedy": remedy})
-        self.fresh = snapshot is None and not recovery.records
-        self._age_orders()
 
     def _replay(self, records: list[tuple[int, dict[str, Any]]]) -> None:
         for seq, record in records:

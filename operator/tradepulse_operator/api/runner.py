@@ -12,6 +12,7 @@ from pydantic import Field
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
 from .database import Database
 from .drill import DrillStatus, KillSwitchDrill, LastDrill
+from .eventbus import EventBus
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
 from .objectstore import ObjectStore
@@ -446,6 +447,11 @@ class TradingRunnerSpec(Model):
         default=None,
         description="PostgreSQL database for the audit trail and copies of the state; they stay on"
         " the volume alone when left out.",
+    )
+    event_bus: EventBus | None = Field(
+        default=None,
+        description="Kafka, to which ticks, signals, orders and fills are told; nobody when left"
+        " out.",
     )
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
     cutover: CutoverSettings = Field(

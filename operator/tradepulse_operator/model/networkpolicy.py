@@ -8,8 +8,8 @@ Out: DNS to any address, as node-local resolvers have no pod that a selector cou
      anywhere but the node's metadata service: to the API server, where the writer lease is kept,
      and to venues. Neither can be selected: the API server is no pod, its addresses change with its
      replicas (and a runner that can't renew stops trading), and venues are named by host. 6443 is
-     where the API server listens behind its service. An object store and a
-     database may listen at ports of their own.
+     where the API server listens behind its service. An object store, a database and the brokers of
+     an event bus may listen at ports of their own.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ def network_policy(runner: TradingRunner) -> Manifest:
             "spec": {
                 "podSelector": {"matchLabels": selector(runner.metadata.name)},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [_from_operator(), _from_cluster()],
+                "ingress": [from_operator(), _from_cluster()],
                 "egress": _egress(runner),
             },
         }
     )
 
 
-def _from_operator() -> dict[str, Any]:
+def from_operator() -> dict[str, Any]:
+    """The rule that lets the operator ask a runner's process how it does."""
     operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": {LABEL_APP: MANAGER}}}
     return {"from": [operator], "ports": [_port(HTTP_PORT)]}
 
@@ -64,8 +65,10 @@ def _egress(runner: TradingRunner) -> list[dict[str, Any]]:
 
 def _of_services(runner: TradingRunner) -> list[int]:
     """Ports of optional services that aren't let out anyway."""
-    store, database = runner.spec.state.backups.object_store, runner.spec.database
+    spec = runner.spec
+    store, bus, database = spec.state.backups.object_store, spec.event_bus, spec.database
     wanted = {store.port} if store else set()
+    wanted |= set(bus.ports) if bus else set()
     wanted |= set(database.ports) if database else set()
     return sorted(wanted - {443, 6443})
 
