@@ -95,6 +95,10 @@ bench-store: setup ## Measure backups and their copies beside a bare put
 bench-bus: setup ## Measure the event bus beside a bare aiokafka loop, and what a broker's loss costs
 	$(BIN)/python -m tests.bench.bus $(ARGS)
 
+.PHONY: bench-database
+bench-database: setup ## Measure the audit trail beside a bare asyncpg, and a failover
+	$(BIN)/python -m tests.bench.database $(ARGS)
+
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)
 	$(BIN)/python -m tests.e2e.cluster up

@@ -80,6 +80,7 @@ _STORE = {
     "bucket": "backups",
     "credentialsSecret": "backup-key",
 }
+_DATABASE = {"hosts": ["db:5432"], "user": "runner", "tlsSecret": "database-client"}
 _BUS: dict[str, Any] = {
     "bootstrapServers": ["kafka.example.com:9093"],
     "securityProtocol": "SSL",
@@ -158,6 +159,19 @@ REQUIRED: tuple[Refusal, ...] = (
             ("endpoint", "write the server's address, e.g. https://s3.eu-central-1"),
             ("bucket", "name the bucket, which should keep versions"),
             ("credentialsSecret", "name the Secret that holds S3_API_KEY and S3_API_SECRET"),
+        )
+    ),
+    *(
+        _runner(
+            _spec("database"),
+            {k: v for k, v in _DATABASE.items() if k != field},
+            f"spec.database.{field}",
+            remedy,
+        )
+        for field, remedy in (
+            ("hosts", "list the primary and its replicas, e.g. db-rw.databases.svc:5432"),
+            ("user", "name the role that the client certificate is issued to"),
+            ("tlsSecret", "name the Secret that holds ca.crt, tls.crt and tls.key"),
         )
     ),
     *(
@@ -317,6 +331,29 @@ RULES: tuple[Refusal, ...] = (
                 "saslMechanism",
                 "write e.g. SCRAM-SHA-512 there",
             ),
+        )
+    ),
+    *(
+        _runner(
+            _spec("database"),
+            {**_DATABASE, "hosts": [value]},
+            "spec.database.hosts[0]",
+            "not HOST:PORT: write e.g. db-rw.databases.svc:5432",
+        )
+        for value in ("db", "db:0", "db:65536", "postgres://db:5432", "db:5432,other", "[::1]")
+    ),
+    _runner(
+        _spec("database"),
+        {**_DATABASE, "hosts": ["db:5432", "db:5432"]},
+        "spec.database.hosts",
+        "hosts must be different: remove the one that is listed twice",
+    ),
+    *(
+        _runner(_spec("database"), {**_DATABASE, field: value}, f"spec.database.{field}", said)
+        for field, value, said in (
+            ("user", "a b", "not a name that PostgreSQL has: write letters, digits"),
+            ("name", "1st", "not a name that PostgreSQL has"),
+            ("tlsSecret", "A_Name", "not the name of an object"),
         )
     ),
     *(

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
+from .database import Database
 from .drill import DrillStatus, KillSwitchDrill, LastDrill
 from .eventbus import EventBus
 from .guardrails import CutoverPolicy
@@ -441,6 +442,11 @@ class TradingRunnerSpec(Model):
     kill_switch: KillSwitch = Field(default=KillSwitch(), description="The kill switch.")
     kill_switch_drill: KillSwitchDrill | None = Field(
         default=None, description="Scheduled drills of the kill switch; none when left out."
+    )
+    database: Database | None = Field(
+        default=None,
+        description="PostgreSQL database for the audit trail and copies of the state; they stay on"
+        " the volume alone when left out.",
     )
     event_bus: EventBus | None = Field(
         default=None,

@@ -8,8 +8,8 @@ Out: DNS to any address, as node-local resolvers have no pod that a selector cou
      anywhere but the node's metadata service: to the API server, where the writer lease is kept,
      and to venues. Neither can be selected: the API server is no pod, its addresses change with its
      replicas (and a runner that can't renew stops trading), and venues are named by host. 6443 is
-     where the API server listens behind its service. An object store and the brokers of an event
-     bus may listen at ports of their own.
+     where the API server listens behind its service. An object store, a database and the brokers of
+     an event bus may listen at ports of their own.
 """
 
 from __future__ import annotations
@@ -59,10 +59,18 @@ def _egress(runner: TradingRunner) -> list[dict[str, Any]]:
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_METADATA_SERVICE]}},
         {"ipBlock": {"cidr": "::/0"}},
     ]
-    store, bus = runner.spec.state.backups.object_store, runner.spec.event_bus
-    others = ({store.port} if store else set()) | (bus.ports if bus else set())
-    ports = [443, 6443, *sorted(others - {443, 6443})]
-    return [dns, {"to": anywhere, "ports": [_port(port) for port in ports]}]
+    ports = [_port(number) for number in (443, 6443, *_of_services(runner))]
+    return [dns, {"to": anywhere, "ports": ports}]
+
+
+def _of_services(runner: TradingRunner) -> list[int]:
+    """Ports of optional services that aren't let out anyway."""
+    spec = runner.spec
+    store, bus, database = spec.state.backups.object_store, spec.event_bus, spec.database
+    wanted = {store.port} if store else set()
+    wanted |= set(bus.ports) if bus else set()
+    wanted |= set(database.ports) if database else set()
+    return sorted(wanted - {443, 6443})
 
 
 def _port(number: int, protocol: str = "TCP") -> dict[str, Any]:

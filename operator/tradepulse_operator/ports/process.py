@@ -63,6 +63,7 @@ def view(status: Any) -> ProcessView | None:
             unknown_orders=int(status.get("unknown_orders") or 0),
             writer_epoch=None if epoch is None else int(epoch),
             store_problem=_store_problem(status.get("object_store")),
+            database_problem=_database_problem(status.get("database")),
             free_bytes=_whole(room.get("free_bytes")),
             backup_bytes=_whole(room.get("backup_bytes")),
             orders=int(orders.get("ok") or 0) + failed,
@@ -79,6 +80,10 @@ def _store_problem(store: Any) -> str | None:
         return None
     problem = str(store.get("problem") or "")
     return problem or ("not all of it is copied yet" if store.get("pending") else "")
+
+
+def _database_problem(database: Any) -> str | None:
+    return str(database.get("problem") or "") if isinstance(database, dict) else None
 
 
 def _whole(value: Any) -> int | None:
