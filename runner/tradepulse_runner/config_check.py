@@ -53,6 +53,11 @@ def _secrets(config: RunnerConfig | None, environment: Mapping[str, str]) -> str
     checks: list[Callable[[], object]] = [_present(folder) for folder in folders]
     if config is not None:
         checks.append(lambda: open_stores(config, environment))
+    if config is not None and config.admin is not None:
+        # Whoever doesn't use it doesn't pay for importing it.
+        from tradepulse_runner.admin import check as admin  # noqa: PLC0415
+
+        checks += admin.checks(config.admin, environment)
     return "\n".join(dict.fromkeys(_failures(checks)))
 
 

@@ -40,6 +40,8 @@ class Server:
         self._loop, self._release, self._hash = loop, release, config_hash
         self._clock = clock
         self._runners: list[web.AppRunner] = []
+        #: What else ``/status`` says, by key.
+        self.parts: dict[str, Callable[[], dict[str, Any]]] = {}
 
     async def start(self, http: HttpConfig, metrics: MetricsConfig) -> tuple[int, int]:
         """Listen; returns the two ports. Raises OSError for a port that is taken."""
@@ -132,6 +134,7 @@ class Server:
                 "sha256": newest.sha256 if newest else "",
             },
             **({"object_store": self._uploader.status()} if self._uploader else {}),
+            **{name: part() for name, part in self.parts.items()},
         }
 
 
