@@ -63,6 +63,7 @@ def view(status: Any) -> ProcessView | None:
             unknown_orders=int(status.get("unknown_orders") or 0),
             writer_epoch=None if epoch is None else int(epoch),
             store_problem=_store_problem(status.get("object_store")),
+            siem_problem=_siem_problem(status.get("siem")),
             free_bytes=_whole(room.get("free_bytes")),
             backup_bytes=_whole(room.get("backup_bytes")),
             orders=int(orders.get("ok") or 0) + failed,
@@ -79,6 +80,12 @@ def _store_problem(store: Any) -> str | None:
         return None
     problem = str(store.get("problem") or "")
     return problem or ("not all of it is copied yet" if store.get("pending") else "")
+
+
+def _siem_problem(siem: Any) -> str | None:
+    """Why the audit trail isn't forwarded. What is pending for a moment is none: each look at the
+    surface is."""
+    return str(siem.get("problem") or "") if isinstance(siem, dict) else None
 
 
 def _whole(value: Any) -> int | None:
