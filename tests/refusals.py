@@ -93,6 +93,11 @@ _SIEM: dict[str, Any] = {
 }
 _CLIENT = {"subject": "CN=ada", "scopes": ["state:read"]}
 _MTLS = {"clientCaSecret": "desk-ca", "clients": [_CLIENT]}
+_BUS: dict[str, Any] = {
+    "bootstrapServers": ["kafka.example.com:9093"],
+    "securityProtocol": "SSL",
+    "tlsSecret": "kafka-tls",
+}
 _LIMITS = {
     "maxPosition": "set the largest position per symbol",
     "maxNotional": "set the largest total exposure",
@@ -175,6 +180,19 @@ REQUIRED: tuple[Refusal, ...] = (
             ("endpoint", "write the server's address, e.g. https://s3.eu-central-1"),
             ("bucket", "name the bucket, which should keep versions"),
             ("credentialsSecret", "name the Secret that holds S3_API_KEY and S3_API_SECRET"),
+        )
+    ),
+    *(
+        _runner(
+            _spec("eventBus"),
+            {k: v for k, v in _BUS.items() if k != field},
+            f"spec.eventBus.{field}",
+            remedy,
+        )
+        for field, remedy in (
+            ("bootstrapServers", "list the brokers, e.g. kafka-0.kafka.example.com:9093"),
+            ("securityProtocol", "write SSL or SASL_SSL"),
+            ("tlsSecret", "name the Secret that holds ca.crt, and tls.crt and tls.key"),
         )
     ),
     _runner(
@@ -379,6 +397,32 @@ RULES: tuple[Refusal, ...] = (
     *(
         _admin("allowFrom[0].cidr", "not a range of IPv4 addresses", allowFrom=[{"cidr": cidr}])
         for cidr in ("192.0.2.0", "192.0.2.0/33", "192.0.2.256/32", "192.0.2.01/32", "fd00::/8")
+    ),
+    *(
+        _runner(_spec("eventBus"), {**_BUS, **changes}, f"spec.eventBus.{field}", said)
+        for changes, field, said in (
+            ({"bootstrapServers": ["kafka"]}, "bootstrapServers[0]", "write HOST:PORT"),
+            ({"bootstrapServers": ["kafka:65536"]}, "bootstrapServers[0]", "write HOST:PORT"),
+            ({"bootstrapServers": ["k:1", "k:1"]}, "bootstrapServers", "listed twice"),
+            ({"tlsSecret": "A_Name"}, "tlsSecret", "not the name of an object"),
+            ({"topicPrefix": "trade pulse"}, "topicPrefix", "not the beginning of a topic"),
+            ({"saslSecret": "user"}, "saslSecret", "saslSecret belongs to securityProtocol SASL_"),
+            (
+                {"saslMechanism": "PLAIN"},
+                "saslMechanism",
+                "saslMechanism belongs to securityProtocol SASL_SSL: write e.g. SCRAM-SHA-512",
+            ),
+            (
+                {"securityProtocol": "SASL_SSL", "saslMechanism": "PLAIN"},
+                "saslSecret",
+                "name the Secret that holds KAFKA_API_KEY and KAFKA_API_SECRET",
+            ),
+            (
+                {"securityProtocol": "SASL_SSL", "saslSecret": "user"},
+                "saslMechanism",
+                "write e.g. SCRAM-SHA-512 there",
+            ),
+        )
     ),
     *(
         _runner(

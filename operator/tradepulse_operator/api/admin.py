@@ -155,9 +155,9 @@ class Siem(Model):
     )
 
     @property
-    def ports(self) -> tuple[int, ...]:
+    def ports(self) -> set[int]:
         """Where endpoint and token server listen."""
-        return tuple(urlsplit(url).port or 443 for url in (self.endpoint, self.token_url))
+        return {urlsplit(url).port or 443 for url in (self.endpoint, self.token_url)}
 
 
 class Peer(Model):

@@ -115,9 +115,9 @@ def ingress(spec: TradingRunnerSpec) -> list[dict[str, Any]]:
     return [{"from": peers, "ports": [{"port": ADMIN_PORT, "protocol": "TCP"}]}]
 
 
-def egress(spec: TradingRunnerSpec) -> tuple[int, ...]:
+def egress(spec: TradingRunnerSpec) -> set[int]:
     """Ports that have to be let out."""
-    return spec.admin.siem.ports if spec.admin and spec.admin.siem else ()
+    return spec.admin.siem.ports if spec.admin and spec.admin.siem else set()
 
 
 def _peer(peer: Peer) -> dict[str, Any]:
