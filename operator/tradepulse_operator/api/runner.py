@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from .admin import Admin
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
 from .database import Database
 from .drill import DrillStatus, KillSwitchDrill, LastDrill
@@ -456,6 +457,10 @@ class TradingRunnerSpec(Model):
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
     cutover: CutoverSettings = Field(
         default=CutoverSettings(), description="What happens when the release changes."
+    )
+    admin: Admin | None = Field(
+        default=None,
+        description="Admin surface for people (HTTPS); nothing listens when left out.",
     )
     pod: Pod = Field(default=Pod(), description="Where and how the pod runs.")
     suspend: bool = Field(

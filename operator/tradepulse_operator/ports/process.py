@@ -63,7 +63,8 @@ def view(status: Any) -> ProcessView | None:
             unknown_orders=int(status.get("unknown_orders") or 0),
             writer_epoch=None if epoch is None else int(epoch),
             store_problem=_store_problem(status.get("object_store")),
-            database_problem=_database_problem(status.get("database")),
+            database_problem=_problem(status.get("database")),
+            siem_problem=_problem(status.get("siem")),
             free_bytes=_whole(room.get("free_bytes")),
             backup_bytes=_whole(room.get("backup_bytes")),
             orders=int(orders.get("ok") or 0) + failed,
@@ -82,8 +83,10 @@ def _store_problem(store: Any) -> str | None:
     return problem or ("not all of it is copied yet" if store.get("pending") else "")
 
 
-def _database_problem(database: Any) -> str | None:
-    return str(database.get("problem") or "") if isinstance(database, dict) else None
+def _problem(part: Any) -> str | None:
+    """Why an optional service lacks what it should have. What is pending for a moment is none: each
+    look at the process adds to it."""
+    return str(part.get("problem") or "") if isinstance(part, dict) else None
 
 
 def _whole(value: Any) -> int | None:
