@@ -64,6 +64,7 @@ class Oms:
         self._saved_seq = 0
         self._droppable: list[Path] = []
         self.booked = 0  # fills booked by this process
+        self.damaged = 0  # files that could not be read when it opened
         self._save_lock = asyncio.Lock()
         self.fresh = True
 
@@ -100,6 +101,7 @@ class Oms:
         if recovery.missing:
             remedy = "rebuilt from the venue's orders and trades"
             log.error("journal.records_missing", extra={"n": recovery.missing, "remedy": remedy})
+        self.damaged = len(self._file.damaged) + len(recovery.quarantined)
         self.fresh = snapshot is None and not recovery.records
         self._age_orders()
 
