@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from tests.backing.alertmanager.server import Alertmanager
 from tests.backing.objectstore.server import ObjectStore
 from tests.backing.service import LOOPBACK, Service
 from tests.e2e.cluster.commands import one_sentence
@@ -18,7 +19,7 @@ from tests.e2e.cluster.progress import Progress, StepFailed
 
 def services() -> Sequence[Service]:
     """All that there are, in the order in which they are started."""
-    return (ObjectStore(),)
+    return (ObjectStore(), Alertmanager())
 
 
 @click.group(cls=one_sentence(StepFailed))
