@@ -1,5 +1,5 @@
-"""Scheduled drills of the kill switch on the real cluster: on a rehearsal, and on a live runner whose
-alert Prometheus then fires."""
+"""Scheduled drills of the kill switch on the real cluster: on a rehearsal, and on a live runner,
+whose alert Prometheus then fires."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ LONGEST_REPORT = 16 * 1024
 _WHAT = {
     DrillTarget.REHEARSAL: "a rehearsal on paper venues, which says nothing about how fast a real"
     " venue cancels",
-    DrillTarget.LIVE: "the running process, which trades again once a person resets its kill switch",
+    DrillTarget.LIVE: "the running process, which trades again once a person resets it",
 }
 
 
