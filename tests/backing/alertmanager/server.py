@@ -1,4 +1,4 @@
-"""Alertmanager, with the configuration of the samples, paging a fake of PagerDuty's endpoint."""
+"""Alertmanager, with the configuration of the runbooks, paging a fake of PagerDuty's endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.cluster.settings import Paths
 
 MODULE = Path(__file__).resolve().parent / "go"
 PACKAGE = "github.com/prometheus/alertmanager/cmd/alertmanager"
-SAMPLE = Paths.default().root / "manifests" / "samples" / "alertmanager.yaml"
+SAMPLE = Paths.default().root / "docs" / "runbooks" / "alertmanager.yaml"
 #: Seconds between two notifications of a group: tests don't wait a minute for "resolved".
 GROUP_INTERVAL = "1s"
 #: Of a fake.
