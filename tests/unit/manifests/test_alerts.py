@@ -19,8 +19,11 @@ from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.settings import Paths
 from tests.e2e.images import prometheus
 from tradepulse_operator.engine.metrics import Metrics
+from tradepulse_runner.bus.config import EventBusConfig
+from tradepulse_runner.bus.metrics import ConsumerMetrics, PublisherMetrics
 from tradepulse_runner.config import GuardConfig
 from tradepulse_runner.credential_watch import CredentialMetrics
+from tradepulse_runner.database.metrics import DatabaseMetrics
 from tradepulse_runner.guard_watch import GuardMetrics
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.uploads import UploadMetrics
@@ -113,6 +116,9 @@ def test_every_metric_of_a_rule_is_served_by_the_runner_or_the_operator() -> Non
     CredentialMetrics(runner.registry, ["paper"])
     GuardMetrics(runner.registry)
     UploadMetrics(runner.registry)
+    PublisherMetrics(runner.registry, EventBusConfig.model_construct())
+    ConsumerMetrics(runner.registry, ["topic"])
+    DatabaseMetrics(runner.registry)
     WatchMetrics(runner.registry, {"paper": None})
     known = {*served(runner.registry), *served(Metrics().registry)}
     for rule in RULES:
