@@ -11,6 +11,8 @@ from tests.e2e import scenario
 from tests.e2e.client import Cluster, Manifest, is_true, phase, wait_for
 
 RUNNER, DRILLED = "checked", "drilled"
+#: Seconds, for what takes five to twenty on a machine that does nothing else.
+PATIENCE = 300
 BAD = scenario.BAD["error rate"]
 RBAC = "rbac.authorization.k8s.io"
 CUTOVERS = {"apiGroups": ["tradepulse.io"], "resources": ["releasecutovers"]}
@@ -55,16 +57,20 @@ class Gate:
         }
         template = {
             **scenario.POLICY,
+            # How fast it is isn't the matter here, and a busy machine is no bad release.
+            "guardrails": {**scenario.POLICY["guardrails"], "p95Latency": "10s"},
+            "switchDeadline": "5m",
             "checklist": [{"name": "image"}, {"name": "config"}, {"name": "secrets"}],
-            "rehearsal": {"required": True, "duration": "10s", "minOrders": 20},
+            "rehearsal": {"required": True, "duration": "10s", "minOrders": 10},
         }
-        self.before = scenario.start(
-            cluster,
+        found = scenario.runner(
             RUNNER,
             namespace,
             cutover={"mode": "Automatic", "template": template},
             state={"size": "64Mi", "backups": {"keep": 5, "objectStore": store}},
         )
+        cluster.apply(found)
+        scenario.trading(cluster, RUNNER, namespace, seconds=PATIENCE)
         self.pod = self.uid()
         self.bad = scenario.release(cluster, RUNNER, namespace, BAD)
 
@@ -80,13 +86,13 @@ class Gate:
             found = self.cluster.cutover(cutover, self.namespace) or {}
             return found if words in (found.get("status") or {}).get("message", "") else None
 
-        return wait_for(f"{cutover} to say {words!r}", look, seconds=60)
+        return wait_for(f"{cutover} to say {words!r}", look, seconds=PATIENCE)
 
     def beside(self, cutover: str, kind: str) -> Manifest:
         """The live pod that checks or rehearses the cutover's target."""
         uid = (self.cluster.cutover(cutover, self.namespace) or {})["metadata"]["uid"]
         look = lambda: self.cluster.get("Pod", f"{kind}-{uid}", self.namespace)  # noqa: E731
-        return wait_for(f"the {kind} pod of {cutover}", look, seconds=30)
+        return wait_for(f"the {kind} pod of {cutover}", look, seconds=PATIENCE)
 
     def waive(self, cutover: str, person: str, by: str = "ada", check: str = "secrets") -> None:
         """Waive as `person`, in the name of `by`; raises RuntimeError with the API's answer."""
@@ -170,10 +176,12 @@ def test_a_good_release_passes_and_moves_on(gate: Gate) -> None:
     assert phase(gate.says(gate.bad, "Superseded")) == "Failed"
     gate.says(good, "create the Secret it is of")
     gate.waive(good, "ada")
-    found = scenario.reaches(gate.cluster, good, gate.namespace, "Switching", "Baking")
+    found = scenario.reaches(
+        gate.cluster, good, gate.namespace, "Switching", "Baking", seconds=PATIENCE
+    )
     rehearsal = found["status"]["rehearsal"]
     assert rehearsal["result"] == "Pass"
-    assert rehearsal["orders"] >= 20
+    assert rehearsal["orders"] >= 10
     assert rehearsal["pod"] not in (gate.pod, gate.uid())
 
 
@@ -183,7 +191,7 @@ def test_a_drill_ran_beside_its_runner_and_filed_its_report(gate: Gate) -> None:
         last = (found.get("status") or {}).get("lastDrill")
         return dict(last) if last else None
 
-    last = wait_for("the first drill", look, seconds=150)
+    last = wait_for("the first drill", look, seconds=PATIENCE)
     assert last["result"] == "Passed", last
     report = gate.cluster.get("ConfigMap", last["report"], gate.namespace) or {}
     assert json.loads(report["data"]["report.json"])["passed"] is True
