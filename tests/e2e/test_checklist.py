@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.e2e import scenario
 from tests.e2e.client import Cluster, Manifest, is_true, phase, wait_for
+from tradepulse_operator.engine.cli import main
 
 RUNNER, DRILLED = "checked", "drilled"
 #: Seconds, for what takes five to twenty on a machine that does nothing else.
@@ -168,6 +171,19 @@ def test_a_bad_release_fails_its_rehearsal_and_the_live_one_is_never_touched(gat
     assert (waived["result"], waived["by"]) == ("Waived", "ada")
     assert gate.uid() == gate.pod
     assert is_true(gate.cluster.runner(RUNNER, gate.namespace), "TradingEnabled")
+
+
+def test_readiness_tells_what_is_open_and_who_waived_what(gate: Gate, tmp_path: Path) -> None:
+    """Of what kubectl prints, offline."""
+    file = tmp_path / "it.yaml"
+    objects = (f"releasecutover/{gate.bad}", f"tradingrunner/{RUNNER}")
+    file.write_text(gate.cluster.kubectl("-n", gate.namespace, "get", *objects, "-o", "yaml"))
+    said = CliRunner().invoke(main, ["readiness", str(file)])
+    assert said.exit_code == 0, said.output
+    print(said.output)
+    assert "Not ready.\n- rehearsal: Fail: " in said.output
+    assert "| secrets | Waived | ada |" in said.output
+    assert f"| Image | {scenario.GOOD} | {BAD} |" in said.output
 
 
 def test_a_good_release_passes_and_moves_on(gate: Gate) -> None:
