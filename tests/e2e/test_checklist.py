@@ -13,7 +13,7 @@ from tests.e2e import scenario
 from tests.e2e.client import Cluster, Manifest, is_true, phase, wait_for
 from tradepulse_operator.engine.cli import main
 
-RUNNER, DRILLED = "checked", "drilled"
+RUNNER = "checked"
 #: Seconds, for what takes five to twenty on a machine that does nothing else.
 PATIENCE = 300
 BAD = scenario.BAD["error rate"]
@@ -51,8 +51,6 @@ class Gate:
         self.cluster, self.namespace = cluster, namespace
         allow(cluster, namespace, "ada", WAIVE)
         allow(cluster, namespace, "mallory")
-        drill = {"schedule": "* * * * *"}
-        cluster.apply(scenario.runner(DRILLED, namespace, killSwitchDrill=drill))
         store = {
             "endpoint": "https://198.18.100.1:7999",
             "bucket": "nowhere",
@@ -199,16 +197,3 @@ def test_a_good_release_passes_and_moves_on(gate: Gate) -> None:
     assert rehearsal["result"] == "Pass"
     assert rehearsal["orders"] >= 10
     assert rehearsal["pod"] not in (gate.pod, gate.uid())
-
-
-def test_a_drill_ran_beside_its_runner_and_filed_its_report(gate: Gate) -> None:
-    def look() -> Manifest | None:
-        found = gate.cluster.runner(DRILLED, gate.namespace) or {}
-        last = (found.get("status") or {}).get("lastDrill")
-        return dict(last) if last else None
-
-    last = wait_for("the first drill", look, seconds=PATIENCE)
-    assert last["result"] == "Passed", last
-    report = gate.cluster.get("ConfigMap", last["report"], gate.namespace) or {}
-    assert json.loads(report["data"]["report.json"])["passed"] is True
-    assert is_true(gate.cluster.runner(DRILLED, gate.namespace), "TradingEnabled")
