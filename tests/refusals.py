@@ -289,6 +289,18 @@ RULES: tuple[Refusal, ...] = (
     ),
     _cutover(
         _spec("guardrails"),
+        {"baseline": {"window": "5m"}},
+        "spec.guardrails.baseline",
+        "baseline needs something to compare: set errorRateIncrease, p95Increase or both",
+    ),
+    _cutover(
+        _spec("guardrails"),
+        {"baseline": {"window": "59s", "p95Increase": 1}},
+        "spec.guardrails.baseline.window",
+        "baseline.window must be from 1m to 1h: raise or lower window",
+    ),
+    _cutover(
+        _spec("guardrails"),
         {"interval": "999ms"},
         "spec.guardrails.interval",
         "interval must be at least 1s",

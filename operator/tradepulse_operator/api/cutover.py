@@ -10,6 +10,7 @@ from pydantic import Field
 
 from .approvals import SignedApprovals
 from .base import Model, Rule, immutable, required, rule
+from .baseline import BaselineStatus
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
 from .release import Release, ReleaseSpec
@@ -185,6 +186,11 @@ class ReleaseCutoverStatus(Model):
         default=(), description="Every phase it entered, oldest first."
     )
     backup: BackupRecord | None = Field(default=None, description="Backup of the order state.")
+    baseline: BaselineStatus | None = Field(
+        default=None,
+        description="The running release as measured before the halt, when guardrails.baseline"
+        " asks for it.",
+    )
     bake: BakeStatus | None = Field(default=None, description="Checkpoint of the bake.")
     verdict: VerdictRecord | None = Field(
         default=None, description="The guard's last verdict that mattered."

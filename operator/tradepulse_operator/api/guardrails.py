@@ -10,6 +10,7 @@ from pydantic import Field
 
 from .approvals import Approvals
 from .base import Model, Rule, matches, required, rule, unique
+from .baseline import OwnBaseline
 from .units import Duration, Name, seconds
 
 PrometheusUrl = Annotated[
@@ -118,6 +119,11 @@ class Guardrails(Model):
         default=20,
         description="Order requests that a window must hold to be judged; with fewer the verdict"
         " is unknown and the time doesn't count as baked.",
+    )
+    baseline: OwnBaseline | None = Field(
+        default=None,
+        description="Compare with the running release's own window before the halt, beside the"
+        " limits above; they alone hold when left out.",
     )
     custom: Annotated[tuple[CustomGuardrail, ...], Field(max_length=16)] = Field(
         default=(),

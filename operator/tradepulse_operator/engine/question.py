@@ -7,6 +7,7 @@ import math
 from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.units import seconds
 from tradepulse_operator.guard.limits import limits
 from tradepulse_operator.ports.promql import Question
 from tradepulse_operator.reconcile.conditions import instant
@@ -43,7 +44,10 @@ def question(
     if release is None or not url:
         return None
     held = limits(guardrails, runner.spec.monitoring.scrape_interval)
-    back = math.ceil(held.lookback / held.interval) * held.interval
+    span = held.lookback
+    if guardrails.baseline and cutover.status.phase in _WAITING:
+        span = max(span, seconds(guardrails.baseline.window))
+    back = math.ceil(span / held.interval) * held.interval
     return Question(
         url=url,
         namespace=cutover.metadata.namespace,

@@ -14,6 +14,7 @@ from tradepulse_operator.model.configmap import config_map
 from tradepulse_operator.model.release import Rendered, render_release
 
 from .approvals import signatures, unsigned
+from .baseline import measured
 from .cutover_rollback import halted, roll_back
 from .cutover_status import POLL, enter, entered, say
 from .cutover_watch import bake_limits, checkpoint, due, in_words, record, stored
@@ -87,7 +88,11 @@ def _halt(observed: CutoverObserved) -> Step:
     signed = signatures(observed.cutover, observed.runner) if observed.runner else ""
     message = "the active release cancels its orders and drains"
     message = f"{signed}; {message}" if signed else message
-    return enter(observed, CutoverPhase.HALTING, message, source=source)
+    changes: dict[str, Any] = {"source": source}
+    found = measured(observed)
+    if found:
+        changes["baseline"] = found
+    return enter(observed, CutoverPhase.HALTING, message, **changes)
 
 
 def halting(observed: CutoverObserved) -> Step:
