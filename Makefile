@@ -38,6 +38,12 @@ check-crds: setup ## Fail when they differ from the models
 	$(BIN)/python -m tradepulse_operator.api.schema crds --check
 	$(BIN)/python -m tradepulse_operator.api.reference docs --check
 
+.PHONY: openapi check-openapi
+openapi: setup ## Generate docs/admin-openapi.json from the admin routes
+	$(BIN)/python -m tradepulse_runner.admin.openapi docs/admin-openapi.json
+check-openapi: setup ## Fail when it differs from them
+	$(BIN)/python -m tradepulse_runner.admin.openapi docs/admin-openapi.json --check
+
 .PHONY: unit e2e test
 unit: setup ## Unit tests: no cluster, no root
 	$(BIN)/pytest tests/unit
@@ -71,6 +77,9 @@ chaos-runner: setup ## Kill the runner at every moment, at three venues (SEEDS, 
 	$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
 bench-runner: setup ## Measure the runner beside ccxt and python-binance
 	$(BIN)/python -m tests.bench.runner $(ARGS)
+.PHONY: bench-store
+bench-store: setup ## Measure backups and their copies beside a bare put
+	$(BIN)/python -m tests.bench.objectstore $(ARGS)
 
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)

@@ -75,6 +75,11 @@ def _cutover(place: Place, value: Any, name: str, remedy: str, **more: Any) -> R
 
 _VENUE = _spec("venues", 0)
 _IMAGE = _spec("release", "image")
+_STORE = {
+    "endpoint": "https://s3.example.com:7070",
+    "bucket": "backups",
+    "credentialsSecret": "backup-key",
+}
 _LIMITS = {
     "maxPosition": "set the largest position per symbol",
     "maxNotional": "set the largest total exposure",
@@ -95,6 +100,16 @@ def _template(**guardrails: Any) -> dict[str, Any]:
 
 def _grant(role: str, by: str) -> dict[str, Any]:
     return {"role": role, "by": by, "release": "151267c8a3"}
+
+
+def _waiver(**change: Any) -> dict[str, Any]:
+    found = {"check": "config", "by": "ada", "reason": "known"} | change
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _word(**change: Any) -> dict[str, Any]:
+    found = {"check": "on-call", "by": "ada", "note": "seen"} | change
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _custom(**more: Any) -> dict[str, Any]:
@@ -126,6 +141,25 @@ REQUIRED: tuple[Refusal, ...] = (
     *(
         _runner(_spec("risk", name), DROP, f"spec.risk.{name}", remedy)
         for name, remedy in _LIMITS.items()
+    ),
+    *(
+        _runner(
+            _spec("state"),
+            {"backups": {"objectStore": {k: v for k, v in _STORE.items() if k != field}}},
+            f"spec.state.backups.objectStore.{field}",
+            remedy,
+        )
+        for field, remedy in (
+            ("endpoint", "write the server's address, e.g. https://s3.eu-central-1"),
+            ("bucket", "name the bucket, which should keep versions"),
+            ("credentialsSecret", "name the Secret that holds S3_API_KEY and S3_API_SECRET"),
+        )
+    ),
+    _runner(
+        _spec("killSwitchDrill"),
+        {"target": "Rehearsal"},
+        "spec.killSwitchDrill.schedule",
+        "say when, e.g. '0 6 * * 1' for Mondays at 06:00 UTC",
     ),
     _cutover(_spec(), DROP, "spec", "name the runner to move, see manifests/samples"),
     _cutover(_spec("runner"), DROP, "spec.runner", "name the TradingRunner that is moved"),
@@ -226,6 +260,23 @@ RULES: tuple[Refusal, ...] = (
     ),
     *(
         _runner(
+            _spec("state"),
+            {"backups": {"objectStore": {**_STORE, field: value}}},
+            f"spec.state.backups.objectStore.{field}",
+            said,
+        )
+        for field, value, said in (
+            ("endpoint", "http://s3.example.com", "not an https address: write e.g. https://"),
+            ("endpoint", "https://s3.example.com/bucket", "not an https address"),
+            ("bucket", "Bucket", "not the name of a bucket: write 3 to 63 lower-case letters"),
+            ("region", "eu_central", "not a region: write e.g. eu-central-1"),
+            ("prefix", "../other", "not a folder: write letters, digits"),
+            ("credentialsSecret", "A_Name", "not the name of an object"),
+            ("caSecret", "A_Name", "not the name of an object"),
+        )
+    ),
+    *(
+        _runner(
             _spec("killSwitch"),
             {"engaged": True, **reason},
             "spec.killSwitch.reason",
@@ -238,6 +289,46 @@ RULES: tuple[Refusal, ...] = (
         {"reason": "two\nlines"},
         "spec.killSwitch.reason",
         "must be one line: remove line breaks and control characters",
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": schedule},
+            "spec.killSwitchDrill.schedule",
+            "not a schedule: write minute, hour, day of month (1 to 28), month and day of week in",
+        )
+        for schedule in (
+            "",
+            "@daily",
+            "0 6 * *",
+            "60 6 * * *",
+            "0 24 * * *",
+            "0 6 31 * *",
+            "0 6 * 0 *",
+            "0 6 * * MON",
+            "*/0 * * * *",
+            "0  6 * * *",
+            "0 0 6 * * *",
+            "0 6 * * 1\n",
+        )
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": schedule},
+            "spec.killSwitchDrill.schedule",
+            "a range of the schedule must rise: write the smaller number first, e.g. 1-5",
+        )
+        for schedule in ("0 6 * * 5-1", "30,20-9/2 * * * *")
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": schedule, "target": "Live"},
+            "spec.killSwitchDrill.schedule",
+            "schedule must name one minute and one hour with target Live, which stops trading",
+        )
+        for schedule in ("* 6 * * 1", "0 */6 * * *", "0,30 6 * * *")
     ),
     _runner(
         _spec("monitoring"),
@@ -363,6 +454,33 @@ RULES: tuple[Refusal, ...] = (
     ),
     _cutover(_spec("bake"), "5 minutes", "spec.bake", _DURATION),
     _cutover(_spec("bake"), "0s", "spec.bake", "zero is not allowed: write a value above zero"),
+    *(
+        _cutover(_spec("checklist"), [item], f"spec.checklist[0].{name}", remedy)
+        for item, name, remedy in (
+            ({"name": "on-call"}, "manual", "write in manual what a person has to check"),
+            ({"name": "image", "manual": "x"}, "manual", "name must be a check that the operator"),
+            ({"name": "rehearsal", "manual": "x"}, "name", "set rehearsal.required of the policy"),
+            ({"name": "image", "maxAge": "1h"}, "maxAge", "maxAge belongs to kill-switch-drill"),
+        )
+    ),
+    *(
+        _cutover(_spec("waivers"), [_waiver(**change)], f"spec.waivers[0].{name}", remedy)
+        for change, name, remedy in (
+            ({"check": "samples"}, "check", "this check can't be waived, without it nobody"),
+            ({"reason": " "}, "reason", "must say something in one line: write why"),
+            ({"reason": "a\nb"}, "reason", "must say something in one line: write why"),
+            ({"reason": None}, "reason", "say why it is right to go on, in one line"),
+            ({"by": None}, "by", "name who answers for it, as in `kubectl auth whoami`"),
+        )
+    ),
+    *(
+        _cutover(_spec("confirmations"), [_word(**change)], f"spec.confirmations[0].{name}", remedy)
+        for change, name, remedy in (
+            ({"note": ""}, "note", "must say something in one line: write why"),
+            ({"note": None}, "note", "say what was seen, in one line"),
+            ({"by": None}, "by", "name who checked it, as in `kubectl auth whoami`"),
+        )
+    ),
     _cutover(
         _spec("bake"),
         "14s",
@@ -479,6 +597,29 @@ TRANSITIONS: tuple[Transition, ...] = (
         f"approvals.required is immutable: {_NEW}",
         before={_spec("approvals"): {"required": ["risk"]}},
     ),
+    Transition(CUTOVER, {_spec("waivers"): [_waiver()]}),
+    Transition(
+        CUTOVER,
+        {_spec("waivers"): [_waiver(), _waiver(check="image")]},
+        before={_spec("waivers"): [_waiver()]},
+    ),
+    *(
+        Transition(
+            CUTOVER,
+            {_spec("waivers"): after},
+            "spec.waivers",
+            "waivers can only grow: leave what was said as it is, and add to it",
+            before={_spec("waivers"): [_waiver()]},
+        )
+        for after in ([], [_waiver(reason="another")], [_waiver(check="image")])
+    ),
+    Transition(
+        CUTOVER,
+        {_spec("confirmations"): [_word(by="eve")]},
+        "spec.confirmations",
+        "confirmations can only grow: leave what was said as it is",
+        before={_spec("confirmations"): [_word()]},
+    ),
     Transition(CUTOVER, {("metadata", "labels"): {"team": "market-making"}}),
     Transition(
         CUTOVER,
@@ -505,6 +646,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     *(
         Transition(CUTOVER, {_spec(name): value}, f"spec.{name}", f"{name} is immutable: {_NEW}")
         for name, value in {
+            "checklist": [{"name": "image"}],
+            "rehearsal": {"required": True},
             "guardrails": {"errorRate": 1},
             "bake": "1m",
             "haltDeadline": "2m",

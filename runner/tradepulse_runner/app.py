@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tradepulse_runner.config import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials import open_stores
@@ -21,9 +21,13 @@ from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
+from tradepulse_runner.uploads import build_uploader
 from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import build_connector
 from tradepulse_runner.venues.fenced import Fenced
+
+if TYPE_CHECKING:
+    from tradepulse_runner.admin.start import Admin
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +80,34 @@ async def run(config: RunnerConfig, path: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = Server(loop, release, config_hash(config))
+    uploader = build_uploader(
+        config.object_store, loop.config.runner, config.state_dir, loop.metrics.registry
+    )
+    server = Server(loop, release, config_hash(config), uploader=uploader)
+    admin = _admin(config, loop, server)
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
+    uploads = asyncio.create_task(uploader.run(), name="uploads") if uploader else None
     try:
+        if admin is not None:
+            log.info("admin.listening", extra={"port": await admin.start()})
         await _until_stopped(_live(loop, config.cold_start), stop)
     finally:
+        if uploads:
+            uploads.cancel()
         await loop.shutdown()
+        if admin is not None:
+            await admin.stop()
         await server.stop()
+
+
+def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Admin | None:
+    if config.admin is None:
+        return None
+    # Whoever doesn't use it doesn't pay for importing it.
+    from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
+
+    return Admin(config.admin, loop, server.status, os.environ)
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:

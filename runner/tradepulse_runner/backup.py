@@ -7,16 +7,17 @@ repeat), the kill switch (only a person resets it), and the paper venue's own bo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.errors import StateError
+from tradepulse_runner.errors import RunnerError, StateError
 from tradepulse_runner.snapshot import (
     SCHEMA,
     Step,
@@ -24,6 +25,7 @@ from tradepulse_runner.snapshot import (
     fsync_dir,
     make_dirs,
     no_fault,
+    read_snapshot,
     write_durable,
 )
 
@@ -32,6 +34,8 @@ MANIFEST = "manifest.json"
 RESTORED = "restored.json"
 #: In the state directory while files are being replaced: what lies there may be of two times.
 RESTORING = "restoring.json"
+#: Bytes that a backup leaves free: the journal goes on.
+ROOM_LEFT = 1 << 20
 _KEPT_OUT = ("epoch.json", "kill_switch.json")
 
 
@@ -107,6 +111,20 @@ class Backups:
                 )
         size = sum(int(wanted["bytes"]) for wanted in files.values())
         return BackupResult(key, len(files), size, hashlib.sha256(text).hexdigest())
+
+    def manifest(self, key: str) -> tuple[bytes, dict[str, dict[str, Any]]]:
+        """A whole backup's manifest: as it is on disk, and its files by name, each with ``sha256``
+        and ``bytes``. Raises :class:`StateError` for a damaged backup."""
+        self.verify(key)
+        text = (self._folder / key / MANIFEST).read_bytes()
+        return text, json.loads(text)["files"]
+
+    def adopt(self, key: str, stage: Path) -> None:
+        """Make the folder ``stage`` the backup ``key``, in the place of one that is damaged."""
+        self._hide(self._folder / _checked(key))
+        self._step("publish")
+        stage.rename(self._folder / key)
+        fsync_dir(self._folder)
 
     def keep(self, key: str) -> str:
         """Copy the state of now, whatever it is worth, as a backup; returns its id: ``key`` or the
@@ -193,17 +211,43 @@ class Backups:
         """Copy into a folder that appears whole or not at all."""
         stage = target.with_name(f".{target.name}.tmp")
         shutil.rmtree(stage, ignore_errors=True)
+        require_room(target.parent, sum(path.stat().st_size for path in files))
         make_dirs(stage)
         entries: dict[str, dict[str, Any]] = {}
         for path in files:
             write_durable(stage / path.name, path.read_bytes(), step=self._step)
             copied = stage / path.name
             entries[path.name] = {"sha256": checksum(copied), "bytes": copied.stat().st_size}
-        manifest = {"schema": SCHEMA, "at": self._clock(), "files": entries}
+        manifest = {
+            "schema": SCHEMA,
+            "at": self._clock(),
+            "files": entries,
+            "generations": _generations(stage, entries),
+        }
         write_durable(stage / MANIFEST, canonical(manifest) + b"\n", step=self._step)
         self._step("publish")
         stage.rename(target)
         fsync_dir(target.parent)
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Raise :class:`StateError` when ``size`` bytes more, and a little, don't fit on the volume."""
+    free = shutil.disk_usage(folder).free
+    if free < size + ROOM_LEFT:
+        raise StateError(
+            f"{folder}: a backup of {size} bytes needs {size + ROOM_LEFT}, {free} are free; remedy:"
+            " raise spec.state.size or lower spec.state.backups.keep"
+        )
+
+
+def _generations(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    """The generation of each snapshot that can be read; a backup keeps also what can't."""
+    found = {}
+    for name in names:
+        if "_oms.json" in name:
+            with contextlib.suppress(OSError, RunnerError):
+                found[name] = read_snapshot(folder / name).generation
+    return found
 
 
 def require_whole(state_dir: Path) -> None:

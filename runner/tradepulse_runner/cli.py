@@ -1,4 +1,4 @@
-"""`tradepulse-runner`: run, state, kill-switch."""
+"""`tradepulse-runner`: run, config, state, kill-switch, audit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import click
 
 from tradepulse_runner import cli_state, logs, state
 from tradepulse_runner.app import run as run_app
+from tradepulse_runner.cli_audit import audit
+from tradepulse_runner.cli_config import config as config_
 from tradepulse_runner.cli_killswitch import STATE_DIR, kill_switch
 from tradepulse_runner.config import load_config
 from tradepulse_runner.errors import RunnerError
@@ -107,8 +109,10 @@ def verify(state_dir: Path) -> None:
     click.echo("every snapshot, journal and backup is intact")
 
 
+main.add_command(config_)
 main.add_command(kill_switch)
-for command in (cli_state.restore, cli_state.export):
+main.add_command(audit)
+for command in (cli_state.restore, cli_state.stored, cli_state.export):
     state_.add_command(command)
 
 

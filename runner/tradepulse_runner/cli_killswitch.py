@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import click
 
 from tradepulse_runner.config import load_config
 from tradepulse_runner.drill import drill
-from tradepulse_runner.drill_report import write_report
+from tradepulse_runner.drill_report import as_message, write_report
 from tradepulse_runner.errors import StateError
 from tradepulse_runner.killreport import read_report
 from tradepulse_runner.killswitch import KillSwitch
@@ -136,7 +137,10 @@ def run_drill(path: Path, report: Path, orders: int) -> None:
         result = asyncio.run(drill(config, orders=orders))
     finally:
         logging.disable(logging.NOTSET)
-    written, _ = write_report(report, result, config, load_release())
+    release = load_release()
+    written, _ = write_report(report, result, config, release)
+    if place := os.environ.get("TRADEPULSE_TERMINATION_LOG"):
+        Path(place).write_text(as_message(result), encoding="utf-8")
     for check in result.checks:
         click.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}  {check.detail}".rstrip())
     click.echo(f"{'passed' if result.passed else 'FAILED'}: {written}")

@@ -1,24 +1,44 @@
-"""`tradepulse-runner state restore` and `state export`: what a person does by hand."""
+"""`tradepulse-runner state restore`, `stored` and `export`: what a person does by hand."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tradepulse_runner import state
+from tradepulse_runner import bundles, state
 from tradepulse_runner.cli_killswitch import STATE_DIR
+from tradepulse_runner.cli_store import open_folder, store_options
+from tradepulse_runner.lock import locked
 
 
 @click.command()
 @STATE_DIR
 @click.option("--backup", required=True, help="Id of the backup, see 'state inspect'.")
-def restore(state_dir: Path, backup: str) -> None:
+@click.option("--from", "url", help="Fetch it first: s3://BUCKET/FOLDER-OF-THE-RUNNER.")
+@store_options
+def restore(state_dir: Path, backup: str, url: str | None, **store: Any) -> None:
     """Bring a backup back while no runner runs. The state of now is kept as another backup; the
-    kill switch and the writer epoch stay as they are."""
+    kill switch and the writer epoch stay as they are. With --from, every checksum is verified
+    before anything changes."""
+    if url is not None:
+        with locked(state_dir):
+            root = open_folder(url, **store)
+            asyncio.run(bundles.download(root, state_dir, backup, clock=time.time))
     click.echo(json.dumps(state.restore(state_dir, backup, clock=time.time), indent=2))
+
+
+@click.command()
+@click.option("--from", "url", required=True, help="s3://BUCKET/FOLDER-OF-THE-RUNNER.")
+@store_options
+def stored(url: str, **store: Any) -> None:
+    """List the backups and incident reports that the object store holds."""
+    for name in asyncio.run(bundles.stored(open_folder(url, **store))):
+        click.echo(name)
 
 
 @click.command()

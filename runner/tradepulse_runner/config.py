@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.errors import ConfigError
 
@@ -191,6 +192,22 @@ class LeaseConfig(Model):
         return self
 
 
+class ObjectStoreConfig(Model):
+    """An S3 bucket that backups and incident reports are copied to; absent: they stay on disk.
+
+    ``endpoint``: the server's https address, without a path. ``prefix``: a folder of the bucket.
+    ``credentials_dir`` holds ``S3_API_KEY`` and ``S3_API_SECRET``, ``ca_file`` the authorities to
+    trust besides the system's.
+    """
+
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https://[^/?#@\s]+$")]
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")] = "us-east-1"
+    prefix: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9._/-]{1,256})?$")] = ""
+    credentials_dir: Path
+    ca_file: Path | None = None
+
+
 class KillSwitchConfig(Model):
     """``engaged: true`` latches the kill switch at start; ``false`` never resets the latch."""
 
@@ -216,6 +233,8 @@ class RunnerConfig(Model):
     cold_start: bool = False
     kill_switch: KillSwitchConfig = KillSwitchConfig()
     lease: LeaseConfig | None = None
+    object_store: ObjectStoreConfig | None = None
+    admin: AdminConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:

@@ -3,13 +3,15 @@
 Three ways of replacing the files are known. Kubernetes prepares a new directory and swaps the
 link ``..data``: both files change at once (yet may be absent for milliseconds, see
 kubernetes/kubernetes#92851). Agents such as Vault's rename one file after the other. An editor
-writes in place. Only the first is atomic for the pair, so :class:`Pair` tells which it was.
+writes in place. Only the first is atomic for the pair, so :class:`Pair` tells which it was. One
+file with both, ``credentials.json``, is atomic as well, and is then the pair.
 
 A file is stamped before and after it is read; what changed meanwhile is read again.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import string
 from collections.abc import Mapping
@@ -24,6 +26,8 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.snapshot import Step, no_fault
 
 DATA_LINK = "..data"
+#: Both halves by their names, as one JSON object.
+TOGETHER = "credentials.json"
 MIN_SECRET = 16
 MAX_BYTES = 64 * 1024
 READS = 5
@@ -71,6 +75,8 @@ class Files:
     step: Step = no_fault
 
     def read(self) -> Pair:
+        if (self.directory / TOGETHER).exists():
+            return self._together()
         for _ in range(READS):
             before = self._stamp()
             texts = [self._text(name) for name in self.names]
@@ -84,6 +90,19 @@ class Files:
             f"{self.names[0]}: the files in {self.directory} change faster than they can be read; "
             "remedy: replace them once, by renaming"
         )
+
+    def _together(self) -> Pair:
+        place = f"the file {self.directory / TOGETHER}"
+        try:
+            found = dict(json.loads(self._text(TOGETHER)))
+        except (ValueError, TypeError):
+            # From None: the error of a parser shows what it could not parse.
+            raise ConfigError(
+                f"{TOGETHER}: {place} is not a whole JSON object; remedy: have it renamed into"
+                f" place, with the keys {' and '.join(self.names)}"
+            ) from None
+        key, secret = (checked(name, _text_of(found.get(name)), place) for name in self.names)
+        return Pair(key, secret)
 
     def _stamp(self) -> tuple[tuple[object, ...], ...]:
         """Differs whenever a file was replaced or written to. First the target of ``..data``, once
@@ -129,6 +148,10 @@ class Files:
 
 
 _PROVIDE = "provide the value that the venue gave you"
+
+
+def _text_of(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def checked(name: str, text: str, place: str) -> str:

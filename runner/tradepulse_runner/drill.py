@@ -76,8 +76,17 @@ class Rehearsal(PaperConnector):
 
     def __init__(self, venue: VenueConfig, options: PaperOptions, directory: Path) -> None:
         super().__init__(venue, options, directory, clock=time.time)
+        self.connected = False
         self.cancelled: dict[str, float] = {}
         self.stubborn: set[str] = set()
+
+    async def connect(self) -> None:
+        await super().connect()
+        self.connected = True
+
+    async def disconnect(self) -> None:
+        await super().disconnect()
+        self.connected = False
 
     async def cancel_order(self, ref: OrderRef) -> VenueOrder:
         if ref.client_id in self.stubborn:
@@ -201,6 +210,7 @@ class _Drill:
         sent = loop.counts["submitted"]
         on_disk = KillSwitch(self._folder, clock=time.time)
         self._check("the latch is on disk when engaging returns", on_disk.engaged, on_disk.reason)
+        self._check("the metric of the kill switch moves", self._shown(loop) == 1.0)
         self._check("an order is refused from then on", not self._submit(loop))
         done = await _until(lambda: loop.all_cancelled)
         ended = time.perf_counter()
@@ -223,6 +233,11 @@ class _Drill:
             "nothing is sent afterwards", more == 0 and new == 0, f"{more} sent, {new} arrived"
         )
 
+    @staticmethod
+    def _shown(loop: LiveExecutionLoop) -> float | None:
+        """The metric, as a scrape would find it."""
+        return loop.metrics.registry.get_sample_value("tradepulse_kill_switch_engaged")
+
     def _measure(self, resting: int, began: float, latched: float, ended: float) -> None:
         times = sorted((at - began) * 1e3 for v in self._venues for at in v.cancelled.values())
         self._result.measures |= {
@@ -241,6 +256,8 @@ class _Drill:
 
     async def _after_a_restart(self) -> None:
         await self.stop()
+        open_ones = [venue.name for venue in self._venues if venue.connected]
+        self._check("every connector is disconnected", not open_ones, ", ".join(open_ones))
         await self._stays_latched("a restart")
 
     async def _after_a_rollback(self) -> None:

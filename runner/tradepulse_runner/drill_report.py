@@ -12,6 +12,9 @@ from tradepulse_runner.drill import Result
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.release import Release
 
+#: Bytes of a termination message.
+LONGEST_MESSAGE = 4096
+
 
 def write_report(
     path: Path, result: Result, config: RunnerConfig, release: Release
@@ -50,6 +53,18 @@ def as_json(result: Result, config: RunnerConfig, release: Release) -> dict[str,
         "measures": {name: round(value, 3) for name, value in result.measures.items()},
         "limits": config.risk.model_dump(mode="json"),
     }
+
+
+def as_message(result: Result) -> str:
+    """The same in 4 KiB, which is all that Kubernetes keeps of a pod's last words."""
+    checks = [[check.name, check.passed] for check in result.checks]
+    measures = {name: round(value, 1) for name, value in result.measures.items()}
+    content = {"passed": result.passed, "checks": checks, "measures": measures}
+    text = json.dumps(content, separators=(",", ":"))
+    while len(text.encode()) > LONGEST_MESSAGE and checks:
+        checks.pop()  # what doesn't fit is in the log
+        text = json.dumps(content, separators=(",", ":"))
+    return text
 
 
 def as_markdown(content: dict[str, Any]) -> str:

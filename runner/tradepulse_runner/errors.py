@@ -37,6 +37,10 @@ class DurabilityLost(RunnerError):
     so a later success proves nothing: the process must stop trading and never retry."""
 
 
+class ObjectStoreError(RunnerError):
+    """The object store gave no good answer. Says nothing that a request was signed with."""
+
+
 class RiskRejected(RunnerError):
     """The order broke a limit and was never sent.
 

@@ -113,6 +113,31 @@ class Halting:
         if fresh:
             self._engaged(reason)
 
+    def engage_by(self, reason: str, *, by: str) -> bool:
+        """A person engages it; False when it was engaged already. Before :meth:`open` only the
+        latch is written, which that reads. Raises :class:`DurabilityLost` when the disk refuses:
+        it is engaged then all the same, until this process ends."""
+        kill = self._kill or KillSwitch(self._state_dir, clock=self._clock, step=self._step)
+        known = kill.engaged
+        # After a lost disk the file may be older than what we know.
+        engage = kill.engage if self._desk.storage_failure else kill.engage_anew
+        fresh = True
+        try:
+            fresh = engage(reason, by=by)
+        except DurabilityLost as error:
+            self._desk.fail_storage(error)
+            raise
+        finally:
+            if self._kill is not None and (fresh or not known):
+                self._engaged(kill.reason)
+        return fresh
+
+    def latch_now(self) -> KillSwitch:
+        """The latch as it is on disk, or, when that can't be believed, as it is in force."""
+        found = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
+        doubtful = found.damaged or bool(self._desk.storage_failure)
+        return self._kill if doubtful and self._kill is not None else found
+
     def _engaged(self, reason: str) -> None:
         self._drained = False
         self._desk.expire_queue(f"kill switch: {reason}")

@@ -80,15 +80,28 @@ class KillSwitch:
         """
         if self.engaged:
             return False
+        with _exclusive(self._lock, ENGAGE_PATIENCE):
+            self._latch(reason, by)
+        return True
+
+    def engage_anew(self, reason: str, *, by: str) -> bool:
+        """:meth:`engage`, by what the file says at this moment: somebody may have reset it there
+        a moment ago, and the answer "engaged already" would then be wrong."""
+        with _exclusive(self._lock, ENGAGE_PATIENCE):
+            self._load()
+            if self.engaged:
+                return False
+            self._latch(reason, by)
+        return True
+
+    def _latch(self, reason: str, by: str) -> None:
         self.engaged, self.reason, self.reset_by = True, reason, ""
         try:
-            with _exclusive(self._lock, ENGAGE_PATIENCE):
-                self._write("engaged", by=by, reason=reason)
+            self._write("engaged", by=by, reason=reason)
         except DurabilityLost:
             log.critical("kill_switch.not_durable", extra={"reason": reason})
             raise
         log.critical("kill_switch.engaged", extra={"reason": reason, "by": by})
-        return True
 
     def reset(self, *, by: str, reason: str) -> None:
         """Open the latch; ``by`` names the person who answers for it, ``reason`` what was wrong and

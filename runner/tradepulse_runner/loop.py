@@ -28,6 +28,7 @@ from tradepulse_runner.errors import DurabilityLost, RiskRejected
 from tradepulse_runner.guard_watch import GuardWatch
 from tradepulse_runner.halting import Halting
 from tradepulse_runner.keeper import Keeper
+from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.lock import StateLock
 from tradepulse_runner.loss import DailyLoss
 from tradepulse_runner.metrics import RunnerMetrics
@@ -355,6 +356,20 @@ class LiveExecutionLoop:
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""
         await self._halting.engage(reason)
+
+    def engage_kill_switch_by(self, reason: str, *, by: str) -> bool:
+        """The same by a named person, on disk on return; False when it was engaged already. Raises
+        :class:`DurabilityLost`: engaged, but not on disk."""
+        return self._halting.engage_by(reason, by=by)
+
+    def latch(self) -> KillSwitch:
+        """The kill switch as it is on disk, with its history."""
+        return self._halting.latch_now()
+
+    @property
+    def storage_failure(self) -> str:
+        """Why the disk can't be trusted any more; "" while it can."""
+        return self._desk.storage_failure
 
     # -- workers ---------------------------------------------------------------------------
 

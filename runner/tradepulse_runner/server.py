@@ -17,6 +17,8 @@ from tradepulse_runner.killreport import SHOWN
 from tradepulse_runner.loop import LiveExecutionLoop
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.release import Release
+from tradepulse_runner.storage import storage
+from tradepulse_runner.uploads import Uploader
 
 #: Heartbeats that may be missed before the loop counts as stuck.
 MISSED = 5
@@ -31,8 +33,10 @@ class Server:
         release: Release,
         config_hash: str,
         *,
+        uploader: Uploader | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._uploader = uploader
         self._loop, self._release, self._hash = loop, release, config_hash
         self._clock = clock
         self._runners: list[web.AppRunner] = []
@@ -122,10 +126,12 @@ class Server:
             "heartbeat": loop.heartbeat,
             "orders": loop.counts,
             "guard": loop.guard.status(),
+            "storage": storage(loop.config.state_dir),
             "snapshot": {
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",
             },
+            **({"object_store": self._uploader.status()} if self._uploader else {}),
         }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from tests.backing.objectstore.server import ObjectStore
 from tests.backing.service import LOOPBACK, Service
 from tests.e2e.cluster.commands import one_sentence
 from tests.e2e.cluster.progress import Progress, StepFailed
@@ -17,7 +18,7 @@ from tests.e2e.cluster.progress import Progress, StepFailed
 
 def services() -> Sequence[Service]:
     """All that there are, in the order in which they are started."""
-    return ()
+    return (ObjectStore(),)
 
 
 @click.group(cls=one_sentence(StepFailed))

@@ -26,6 +26,7 @@ from typing import Any
 import click
 
 import tradepulse_runner.loop
+from tests.bench import disk
 from tests.bench.relay import Relay
 from tests.venues.binance import BinanceVenue
 from tests.venues.exchange import Market
@@ -310,6 +311,17 @@ def show(found: dict[str, dict[str, Any]], stamps: dict[str, int]) -> None:
         )
 
 
+def show_disk(base: Path, records: int) -> None:
+    """Ways to make a record durable, on the disk that the runner was measured on."""
+    found = asyncio.run(disk.compare(base, records))
+    click.echo(f"\n{'a record made durable':<32}{'p50 ms':>8}{'p99 ms':>8}{'p50 : journal':>15}")
+    journal = statistics.median(found[disk.BASE])
+    for name, took in found.items():
+        middle, late = statistics.median(took), quantile(took, 0.99)
+        ratio = middle / journal
+        click.echo(f"{name:<32}{middle * 1000:>8.2f}{late * 1000:>8.2f}{ratio:>15.2f}")
+
+
 @click.command()
 @click.option("--orders", default=400, show_default=True, help="Orders of each subject.")
 @click.option("--folder", type=click.Path(path_type=Path), help="On the disk to be measured.")
@@ -331,6 +343,7 @@ def main(orders: int, folder: Path | None) -> None:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
         click.echo(f"\nticks taken to a decision: {found['runner, fsync']['steps']:.0f}/s")
+        show_disk(base, min(orders, 3_000))
         click.echo("\nopening a book whose journal holds")
         for records in (1_000, 10_000, 100_000):
             took = recovery(base / f"journal-{records}", records)

@@ -97,19 +97,22 @@ def api(request: pytest.FixtureRequest) -> Iterator[Api]:
 def _anyone_may_sign(cluster: Cluster) -> Iterator[None]:
     """Who signs is the policy's matter (test_approvals), and here only the schema is asked."""
     kind, version = "ValidatingAdmissionPolicyBinding", "admissionregistration.k8s.io/v1"
-    found = cluster.get(kind, "tradepulse-approvals", "", version)
-    if found is None:
+    names = ("tradepulse-approvals", "tradepulse-checklist")
+    live = [found for name in names if (found := cluster.get(kind, name, "", version))]
+    if not live:
         yield
         return
-    cluster.delete(kind, "tradepulse-approvals", "", version)
+    for found in live:
+        cluster.delete(kind, found["metadata"]["name"], "", version)
     signed = Api(cluster, "default")
     wait_for("the policy to be off", lambda: _signs(signed), seconds=30)
     try:
         yield
     finally:
-        meta = {"name": found["metadata"]["name"]}
-        body = {"apiVersion": version, "kind": kind, "metadata": meta, "spec": found["spec"]}
-        cluster.apply(body)
+        for found in live:
+            meta = {"name": found["metadata"]["name"]}
+            body = {"apiVersion": version, "kind": kind, "metadata": meta, "spec": found["spec"]}
+            cluster.apply(body)
 
 
 def _signs(api: Api) -> bool:

@@ -38,6 +38,11 @@ class Grant(Model):
         " configuration: another of either is another release, and this doesn't count for it.",
         json_schema_extra=required("copy status.target.id of the cutover"),
     )
+    image_id: Annotated[Text, Field(min_length=1)] | None = Field(
+        default=None,
+        description="Digest of the image that is signed, status.target.imageId. Needed where the"
+        " checklist resolves the image: a tag that moved makes this void.",
+    )
 
 
 class SignedApprovals(Approvals):

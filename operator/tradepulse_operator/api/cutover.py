@@ -7,12 +7,15 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
 from .approvals import SignedApprovals
 from .base import Model, Rule, immutable, required, rule
 from .baseline import BaselineStatus
+from .checklist import MOST_ITEMS, CheckRecord, Confirmation, Waiver
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
+from .rehearsal import RehearsalStatus
 from .release import Release, ReleaseSpec
 from .units import Instant, Message, RunnerName, Text
 
@@ -20,13 +23,31 @@ LONGEST_CUTOVER = 243
 _NEW = "create a new ReleaseCutover"
 
 
+def _kept(field: str) -> Rule:
+    """What a person said stays as it was said."""
+    return Rule(
+        f"oldSelf.{field}.all(said, said in self.{field})",
+        f"{field} can only grow: leave what was said as it is, and add to it",
+        f".{field}",
+        reason="FieldValueForbidden",
+    )
+
+
+_BY_CHECK: JsonDict = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["check"],
+}
+
+
 class ReleaseCutoverSpec(CutoverPolicy):
-    """One move. Immutable but for `abort` and the sign-offs."""
+    """One move. Immutable but for `abort`, the sign-offs and what people say of the checklist."""
 
     cel: ClassVar[Sequence[Rule]] = (
         immutable("runner", _NEW, optional=True),
         immutable("release", f"{_NEW} for another release", optional=True),
         immutable("approvals.required", _NEW),
+        immutable("checklist", _NEW),
+        immutable("rehearsal", _NEW),
         immutable("guardrails", _NEW),
         immutable("bake", _NEW),
         immutable("haltDeadline", _NEW),
@@ -39,6 +60,8 @@ class ReleaseCutoverSpec(CutoverPolicy):
             ".abort",
             reason="FieldValueForbidden",
         ),
+        _kept("confirmations"),
+        _kept("waivers"),
     )
 
     runner: RunnerName = Field(
@@ -50,6 +73,18 @@ class ReleaseCutoverSpec(CutoverPolicy):
     )
     approvals: SignedApprovals = Field(
         default=SignedApprovals(), description="Sign-offs that it waits for, and those it has."
+    )
+    confirmations: Annotated[tuple[Confirmation, ...], Field(max_length=MOST_ITEMS)] = Field(
+        default=(),
+        description="Items of the checklist that people vouch for. Who may is a matter of RBAC, see"
+        " docs/security.md.",
+        json_schema_extra=_BY_CHECK,
+    )
+    waivers: Annotated[tuple[Waiver, ...], Field(max_length=MOST_ITEMS)] = Field(
+        default=(),
+        description="Items of the checklist that someone goes on without. Who may is a matter of"
+        " RBAC, see docs/security.md.",
+        json_schema_extra=_BY_CHECK,
     )
     abort: bool = Field(
         default=False, description="Go back to the previous release now; can't be taken back."
@@ -185,6 +220,12 @@ class ReleaseCutoverStatus(Model):
     phases: Annotated[tuple[PhaseRecord, ...], Field(max_length=64)] = Field(
         default=(), description="Every phase it entered, oldest first."
     )
+    checklist: Annotated[tuple[CheckRecord, ...], Field(max_length=2 * MOST_ITEMS + 1)] = Field(
+        default=(), description="What became of each item of the checklist."
+    )
+    rehearsal: RehearsalStatus | None = Field(
+        default=None, description="What the rehearsal showed."
+    )
     backup: BackupRecord | None = Field(default=None, description="Backup of the order state.")
     baseline: BaselineStatus | None = Field(
         default=None,
@@ -222,7 +263,8 @@ class ReleaseCutover(Model):
 
     metadata: Meta
     spec: ReleaseCutoverSpec = Field(
-        description="The move. Immutable but for abort and the sign-offs.",
+        description="The move. Immutable but for abort, the sign-offs and what people say of the"
+        " checklist.",
         json_schema_extra=required("name the runner to move, see manifests/samples"),
     )
     status: ReleaseCutoverStatus = Field(

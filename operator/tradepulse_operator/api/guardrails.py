@@ -11,6 +11,8 @@ from pydantic import Field
 from .approvals import Approvals
 from .base import Model, Rule, matches, required, rule, unique
 from .baseline import OwnBaseline
+from .checklist import MOST_ITEMS, ChecklistItem
+from .rehearsal import RehearsalPolicy
 from .units import Duration, Name, seconds
 
 PrometheusUrl = Annotated[
@@ -186,6 +188,18 @@ class CutoverPolicy(Model):
 
     approvals: Approvals = Field(
         default=Approvals(), description="Sign-offs that a cutover waits for."
+    )
+    checklist: Annotated[tuple[ChecklistItem, ...], Field(max_length=MOST_ITEMS)] = Field(
+        default=(),
+        description="What must hold, besides what always must, before the running release is"
+        " touched. Each item passes or is waived by a named person.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
+    )
+    rehearsal: RehearsalPolicy = Field(
+        default=RehearsalPolicy(), description="The release trades on paper before it may trade."
     )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="Limits that the release must keep to."

@@ -10,13 +10,23 @@ LABEL_RUNNER = f"{GROUP}/runner"
 LABEL_RELEASE = f"{GROUP}/release"
 LABEL_CONFIG_HASH = f"{GROUP}/config-hash"
 LABEL_CUTOVER = f"{GROUP}/cutover"
+#: Runner of a pod that checks or rehearses a release beside the runner's own pod; not
+#: `LABEL_RUNNER`, by which that one is found.
+LABEL_BESIDE = f"{GROUP}/beside"
+LABEL_DRILL = f"{GROUP}/drill"
 LABEL_APP = "app.kubernetes.io/name"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 APP_RUNNER = "tradepulse-runner"
+#: Others, so that nothing takes them for the runner: no Service, budget or policy.
+APP_CHECK = "tradepulse-check"
+APP_REHEARSAL = "tradepulse-rehearsal"
+APP_DRILL = "tradepulse-drill"
 
 #: On the pod, projected into the container by the downward API: the operator's orders to it.
 ANNOTATION_TRADING = f"{GROUP}/trading"
 ANNOTATION_KILL_SWITCH = f"{GROUP}/kill-switch"
+#: On a rehearsal's pod: its `runner.yaml`, projected into the container by the downward API.
+ANNOTATION_REHEARSAL = f"{GROUP}/rehearsal"
 #: On children: hash of the manifest as it was applied.
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 #: On the StatefulSet: JSON of hash → runner.yaml, from which a deleted ConfigMap is made again.
@@ -35,6 +45,8 @@ CONFIG_DIR = "/etc/tradepulse/config"
 CONFIG_FILE = "runner.yaml"
 CONTROL_DIR = "/etc/tradepulse/control"
 CREDENTIALS_DIR = "/etc/tradepulse/credentials"
+#: Secrets of optional services, a folder each.
+SECRETS_DIR = "/etc/tradepulse/secrets"
 #: Where every client of the Kubernetes API in a pod looks for its token.
 API_ACCESS_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 INCIDENT_DIR = "/etc/tradepulse/incident"
@@ -51,6 +63,31 @@ def pvc_name(runner: str) -> str:
     return f"{runner}-state"
 
 
+def check_pod_name(uid: str) -> str:
+    """The pod in which the target of the cutover with that uid is checked."""
+    return f"check-{uid}"
+
+
+def rehearsal_pod_name(uid: str) -> str:
+    """The pod in which the target of the cutover with that uid is rehearsed."""
+    return f"rehearsal-{uid}"
+
+
 def incident_name(cutover: str) -> str:
     """The ConfigMap that holds a cutover's incident report."""
     return f"{cutover}-incident"
+
+
+def drill_name(runner: str, scheduled_for: str) -> str:
+    """The pod and the report of the drill that came due then: one instant, one drill."""
+    return f"{runner}-drill-{drill_key(scheduled_for)}"
+
+
+def drill_key(scheduled_for: str) -> str:
+    """The minute of an instant (RFC 3339, UTC) as names and labels take it, e.g. 202601020304."""
+    return "".join(filter(str.isdigit, scheduled_for))[:12]
+
+
+def drill_policy_name(runner: str) -> str:
+    """The NetworkPolicy of a runner's drills."""
+    return f"{runner}-drill"

@@ -81,3 +81,8 @@ class Release(Model):
         default={},
         description="Secret with the credentials of each venue; a rollback needs the old ones.",
     )
+    secrets: Annotated[dict[str, Text], Field(max_length=16)] = Field(
+        default={},
+        description="Secret of each optional service that it speaks to, by the folder it is mounted"
+        " at.",
+    )

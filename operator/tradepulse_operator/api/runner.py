@@ -10,8 +10,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
+from .drill import DrillStatus, KillSwitchDrill, LastDrill
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
+from .objectstore import ObjectStore
 from .release import Release, ReleaseSpec
 from .units import (
     LONGEST_RUNNER,
@@ -124,6 +126,11 @@ class Backups(Model):
 
     keep: Annotated[int, Field(ge=1, le=100)] = Field(
         default=5, description="Backups kept on the state volume."
+    )
+    object_store: ObjectStore | None = Field(
+        default=None,
+        description="Bucket that backups and incident reports are copied to; they stay on the"
+        " volume alone when left out.",
     )
 
 
@@ -431,6 +438,9 @@ class TradingRunnerSpec(Model):
     )
     state: State = Field(default=State(), description="The volume of the order state.")
     kill_switch: KillSwitch = Field(default=KillSwitch(), description="The kill switch.")
+    kill_switch_drill: KillSwitchDrill | None = Field(
+        default=None, description="Scheduled drills of the kill switch; none when left out."
+    )
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
     cutover: CutoverSettings = Field(
         default=CutoverSettings(), description="What happens when the release changes."
@@ -498,6 +508,12 @@ class TradingRunnerStatus(Model):
     )
     rejected_releases: Annotated[tuple[RejectedRelease, ...], Field(max_length=32)] = Field(
         default=(), description="Releases rolled back, newest first; ten at most."
+    )
+    drill: DrillStatus | None = Field(
+        default=None, description="Where the schedule of the kill-switch drills stands."
+    )
+    last_drill: LastDrill | None = Field(
+        default=None, description="The kill-switch drill that ended last."
     )
     writer_epoch: int | None = Field(
         default=None, description="Fencing epoch of the running process, rises with every start."

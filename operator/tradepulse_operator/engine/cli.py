@@ -8,12 +8,16 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
 
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.validate import problems
 from tradepulse_operator.reconcile.conditions import timestamp
+from tradepulse_operator.report import readiness as readiness_
 from tradepulse_operator.report import replay as replay_
 
 from . import logs
@@ -123,6 +127,32 @@ def replay(report: Path) -> None:
         raise click.ClickException("the samples of this report lead to another verdict")
     if found.chain:
         raise click.ClickException("this report was changed after it was filed")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def readiness(file: Path) -> None:
+    """Write the release readiness of a ReleaseCutover as Markdown, offline.
+
+    FILE is what `kubectl get rco NAME -o yaml` printed. With the TradingRunner beside it (`kubectl
+    get rco/NAME tr/RUNNER -o yaml`) the roles that the runner asks for are known, too.
+    """
+    found = [item for document in _documents(file) for item in document.get("items", [document])]
+    cutovers = [item for item in found if item.get("kind") == ReleaseCutover.KIND]
+    runners = [item for item in found if item.get("kind") == TradingRunner.KIND]
+    if len(cutovers) != 1:
+        raise click.ClickException(f"{file}: {len(cutovers)} ReleaseCutovers: give exactly one")
+    cutover = ReleaseCutover.model_validate(cutovers[0])
+    mine = (TradingRunner.model_validate(item) for item in runners)
+    runner = next((each for each in mine if each.metadata.name == cutover.spec.runner), None)
+    click.echo(readiness_.readiness(cutover, runner), nl=False)
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    try:
+        return [item for item in yaml.safe_load_all(file.read_text()) if isinstance(item, dict)]
+    except yaml.YAMLError as error:
+        raise click.ClickException(f"{file}: not valid YAML: {error}") from error
 
 
 def _parts(report: Path) -> dict[str, str]:

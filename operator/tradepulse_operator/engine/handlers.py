@@ -13,7 +13,13 @@ import kopf
 
 from tradepulse_operator.api.base import GROUP, VERSION
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.names import LABEL_CUTOVER, LABEL_MANAGED_BY, LABEL_RUNNER, MANAGER
+from tradepulse_operator.api.names import (
+    LABEL_BESIDE,
+    LABEL_CUTOVER,
+    LABEL_MANAGED_BY,
+    LABEL_RUNNER,
+    MANAGER,
+)
 from tradepulse_operator.api.runner import TradingRunner
 
 from . import key as keys
@@ -73,7 +79,8 @@ class Edge:
     def child(self, event: Mapping[str, Any]) -> None:
         """An event of an object that carries the operator's label."""
         meta = event["object"]["metadata"]
-        name = (meta.get("labels") or {}).get(LABEL_RUNNER)
+        labels = meta.get("labels") or {}
+        name = labels.get(LABEL_RUNNER) or labels.get(LABEL_BESIDE)
         if name:
             self._wake(keys.runner(meta["namespace"], name))
 

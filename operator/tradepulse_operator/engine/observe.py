@@ -12,14 +12,19 @@ from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.names import (
+    APP_DRILL,
     CONFIG_FILE,
+    LABEL_APP,
     LABEL_CUTOVER,
     LABEL_MANAGED_BY,
     LABEL_RUNNER,
     MANAGER,
+    check_pod_name,
+    drill_policy_name,
     incident_name,
     pod_name,
     pvc_name,
+    rehearsal_pod_name,
 )
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.guard.samples import Recording
@@ -28,8 +33,11 @@ from tradepulse_operator.ports.clock import Clock
 from tradepulse_operator.ports.kube import Kube, ref_of
 from tradepulse_operator.ports.process import Process
 from tradepulse_operator.ports.prometheus import Prometheus
+from tradepulse_operator.reconcile.checklist import needs_pods
 from tradepulse_operator.reconcile.observed import (
+    BesideView,
     CutoverObserved,
+    DrillPodView,
     PodView,
     ProcessView,
     RunnerObserved,
@@ -37,8 +45,9 @@ from tradepulse_operator.reconcile.observed import (
 from tradepulse_operator.reconcile.step import Manifest, Ref
 from tradepulse_operator.report.bundle import stage
 
+from .beside import beside_view
 from .key import Key
-from .pods import address, pod_view
+from .pods import address, drill_view, pod_view
 from .question import UNCONFIGURED, question
 from .served import Served
 
@@ -86,11 +95,12 @@ class Observer:
             return None
         runner = TradingRunner.model_validate(found)
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
-        cutovers, children, (pod, process), user_config = await asyncio.gather(
+        cutovers, children, (pod, process), user_config, drills = await asyncio.gather(
             self._cutovers(namespace, name),
-            self._children(namespace, name, unserved),
+            self._children(namespace, name, unserved, _more(runner)),
             self._pod(namespace, name),
             self._user_config(namespace, runner.spec.release.config),
+            self._drills(runner),
         )
         return RunnerObserved(
             runner=runner,
@@ -100,6 +110,7 @@ class Observer:
             pod=pod,
             process=process,
             user_config=user_config,
+            drills=drills,
             unserved=frozenset(kind for _, kind in unserved),
         )
 
@@ -113,6 +124,7 @@ class Observer:
         name = cutover.spec.runner
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
         runner = None if live is None else TradingRunner.model_validate(live)
+        check, rehearsal, rehearsing = await self._beside(cutover, runner)
         (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
             self._pod(namespace, name),
             asyncio.gather(
@@ -137,6 +149,9 @@ class Observer:
             user_config=user_config,
             recording=recording,
             report=stage(report, cutover.metadata.uid),
+            check=check,
+            rehearsal=rehearsal,
+            rehearsal_process=rehearsing,
         )
 
     async def recording(
@@ -161,14 +176,33 @@ class Observer:
             return None, None
         return pod_view(pod), await self.process(address(pod))
 
+    async def _beside(
+        self, cutover: ReleaseCutover, runner: TradingRunner | None
+    ) -> tuple[BesideView | None, BesideView | None, ProcessView | None]:
+        """The pods that check and rehearse the target, where the policy asks for such."""
+        meta, (checks, rehearses) = cutover.metadata, needs_pods(cutover, runner)
+        check, rehearsal = await asyncio.gather(
+            self._named(meta.namespace, check_pod_name(meta.uid) if checks else ""),
+            self._named(meta.namespace, rehearsal_pod_name(meta.uid) if rehearses else ""),
+        )
+        return (
+            beside_view(check, meta.uid) if check else None,
+            beside_view(rehearsal, meta.uid) if rehearsal else None,
+            await self.process(address(rehearsal)) if rehearsal else None,
+        )
+
+    async def _named(self, namespace: str, pod: str) -> Manifest | None:
+        return await self._kube.get(kinds.ref(kinds.POD, namespace, pod)) if pod else None
+
     async def _cutovers(self, namespace: str, runner: str) -> tuple[ReleaseCutover, ...]:
         found = await self._kube.list(kinds.CUTOVER, namespace, fields=f"spec.runner={runner}")
         return tuple(ReleaseCutover.model_validate(item) for item in found)
 
     async def _children(
-        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind]
+        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind], more: list[Ref]
     ) -> dict[Ref, Manifest]:
         refs = [kinds.ref(kind, namespace, runner) for kind in _NAMED if kind not in unserved]
+        refs += more
         refs.append(kinds.ref(kinds.PVC, namespace, pvc_name(runner)))
         labels = f"{LABEL_RUNNER}={runner},{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
         configs, named = await asyncio.gather(
@@ -178,6 +212,15 @@ class Observer:
         found = dict(zip(refs, named, strict=True))
         live = {ref: item for ref, item in found.items() if item is not None}
         return live | {ref_of(item): item for item in configs}
+
+    async def _drills(self, runner: TradingRunner) -> tuple[DrillPodView, ...]:
+        """Pods of drills, where there can be any."""
+        if runner.spec.kill_switch_drill is None and runner.status.drill is None:
+            return ()
+        meta = runner.metadata
+        labels = f"{LABEL_RUNNER}={meta.name},{LABEL_APP}={APP_DRILL},{LABEL_MANAGED_BY}={MANAGER}"
+        found = await self._kube.list(kinds.POD, meta.namespace, labels=labels)
+        return tuple(drill_view(pod) for pod in found)
 
     async def _target(self, cutover: ReleaseCutover) -> Manifest | None:
         target = cutover.status.target
@@ -198,6 +241,13 @@ class Observer:
         found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
         text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
         return text if isinstance(text, str) else None
+
+
+def _more(runner: TradingRunner) -> list[Ref]:
+    """Children that only some runners have."""
+    namespace, name = runner.metadata.namespace, drill_policy_name(runner.metadata.name)
+    drilled = runner.spec.kill_switch_drill is not None
+    return [kinds.ref(kinds.NETWORK_POLICY, namespace, name)] if drilled else []
 
 
 def _config_of(cutover: ReleaseCutover, runner: TradingRunner | None) -> str | None:

@@ -26,7 +26,7 @@ from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import Risk, TradingRunnerSpec, Venue
 from tradepulse_operator.api.units import NAME_PATTERN
 
-from . import yaml_text
+from . import objectstore, yaml_text
 
 #: Keys that the resource sets in another way than by a value of the file.
 _RESERVED = {
@@ -82,6 +82,7 @@ def _own(
         "control_dir": CONTROL_DIR,
         "lease": {"name": runner_name, "namespace": namespace},
         "cold_start": release.cold_start,
+        **objectstore.config(spec),
     }
 
 

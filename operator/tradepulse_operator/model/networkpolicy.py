@@ -8,7 +8,8 @@ Out: DNS to any address, as node-local resolvers have no pod that a selector cou
      anywhere but the node's metadata service: to the API server, where the writer lease is kept,
      and to venues. Neither can be selected: the API server is no pod, its addresses change with its
      replicas (and a runner that can't renew stops trading), and venues are named by host. 6443 is
-     where the API server listens behind its service.
+     where the API server listens behind its service. An object store may
+     listen at a port of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def network_policy(runner: TradingRunner) -> Manifest:
                 "podSelector": {"matchLabels": selector(runner.metadata.name)},
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": [_from_operator(), _from_cluster()],
-                "egress": _egress(),
+                "egress": _egress(runner),
             },
         }
     )
@@ -51,13 +52,17 @@ def _from_cluster() -> dict[str, Any]:
     return {"from": [{"namespaceSelector": {}}], "ports": [_port(METRICS_PORT)]}
 
 
-def _egress() -> list[dict[str, Any]]:
+def _egress(runner: TradingRunner) -> list[dict[str, Any]]:
     dns = {"ports": [_port(53, "UDP"), _port(53)]}
     anywhere = [
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_METADATA_SERVICE]}},
         {"ipBlock": {"cidr": "::/0"}},
     ]
-    return [dns, {"to": anywhere, "ports": [_port(443), _port(6443)]}]
+    ports = [_port(443), _port(6443)]
+    store = runner.spec.state.backups.object_store
+    if store and store.port not in (443, 6443):
+        ports.append(_port(store.port))
+    return [dns, {"to": anywhere, "ports": ports}]
 
 
 def _port(number: int, protocol: str = "TCP") -> dict[str, Any]:

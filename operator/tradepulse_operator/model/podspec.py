@@ -18,17 +18,18 @@ from tradepulse_operator.api.names import (
     INCIDENT_DIR,
     INIT_CONTAINER,
     METRICS_PORT,
+    SECRETS_DIR,
     STATE_DIR,
 )
 from tradepulse_operator.api.runner import TradingRunner
 
 from .intent import Intent, Prepare
 from .quantity import canonical
-from .volumes import credentials, volumes
+from .volumes import credentials, secrets, volumes
 
 #: The image's own user; also the group that owns the state volume.
-_UID = 65532
-_TERMINATION_LOG = "/dev/termination-log"
+UID = 65532
+TERMINATION_LOG = "/dev/termination-log"
 
 
 def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
@@ -42,9 +43,9 @@ def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
         "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _UID,
-            "runAsGroup": _UID,
-            "fsGroup": _UID,
+            "runAsUser": UID,
+            "runAsGroup": UID,
+            "fsGroup": UID,
             # The state volume can be large; its owner needs setting once.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -53,6 +54,13 @@ def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
         "containers": [_runner_container(runner, intent)],
         "volumes": volumes(runner, intent),
     }
+    return {**found, **placement(runner)}
+
+
+def placement(runner: TradingRunner) -> dict[str, Any]:
+    """Where its pods may run, and how they get at the image."""
+    pod = runner.spec.pod
+    found: dict[str, Any] = {}
     if pod.node_selector:
         found["nodeSelector"] = dict(pod.node_selector)
     if pod.tolerations:
@@ -64,7 +72,7 @@ def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
 
 def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
     return {
-        **_common(runner, intent.release.image),
+        **container(runner, intent.release.image),
         "name": CONTAINER,
         "args": ["run", "--config", f"{CONFIG_DIR}/{CONFIG_FILE}"],
         "env": [*_identity(), _value("TRADEPULSE_CONFIG_HASH", intent.release.config_hash)],
@@ -82,6 +90,7 @@ def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
                 _mount(volume, f"{CREDENTIALS_DIR}/{venue}")
                 for volume, venue, _ in credentials(intent)
             ),
+            *(_mount(volume, f"{SECRETS_DIR}/{folder}") for volume, folder, _ in secrets(intent)),
         ],
     }
 
@@ -90,10 +99,10 @@ def _state_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
     prepare = intent.prepare or Prepare(image=intent.release.image)
     incident = [_mount("incident", INCIDENT_DIR)] if prepare.incident else []
     return {
-        **_common(runner, prepare.image),
+        **container(runner, prepare.image),
         "name": INIT_CONTAINER,
         "args": prepare_args(runner, prepare),
-        "env": [*_identity(), _value("TRADEPULSE_TERMINATION_LOG", _TERMINATION_LOG)],
+        "env": [*_identity(), _value("TRADEPULSE_TERMINATION_LOG", TERMINATION_LOG)],
         "volumeMounts": [*_writable(), *incident],
     }
 
@@ -111,14 +120,15 @@ def prepare_args(runner: TradingRunner, prepare: Prepare) -> list[str]:
     return args
 
 
-def _common(runner: TradingRunner, image: str) -> dict[str, Any]:
+def container(runner: TradingRunner, image: str) -> dict[str, Any]:
+    """What every container of a runner has: its resources, and no rights."""
     resources = runner.spec.pod.resources
     memory = canonical(resources.memory)
     return {
         "image": image,
         # A release is a tag or a digest, never `latest`: what the node has is what was meant.
         "imagePullPolicy": "IfNotPresent",
-        "terminationMessagePath": _TERMINATION_LOG,
+        "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "File",
         "resources": {
             "requests": {"cpu": canonical(resources.cpu), "memory": memory},

@@ -32,6 +32,14 @@ def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
         {"name": name, "secret": {"secretName": secret, "defaultMode": _SECRET_MODE}}
         for name, _, secret in credentials(intent)
     ]
+    # Optional: a service that may be down may also lack its Secret, and the runner trades on.
+    found += [
+        {
+            "name": name,
+            "secret": {"secretName": secret, "defaultMode": _SECRET_MODE, "optional": True},
+        }
+        for name, _, secret in secrets(intent)
+    ]
     if intent.prepare and intent.prepare.incident:
         # Optional: nothing auxiliary may keep the previous release from starting.
         incident = {"name": intent.prepare.incident, "optional": True}
@@ -47,6 +55,12 @@ def credentials(intent: Intent) -> list[tuple[str, str, str]]:
     """
     known = sorted(intent.release.credentials.items())
     return [(f"venue-{index}", venue, secret) for index, (venue, secret) in enumerate(known)]
+
+
+def secrets(intent: Intent) -> list[tuple[str, str, str]]:
+    """(volume, folder, Secret) of each optional service of the release, in a fixed order."""
+    known = sorted(intent.release.secrets.items())
+    return [(f"secret-{index}", folder, secret) for index, (folder, secret) in enumerate(known)]
 
 
 def _access() -> list[dict[str, Any]]:

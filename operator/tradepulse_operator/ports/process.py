@@ -50,6 +50,9 @@ def view(status: Any) -> ProcessView | None:
     try:
         halt, kill = status.get("halt") or {}, status.get("kill_switch") or {}
         epoch = status.get("writer_epoch")
+        room, orders = status.get("storage") or {}, status.get("orders") or {}
+        p95 = (status.get("guard") or {}).get("latency_p95_ms")
+        failed = int(orders.get("error") or 0)
         return ProcessView(
             state=str(status["state"]),
             halt_token=str(halt.get("token") or ""),
@@ -59,6 +62,24 @@ def view(status: Any) -> ProcessView | None:
             open_orders=int(status.get("open_orders") or 0),
             unknown_orders=int(status.get("unknown_orders") or 0),
             writer_epoch=None if epoch is None else int(epoch),
+            store_problem=_store_problem(status.get("object_store")),
+            free_bytes=_whole(room.get("free_bytes")),
+            backup_bytes=_whole(room.get("backup_bytes")),
+            orders=int(orders.get("ok") or 0) + failed,
+            failed_orders=failed,
+            p95_milliseconds=None if p95 is None else float(p95),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _store_problem(store: Any) -> str | None:
+    """Why copies are missing in the object store; a count of them would change all the time."""
+    if not isinstance(store, dict):
+        return None
+    problem = str(store.get("problem") or "")
+    return problem or ("not all of it is copied yet" if store.get("pending") else "")
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -9,23 +9,32 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
 
 
-def roles(cutover: ReleaseCutover, runner: TradingRunner) -> tuple[str, ...]:
+def roles(cutover: ReleaseCutover, runner: TradingRunner | None) -> tuple[str, ...]:
     """Who must sign: what the cutover says, and what the runner asks of every cutover. Whoever
     writes a cutover by hand can't leave out what the runner's owner asks for."""
-    wanted = (*runner.spec.cutover.template.approvals.required, *cutover.spec.approvals.required)
+    asked = runner.spec.cutover.template.approvals.required if runner else ()
+    wanted = (*asked, *cutover.spec.approvals.required)
     return tuple(dict.fromkeys(wanted))
 
 
-def unsigned(cutover: ReleaseCutover, runner: TradingRunner) -> str:
+def unsigned(cutover: ReleaseCutover, runner: TradingRunner | None) -> str:
     """What it waits for, in words; "" when everyone who must has signed."""
     target = cutover.status.target
     release = target.id if target else ""
-    signed = {grant.role for grant in cutover.spec.approvals.granted if grant.release == release}
+    image = target.image_id if target else None
+    granted = cutover.spec.approvals.granted
+    signed = {grant.role for grant in granted if counts(grant, release, image)}
     missing = [role for role in roles(cutover, runner) if role not in signed]
     if not missing:
         return ""
-    waits = f"waits for release {release} to be signed off by {', '.join(missing)}"
-    return "; ".join([waits, *_void(cutover.spec.approvals.granted, missing)])
+    what = f"release {release}, image {image}," if image else f"release {release}"
+    waits = f"waits for {what} to be signed off by {', '.join(missing)}"
+    return "; ".join([waits, *_void(granted, missing, release)])
+
+
+def counts(grant: Grant, release: str, image: str | None) -> bool:
+    """Whether it is of this very release; and of this very digest, where that is known already."""
+    return grant.release == release and image in (None, grant.image_id)
 
 
 def signatures(cutover: ReleaseCutover, runner: TradingRunner) -> str:
@@ -35,7 +44,11 @@ def signatures(cutover: ReleaseCutover, runner: TradingRunner) -> str:
     return f"signed off by {', '.join(given)}" if given else ""
 
 
-def _void(granted: tuple[Grant, ...], missing: list[str]) -> Iterator[str]:
+def _void(granted: tuple[Grant, ...], missing: list[str], release: str) -> Iterator[str]:
     for grant in granted:
-        if grant.role in missing:
-            yield f"{grant.by} signed release {grant.release} as {grant.role}, which is another one"
+        if grant.role not in missing:
+            continue
+        what = f"release {grant.release}"
+        if grant.release == release:
+            what = f"image {grant.image_id}" if grant.image_id else "no image (imageId)"
+        yield f"{grant.by} signed {what} as {grant.role}, which is another one"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from tradepulse_operator.api.cutover import FINAL, CutoverPhase, RollbackStep
 
+from .checklist import tidy
 from .cutover_forward import backing_up, baking, checking, fail, halting, pending, switching
 from .cutover_pause import paused
 from .cutover_rollback import ended, roll_back, rolling_back, stop, verifying
@@ -54,7 +55,9 @@ def decide(observed: CutoverObserved) -> Step:
         held = _held(observed, phase)
         if held:
             return held
-    return _PHASES[phase](observed)
+    found = _PHASES[phase](observed)
+    ended = phase in FINAL and isinstance(found, Wait)
+    return (tidy(observed) if ended else None) or found
 
 
 def _held(observed: CutoverObserved, phase: CutoverPhase) -> Step | None:

@@ -15,12 +15,14 @@ from tradepulse_operator.model.release import Rendered, render_release
 
 from .approvals import signatures, unsigned
 from .baseline import measured
+from .checklist import gate, holding
 from .cutover_rollback import halted, roll_back
 from .cutover_status import POLL, enter, entered, say
 from .cutover_watch import bake_limits, checkpoint, due, in_words, record, stored
 from .observed import CutoverObserved, PodView
 from .preflight import Refusal, preflight, stopping
 from .step import Apply, Step, Wait
+from .superseded import superseded
 
 #: Restarts while it starts that count as a crash: it never came up.
 _CRASHED = "Crashed"
@@ -62,11 +64,15 @@ def checking(observed: CutoverObserved) -> Step:
     is there, and everyone who must has signed. What was checked is checked again after the wait."""
     if observed.cutover.spec.abort:
         return _aborted(observed)
-    found = preflight(observed)
+    found = superseded(observed) or preflight(observed)
     if isinstance(found, Refusal):
         return fail(observed, found.reason, found.message)
-    if found:
-        return say(observed, found.message, 5 * POLL)
+    asked = gate(observed)
+    if asked:
+        return asked
+    waits = found.message if found else holding(observed)
+    if waits:
+        return say(observed, waits, 5 * POLL)
     return _unsigned(observed) or _halt(observed)
 
 
@@ -134,6 +140,11 @@ def switching(observed: CutoverObserved) -> Step:
     if pod is None or not pod.ready:
         return _not_ready(observed, pod, "waits for the new release to be ready")
     target = observed.cutover.status.target
+    if target and target.image_id and pod.image_id not in (None, target.image_id):
+        moved = (
+            f"{target.image} is now {pod.image_id}, it was {target.image_id} when it was checked"
+        )
+        return roll_back(observed, "ImageMoved", moved)
     if target and pod.image_id:
         target = target.model_copy(update={"image_id": pod.image_id})
     return enter(

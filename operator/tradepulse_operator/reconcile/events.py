@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tradepulse_operator.api.cutover import CutoverPhase, PhaseRecord, ReleaseCutover
+from tradepulse_operator.api.drill import DrillResult, LastDrill
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 
@@ -20,7 +21,7 @@ _BAD_PHASES = {
 #: Conditions that are bad when True.
 _BAD_CONDITIONS = {"Stalled", "KillSwitch", "ReleaseDrift", "ImageMoved"}
 #: Conditions that are bad when False.
-_GOOD_CONDITIONS = {"Monitored"}
+_GOOD_CONDITIONS = {"Monitored", "DrillCurrent"}
 
 
 def cutover_events(cutover: ReleaseCutover) -> list[Event]:
@@ -29,8 +30,10 @@ def cutover_events(cutover: ReleaseCutover) -> list[Event]:
 
 
 def runner_events(runner: TradingRunner) -> list[Event]:
-    """One event per condition, for its last transition."""
-    return [_transition(condition) for condition in runner.status.conditions]
+    """One event per condition, for its last transition, and one for the last drill."""
+    found = [_transition(condition) for condition in runner.status.conditions]
+    last = runner.status.last_drill
+    return [*found, _drilled(last)] if last else found
 
 
 def _phase(number: int, record: PhaseRecord) -> Event:
@@ -41,6 +44,17 @@ def _phase(number: int, record: PhaseRecord) -> Event:
         reason=record.phase.value,
         message=record.message or f"entered {record.phase}",
         at=record.at,
+    )
+
+
+def _drilled(last: LastDrill) -> Event:
+    passed = last.result is DrillResult.PASSED
+    return Event(
+        key=f"drill/{last.scheduled_for}",
+        type=NORMAL if passed else WARNING,
+        reason=f"Drill{last.result}",
+        message=f"{last.target} drill of the kill switch, due {last.scheduled_for}: {last.message}",
+        at=last.at,
     )
 
 

@@ -7,6 +7,7 @@ owns every child. So two loops never write the same object.
 from __future__ import annotations
 
 from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover, RollbackStep
+from tradepulse_operator.api.drill import DrillTarget
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.model.intent import Intent, Prepare
@@ -31,12 +32,22 @@ _STILL_NEW = {RollbackStep.HALTING, RollbackStep.COLLECTING_EVIDENCE}
 
 def intent(runner: TradingRunner, release: Release, cutover: ReleaseCutover | None) -> Intent:
     """The desired run of `runner`, whose active release is `release`, under its claimed cutover."""
-    kill = f"spec: {runner.spec.kill_switch.reason}" if runner.spec.kill_switch.engaged else ""
+    kill = _kill_switch(runner)
     replicas = 0 if runner.spec.suspend or runner.metadata.deletion_timestamp else 1
     plain = Intent(release=release, replicas=replicas, kill_switch=kill, replace=True)
     if cutover is None or cutover.status.source is None or cutover.status.target is None:
         return plain
     return _under(plain, cutover, cutover.status.source, cutover.status.target)
+
+
+def _kill_switch(runner: TradingRunner) -> str:
+    """Why the kill switch is to be engaged; "" when it isn't."""
+    if runner.spec.kill_switch.engaged:
+        return f"spec: {runner.spec.kill_switch.reason}"
+    running = runner.status.drill.running if runner.status.drill else None
+    if running is not None and running.target is DrillTarget.LIVE:
+        return f"drill of {running.scheduled_for}: reset it by name and reason"
+    return ""
 
 
 def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Release) -> Intent:

@@ -32,6 +32,19 @@ class PodView:
 
 
 @dataclass(frozen=True)
+class DrillPodView:
+    """The pod of a kill-switch drill. `exit_code`: None until its process ended."""
+
+    name: str
+    uid: str
+    phase: str
+    deleting: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
 class ProcessView:
     """The runner's own word, from its status endpoint."""
 
@@ -43,6 +56,35 @@ class ProcessView:
     open_orders: int = 0
     unknown_orders: int = 0
     writer_epoch: int | None = None
+    #: Why its backups aren't all in the object store; "" when they are, None when it has none.
+    store_problem: str | None = None
+    #: Room on its state volume, bytes; None when that release doesn't tell.
+    free_bytes: int | None = None
+    backup_bytes: int | None = None
+    #: Orders that were answered or given up since it started, and those of them that failed.
+    orders: int = 0
+    failed_orders: int = 0
+    #: 95th percentile of their latency in its own guard's window; None while it can't be told.
+    p95_milliseconds: float | None = None
+
+
+@dataclass(frozen=True)
+class BesideView:
+    """A pod that checks or rehearses a release beside the runner's own. Times: unix seconds."""
+
+    uid: str
+    ready: bool = False
+    deleting: bool = False
+    image_id: str | None = None
+    #: Why it can't proceed, in words; empty when it can.
+    waiting: str = ""
+    created_at: float = 0.0
+    #: Whether it won't run again; the exit code is None where something else than the process's
+    #: own end was the reason, which `message` then names.
+    ended: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +100,8 @@ class RunnerObserved:
     process: ProcessView | None = None
     #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
     user_config: str | None = None
+    #: Pods of drills; looked for only where drills are scheduled, or one is under way.
+    drills: tuple[DrillPodView, ...] = ()
     #: Kinds that this API server has no definition of, e.g. ServiceMonitor: such children are
     #: skipped, as applying one would fail for ever.
     unserved: frozenset[str] = frozenset()
@@ -79,5 +123,9 @@ class CutoverObserved:
     user_config: str | None = None
     #: Samples of the release that is judged; None in phases that judge nothing.
     recording: Recording | None = None
+    #: The pods that check and rehearse the target, where they exist, and the rehearsal's own word.
+    check: BesideView | None = None
+    rehearsal: BesideView | None = None
+    rehearsal_process: ProcessView | None = None
     #: Stage of the filed report: "", "evidence" or "final".
     report: str = ""

@@ -80,19 +80,29 @@ def _trading(observed: CutoverObserved) -> Outcome:
     return None
 
 
-def _volume(observed: CutoverObserved) -> Outcome:
+def volume(observed: CutoverObserved) -> Hold | None:
+    """The claim of the order state is bound."""
     phase = ((observed.pvc or {}).get("status") or {}).get("phase")
     if phase != "Bound":
         return Hold(f"waits for the state volume: its claim is {phase or 'missing'}, not Bound")
     return None
 
 
-def _samples(observed: CutoverObserved) -> Outcome:
+def samples(observed: CutoverObserved) -> Hold | None:
+    """Every series that the guard needs has fresh samples."""
     if observed.runner is None or observed.recording is None:
         return Hold("waits for samples of the active release")
     held = bake_limits(observed.cutover, observed.runner)
     lacks = missing(observed.recording, observed.now, held)
     return Hold(f"waits for evidence: {lacks}") if lacks else None
+
+
+def one_cutover(observed: CutoverObserved) -> Hold | None:
+    """The runner is given to this cutover, and so to no other one."""
+    runner, name = observed.runner, observed.cutover.metadata.name
+    if runner is None or runner.status.cutover != name:
+        return Hold(f"waits until TradingRunner {observed.cutover.spec.runner} is free for it")
+    return None
 
 
 #: Refusals first, so that nobody waits for what can't be.
@@ -101,8 +111,8 @@ CHECKS: tuple[tuple[str, Callable[[CutoverObserved], Outcome]], ...] = (
     ("the release is another one", _another),
     ("the active release is known", _active),
     ("the active release trades", _trading),
-    ("the state volume is bound", _volume),
-    ("the guard can see", _samples),
+    ("the state volume is bound", volume),
+    ("the guard can see", samples),
 )
 
 

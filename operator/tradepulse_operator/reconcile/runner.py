@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .drift import deleting
+from .drill import drill, pause
 from .observed import RunnerObserved
 from .runner_children import (
     make_room,
@@ -38,6 +39,7 @@ STEPS: tuple[Callable[[View], Step | None], ...] = (
     release,
     stamp,
     report,
+    drill,
     restore_auxiliary,
     prune_cutovers,
     prune_configs,
@@ -54,7 +56,14 @@ def decide(observed: RunnerObserved) -> Step:
         found = step(view)
         if found is not None:
             return found
-    return _wait(view)
+    return _until(_wait(view), pause(view))
+
+
+def _until(wait: Wait, seconds: float | None) -> Wait:
+    """`wait`, but for `seconds` at most."""
+    if seconds is None or (wait.seconds is not None and wait.seconds <= seconds):
+        return wait
+    return Wait(wait.reason, seconds)
 
 
 def _wait(view: View) -> Wait:

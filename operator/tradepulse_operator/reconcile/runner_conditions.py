@@ -1,7 +1,8 @@
 """What the status says about a runner, each condition by a function of its own.
 
-Ready, TradingEnabled, KillSwitch, ReleaseDrift and Monitored are always there. Reconciling, Stalled
-and ImageMoved are there only while True, and the first two never together (kstatus).
+Ready, TradingEnabled, KillSwitch, ReleaseDrift and Monitored are always there, BackupsStored where
+there is an object store, DrillCurrent where drills are scheduled. Reconciling, Stalled and
+ImageMoved are there only while True, and the first two never together (kstatus).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.runner import CutoverMode, RunnerPhase
 
+from . import drill
 from .conditions import Conditions, drop_condition, find_condition, is_true, set_condition
 from .runner_faults import fault, rejected, unstartable
 from .runner_release import by_hand
@@ -184,6 +186,21 @@ def image_moved(view: View) -> Said | None:
     )
 
 
+def backups_stored(view: View) -> Said | None:
+    """Whether the object store, if there is one, holds every backup and report."""
+    if view.runner.spec.state.backups.object_store is None:
+        return None
+    process = view.seen.process
+    if process is None or process.store_problem is None:
+        before = find_condition(view.status.conditions, "BackupsStored")
+        if before is None:
+            return Said(UNKNOWN, "NoWord", "the process has not told yet")
+        return Said(before.status, before.reason, before.message)
+    if process.store_problem:
+        return Said(FALSE, "Behind", process.store_problem)
+    return Said(TRUE, "Stored", "the object store holds every backup and report of the volume")
+
+
 def conditions(view: View) -> Conditions:
     """All conditions, as they are to be written."""
     found = view.status.conditions
@@ -195,11 +212,14 @@ def conditions(view: View) -> Conditions:
         ("Monitored", monitored(view)),
     ):
         found = _set(view, found, kind, said)
+    found = _while_true(view, found, "BackupsStored", backups_stored(view))
     broken = fault(view)
     stalled = Said(TRUE, broken.reason, broken.message) if broken and not view.moving else None
     found = _while_true(view, found, "Stalled", stalled)
     busy = None if is_true(found, "Stalled") else reconciling(view)
     found = _while_true(view, found, "Reconciling", busy)
+    drills = drill.current(view)
+    found = _while_true(view, found, "DrillCurrent", Said(*drills) if drills else None)
     return _while_true(view, found, "ImageMoved", image_moved(view))
 
 

@@ -128,8 +128,9 @@ def settle(view: View, status: TradingRunnerStatus) -> dict[str, Any]:
     if view.wanted and view.wanted.release.id == active.id:
         found["agreed_release"] = active.id
         # Names of Secrets aren't part of the identity: they take effect with the next restart.
-        credentials = view.wanted.release.credentials
-        active = active.model_copy(update={"credentials": credentials})
+        wanted = view.wanted.release
+        names = {"credentials": wanted.credentials, "secrets": wanted.secrets}
+        active = active.model_copy(update=names)
     return {**found, "active_release": active}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .drill import progress
 from .runner_conditions import conditions, phase
 from .runner_release import settle
 from .runner_view import View
@@ -16,6 +17,7 @@ def report(view: View) -> Step | None:
         "phase": phase(view),
         "conditions": conditions(view),
         **settle(view, runner.status),
+        **progress(view),
     }
     if process is not None and process.writer_epoch is not None:
         changes["writer_epoch"] = process.writer_epoch

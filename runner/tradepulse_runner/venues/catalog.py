@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tradepulse_runner.config import VenueConfig
+from tradepulse_runner.config import VenueConfig, parse_model
 from tradepulse_runner.credentials import CredentialStore
 from tradepulse_runner.venues.base import ExecutionConnector, Permit, always
 from tradepulse_runner.venues.binance.connector import build_binance
+from tradepulse_runner.venues.binance.options import parse_options as binance_options
 from tradepulse_runner.venues.coinbase.connector import build_coinbase
-from tradepulse_runner.venues.paper import build_paper
+from tradepulse_runner.venues.coinbase.options import parse_options as coinbase_options
+from tradepulse_runner.venues.paper import PaperOptions, build_paper
 
 
 def build_connector(
@@ -34,6 +36,20 @@ def build_connector(
     return _BUILDERS[venue.connector](venue, own, source=source, clock=clock, permit=permit)
 
 
+def check_options(venue: VenueConfig, *, source: str) -> None:
+    """Whether the connector takes the options and symbols of ``venue``. Raises ConfigError."""
+    if venue.connector == "paper":
+        parse_model(
+            PaperOptions, venue.options, source=source, prefix=f"venues.{venue.name}.options"
+        )
+    else:
+        _OPTIONS[venue.connector](venue, source=source)
+
+
+_OPTIONS: dict[str, Callable[..., object]] = {
+    "binance": binance_options,
+    "coinbase": coinbase_options,
+}
 _BUILDERS: dict[str, Callable[..., ExecutionConnector]] = {
     "binance": build_binance,
     "coinbase": build_coinbase,

@@ -91,7 +91,7 @@ def test_each_rule_has_a_message_and_points_at_a_field_that_exists(node: dict[st
 def test_only_keys_of_lists_are_required_without_a_remedy_of_ours() -> None:
     for kind in schema.KINDS:
         for path, node in nodes(schema.root(kind)["properties"]["spec"]):
-            assert set(node.get("required", ())) <= {"name", "role"}, path
+            assert set(node.get("required", ())) <= {"name", "role", "check"}, path
 
 
 def test_a_model_that_contains_itself_is_refused() -> None:

@@ -46,6 +46,16 @@ def test_a_pod_wakes_its_runner_and_what_is_claimed() -> None:
     assert seen == [RUNNER]
 
 
+def test_a_pod_beside_wakes_them_too() -> None:
+    it, seen, _ = edge()
+    it.runner(event("ADDED", status={"cutover": "btc-1"}))
+    seen.clear()
+    it.child(
+        event("MODIFIED", metadata={"name": "check-1", "labels": {"tradepulse.io/beside": "btc"}})
+    )
+    assert seen == [RUNNER, CUTOVER]
+
+
 def test_a_cutover_wakes_its_runner() -> None:
     it, seen, _ = edge()
     it.cutover(event("ADDED", metadata={"name": "btc-1"}, spec={"runner": "btc"}))

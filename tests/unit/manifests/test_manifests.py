@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.images import catalog
 from tests.e2e.images.base import PythonBase
 from tests.unit.manifests.rendering import ROOT, Manifest, find, load
-from tradepulse_operator.api.names import APP_RUNNER, HTTP_PORT, LABEL_APP, MANAGER
+from tradepulse_operator.api.names import APP_REHEARSAL, APP_RUNNER, HTTP_PORT, LABEL_APP, MANAGER
 
 TREES = ("manifests", "tests/e2e/monitoring/files")
 #: The Pod Security standard "restricted", and a root file system that cannot be written.
@@ -102,7 +102,8 @@ def test_the_label_that_runners_let_in(objects: list[Manifest]) -> None:
 def test_the_operator_reaches_runners(objects: list[Manifest]) -> None:
     policy = find(objects, "NetworkPolicy", MANAGER)["spec"]
     (runners,) = (rule for rule in policy["egress"] if "to" in rule)
-    assert runners["to"][0]["podSelector"]["matchLabels"] == {LABEL_APP: APP_RUNNER}
+    apps = [peer["podSelector"]["matchLabels"][LABEL_APP] for peer in runners["to"]]
+    assert apps == [APP_RUNNER, APP_REHEARSAL]
     assert runners["ports"] == [{"port": HTTP_PORT}]
 
 

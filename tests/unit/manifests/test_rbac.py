@@ -36,8 +36,9 @@ CLUSTER = {
     ("rbac.authorization.k8s.io", "roles"): APPLIED,
     # delete: its roleRef is immutable.
     ("rbac.authorization.k8s.io", "rolebindings"): APPLIED | {"delete"},
-    # The StatefulSet creates pods; the operator annotates them and deletes the one to replace.
-    ("", "pods"): {"get", "list", "watch", "patch", "delete"},
+    # The StatefulSet creates the runner's pod; the operator annotates it and deletes the one to
+    # replace. create: those that check and rehearse a release, or drill the kill switch.
+    ("", "pods"): APPLIED | {"delete"},
     ("", "pods/log"): {"get"},
     ("", "events"): {"list", "create"},
 }

@@ -52,6 +52,23 @@ async def test_a_whole_status_is_taken() -> None:
         )
 
 
+async def test_room_and_orders_are_taken_where_they_are_told() -> None:
+    more = {
+        "storage": {"free_bytes": 10**9, "backup_bytes": 512},
+        "orders": {"submitted": 12, "ok": 9, "error": 2},
+        "guard": {"latency_p95_ms": 12.5},
+    }
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({**STATUS, **more})
+
+    async with process(handler) as port:
+        found = await port.status("127.0.0.1")
+    assert found
+    assert (found.free_bytes, found.backup_bytes) == (10**9, 512)
+    assert (found.orders, found.failed_orders, found.p95_milliseconds) == (11, 2, 12.5)
+
+
 @pytest.mark.parametrize("body", ["", "no", "[]", "{}", '{"state": ', '"x"', "x" * 100_000])
 async def test_anything_else_is_no_word(body: str) -> None:
     async def handler(_: web.Request) -> web.Response:

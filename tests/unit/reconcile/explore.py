@@ -132,6 +132,12 @@ def _sent_cutover(world: World, doing: tuple[object, ...]) -> World:
         stage = doing[1]
         assert isinstance(stage, int)
         return world._replace(filed=max(world.filed, stage))
+    if doing[0] == "check made":
+        return world._replace(check=world.check or "new")
+    if doing[0] == "check gone":
+        return world._replace(check="leaving")
+    if doing[0] == "void":
+        return world
     _, base, asked, new = doing
     if (base, asked) != (world.cut, world.asked):
         return world  # 409: someone else wrote first.
@@ -213,6 +219,7 @@ def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> Non
     if phase == "Halting" and old.phase != "Halting":
         assert evidence not in ("gap", "blind"), "halted while the guard is blind"
         assert world.signed or "approvals" not in real.policy, "halted unsigned"
+        assert old.checks == "pass" or "checklist" not in real.policy, "halted unchecked"
     stuck = world.pod is not None and world.pod.state in ("crashed", "no image")
     if old.phase == "Baking" and phase == "RollingBack" and not world.abort and not stuck:
         allowed = {"breach", "gap"}
@@ -276,7 +283,7 @@ def stuck(graph: Graph) -> list[int]:
     for number, out in enumerate(graph.edges):
         for _, _, to in out:
             into[to].append(number)
-    good = [number for number, world in enumerate(graph.worlds) if world.final]
+    good = [n for n, world in enumerate(graph.worlds) if world.final and not world.check]
     reached = set(good)
     while good:
         for before in into[good.pop()]:
@@ -296,7 +303,8 @@ def endless(graph: Graph, evidence: str) -> list[int]:
     free = [n for n, world in enumerate(graph.worlds) if not world.suspend]
     out = {n: _fair(graph, n, evidence) for n in free}
     # Where a person doesn't sign, waiting for ever is right.
-    rests = {n for n in free if graph.worlds[n].final or graph.worlds[n].unsigned}
+    rests = {n for n in free if graph.worlds[n].final and not graph.worlds[n].check}
+    rests |= {n for n in free if graph.worlds[n].unsigned and not graph.worlds[n].check}
     dead = [n for n, to in out.items() if not to and n not in rests]
     waits = dict.fromkeys(free, 0)
     for to in out.values():

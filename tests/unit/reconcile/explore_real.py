@@ -15,6 +15,7 @@ from unittest import mock
 
 from tests.unit.reconcile import cutovers as some
 from tests.unit.reconcile.explore_state import JUDGED, Cut, Pod, Run, Template, World
+from tradepulse_operator.api.checklist import CheckRecord, CheckResult
 from tradepulse_operator.api.cutover import (
     BackupRecord,
     CutoverPhase,
@@ -26,7 +27,7 @@ from tradepulse_operator.api.cutover import (
     VerdictKind,
     VerdictRecord,
 )
-from tradepulse_operator.api.meta import Condition, ConditionStatus
+from tradepulse_operator.api.meta import Condition, ConditionStatus, OwnerReference
 from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING, LABEL_RELEASE
 from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import CLEAN_STOP, RejectedRelease, TradingRunner
@@ -42,6 +43,7 @@ from tradepulse_operator.reconcile.cutover_watch import stored
 from tradepulse_operator.reconcile.drift import ref_of
 from tradepulse_operator.reconcile.intent import intent
 from tradepulse_operator.reconcile.observed import (
+    BesideView,
     CutoverObserved,
     PodView,
     ProcessView,
@@ -143,7 +145,7 @@ class Real:
         seen = evidence if cut.phase in JUDGED else ""
         shown = pod and pod._replace(template=pod.template._replace(number=0, halt="", kill=False))
         times = (world.late, world.overdue)
-        asked = (world.filed, world.asked, world.suspend)
+        asked = (world.filed, world.asked, world.suspend, world.moved, world.check)
         template = (world.template.release, world.seen is world.template)
         key = (cut, world.run, times, template, shown, world.latched, seen, asked)
         if key not in self.known:
@@ -168,6 +170,12 @@ class Real:
             found = abstract(ReleaseCutoverStatus.model_validate(step.status))
             # Another message, or a checkpoint: nothing that anyone acts on.
             return None if found == world.cut else ("status", world.cut, world.asked, found)
+        if isinstance(step, Apply):
+            assert step.manifest["kind"] == "Pod", step.manifest["kind"]
+            return ("check made",)
+        if isinstance(step, Delete):
+            assert step.uid == "c"
+            return ("check gone",)
         # The target's ConfigMap exists in this world.
         assert isinstance(step, Wait), step
         return None
@@ -199,7 +207,8 @@ class Real:
         return CutoverObserved(
             cutover=cutover,
             now=NOW,
-            runner=self._runner(world.run, suspend=world.suspend),
+            runner=self._runner(world.run, suspend=world.suspend, moved=world.moved),
+            check=_check_view(world),
             pod=_pod_view(world),
             process=_process_view(world),
             pvc={"status": {"phase": "Bound"}},
@@ -252,8 +261,11 @@ class Real:
         return [item | claim if "Claim" in item["kind"] else item for item in found]
 
     @cache  # noqa: B019
-    def _runner(self, run: Run, *, suspend: bool) -> TradingRunner:
-        found = some.runner(cutover={"mode": "Manual"}, suspend=suspend)
+    def _runner(self, run: Run, *, suspend: bool, moved: bool = False) -> TradingRunner:
+        # That the next cutover is stamped then is the runner reconciler's own matter.
+        mode = {"cutover": {"mode": "Automatic" if moved else "Manual"}}
+        newer = {"release": {"image": "registry.test/runner:1.2.0"}} if moved else {}
+        found = some.runner(**mode, **newer, suspend=suspend)
         refused = RejectedRelease(release=_of("T"), cutover="move", reason="x", at="x")
         status = RunnerStatus(
             active_release=_of(run.active),
@@ -274,8 +286,10 @@ class Real:
         if signed:
             grant = {"role": "risk", "by": "ada", "release": _of("T").id}
             policy = policy | {"approvals": {**policy["approvals"], "granted": [grant]}}
-        cutover = some.cutover(found, **policy, abort=abort)
-        return cutover.model_copy(update={"status": found})
+        cutover = some.cutover(found, **policy, abort=abort, release={"image": some.TARGET.image})
+        owner = OwnerReference(api_version="x", kind="TradingRunner", name="demo", uid="r")
+        meta = cutover.metadata.model_copy(update={"owner_references": (owner,)})
+        return cutover.model_copy(update={"status": found, "metadata": meta})
 
 
 def _plain(live: Manifest) -> Manifest:
@@ -303,6 +317,44 @@ def abstract(status: ReleaseCutoverStatus) -> Cut:
         report=status.report is not None,
         gave_up=bool(rollback and "could not be filed" in rollback.message),
         paused=bool(moving and moving.reason == "Paused"),
+        checks=_checked(status),
+    )
+
+
+def _checked(status: ReleaseCutoverStatus) -> str:
+    results = {record.result for record in status.checklist}
+    if not results:
+        return ""
+    if CheckResult.FAIL in results:
+        return "fail"
+    return "pending" if CheckResult.PENDING in results else "pass"
+
+
+def _records(checks: str) -> tuple[CheckRecord, ...]:
+    """What the status tells of `config` and `secrets`."""
+    if not checks:
+        return ()
+    waits = (CheckResult.PENDING, "waits for a pod of the target release to tell")
+    good, missing = (CheckResult.PASS, ""), (CheckResult.FAIL, "missing")
+    found = {"pending": (waits, waits), "pass": (good, good), "fail": (good, missing)}[checks]
+    return tuple(
+        CheckRecord(name=name, result=result, message=message, at=timestamp(NOW))
+        for name, (result, message) in zip(("config", "secrets"), found, strict=True)
+    )
+
+
+def _check_view(world: World) -> BesideView | None:
+    if not world.check:
+        return None
+    said = {"missing": ("", "missing"), "invalid": ("wrong", "")}.get(world.check, ("", ""))
+    return BesideView(
+        uid="c",
+        deleting=world.check == "leaving",
+        ended=world.check in ("good", "missing", "invalid"),
+        exit_code=0,
+        message=json.dumps({"config": said[0], "secrets": said[1]}),
+        # Long enough ago to be tried again.
+        ended_at=NOW - 100,
     )
 
 
@@ -331,6 +383,7 @@ def concrete(cut: Cut, late: bool, overdue: bool, evidence: str) -> ReleaseCutov
     if cut.verdict:
         changes["verdict"] = VerdictRecord(verdict=VerdictKind(cut.verdict), at=timestamp(NOW))
     changes["conditions"] = _paused() if cut.paused else ()
+    changes["checklist"] = _records(cut.checks)
     if cut.report:
         changes["report"] = ReportRecord(config_map="move-incident", captured_at=timestamp(NOW))
     return some.status(phase, age, **changes)

@@ -27,6 +27,8 @@ class Cut(NamedTuple):
     report: bool = False
     gave_up: bool = False
     paused: bool = False
+    #: The checklist: "" unknown, pending, fail (a secret is missing) or pass.
+    checks: str = ""
 
 
 class Run(NamedTuple):
@@ -91,6 +93,10 @@ class World(NamedTuple):
     abort: bool = False
     signed: bool = False
     suspend: bool = False
+    #: The runner's spec means another release by now.
+    moved: bool = False
+    #: The check pod: "" none, new, good, missing (a secret), invalid or leaving.
+    check: str = ""
     doing_cutover: tuple[object, ...] | None = None
     doing_runner: tuple[object, ...] | None = None
     #: Faults that may still happen, and what a person may still ask for.
@@ -136,6 +142,14 @@ def without_pod(world: World) -> World:
 
 def obedient(world: World) -> Iterator[Happening]:
     """What a cluster and a process do by themselves, when asked properly."""
+    if world.check == "new":
+        yield "checked", world._replace(check="good")
+    if world.check == "leaving":
+        # A request about it, guarded by its uid, has nothing to act on any more.
+        doing = world.doing_cutover
+        void = doing is not None and doing[0] == "check gone"
+        gone = ("void",) if void else doing
+        yield "check pod gone", world._replace(check="", doing_cutover=gone)
     if world.seen is not world.template:
         yield "controller looks", world._replace(seen=world.template)
     pod = world.pod
@@ -207,6 +221,8 @@ def _wishes(world: World) -> Iterator[Happening]:
                 yield wish, less._replace(abort=True)
             case "signed":
                 yield wish, less._replace(signed=True)
+            case "moved":
+                yield wish, less._replace(moved=True)
             case "suspend":
                 yield wish, less._replace(suspend=True)
 
@@ -215,6 +231,7 @@ def faults(world: World) -> Iterator[Happening]:
     """What goes wrong, and what a person asks for."""
     if not world.final:
         yield from _wishes(world)
+    yield from _check_faults(world)
     if world.suspend:
         yield "resume", world._replace(suspend=False)
     pod = world.pod
@@ -229,3 +246,15 @@ def faults(world: World) -> Iterator[Happening]:
     if pod.runs and pod.state != "crashed":
         yield "crash", less._replace(pod=pod._replace(state="crashed", restarted=True))
     yield "pod lost", without_pod(less)
+
+
+def _check_faults(world: World) -> Iterator[Happening]:
+    """One thing goes wrong with the check pod, apart from all other faults."""
+    if "unlucky" not in world.wishes:
+        return
+    less = world._replace(wishes=tuple(wish for wish in world.wishes if wish != "unlucky"))
+    if world.check == "new":
+        yield "no secret", less._replace(check="missing")
+        yield "invalid", less._replace(check="invalid")
+    if world.check:
+        yield "check pod lost", less._replace(check="leaving")

@@ -32,6 +32,7 @@ KEEP = {"rollback": {"state": "Keep"}}
 FREEZE = {"rollback": {"state": "Freeze"}}
 IMPATIENT = {"onInconclusive": "Rollback"}
 SIGNED = {"approvals": {"required": ["risk"]}}
+CHECKED = {"checklist": [{"name": "config"}, {"name": "secrets"}]}
 
 #: policy, number of faults, what a person may ask for
 WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
@@ -41,6 +42,8 @@ WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     (FREEZE, 0, ()),
     (IMPATIENT, 0, ()),
     (SIGNED, 0, ("signed", "abort")),
+    (SIGNED, 0, ("signed", "moved")),
+    (CHECKED, 0, ("unlucky",)),
 ]
 DEEP: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     ({}, 1, ("abort",)),
@@ -49,6 +52,7 @@ DEEP: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     (FREEZE, 1, ()),
     (IMPATIENT, 1, ()),
     (SIGNED, 1, ("signed",)),
+    (CHECKED, 1, ("abort", "moved")),
 ]
 
 
@@ -227,6 +231,12 @@ def test_a_halt_without_the_signature_is_found(monkeypatch: pytest.MonkeyPatch) 
     halts_unsigned(monkeypatch)
     with pytest.raises(Violation, match="halted unsigned"):
         explored(SIGNED, 0, ("signed",))
+
+
+def test_a_halt_without_the_checklist_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutover_forward, "holding", lambda _: "")
+    with pytest.raises(Violation, match="halted unchecked"):
+        explored(CHECKED, 0, ())
 
 
 @deep

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +24,12 @@ from tradepulse_operator.model.config import ConfigError
 from tradepulse_operator.model.configmap import config_map
 from tradepulse_operator.model.release import render_release
 from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.observed import PodView, ProcessView, RunnerObserved
+from tradepulse_operator.reconcile.observed import (
+    DrillPodView,
+    PodView,
+    ProcessView,
+    RunnerObserved,
+)
 from tradepulse_operator.reconcile.runner import decide
 from tradepulse_operator.reconcile.step import (
     Annotate,
@@ -89,6 +95,8 @@ class World:
     meta: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     gone: bool = False
+    #: Exit code (None: not yet) and termination message of every drill's pod.
+    drilled: tuple[int | None, str] = (0, "")
 
     def __post_init__(self) -> None:
         self.meta = {
@@ -130,8 +138,21 @@ class World:
             pod=self.pod,
             process=self.process,
             user_config=self.user_config,
+            drills=tuple(self._drills()),
             unserved=self.unserved,
         )
+
+    def _drills(self) -> Iterator[DrillPodView]:
+        for ref, live in self.api.objects.items():
+            if ref.kind == "Pod":
+                code, message = self.drilled
+                yield DrillPodView(
+                    name=ref.name,
+                    uid=live["metadata"]["uid"],
+                    phase="Pending" if code is None else "Failed" if code else "Succeeded",
+                    exit_code=code,
+                    message=message,
+                )
 
     # What the operator asks for.
 
@@ -190,7 +211,7 @@ class World:
             self.api.apply(manifest)
 
     def _delete(self, ref: Ref, uid: str) -> None:
-        if ref.kind == "Pod":
+        if ref.kind == "Pod" and ref not in self.api.objects:
             self._delete_pod(uid)
         elif ref.kind == ReleaseCutover.KIND:
             self.cutovers.pop(ref.name, None)

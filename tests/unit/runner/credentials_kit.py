@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -69,6 +70,16 @@ def renamed(directory: Path, keys: Keys, names: tuple[str, str] = NAMES) -> Iter
         yield
         staged.rename(directory / name)
         yield
+
+
+def together(directory: Path, keys: Keys, names: tuple[str, str] = NAMES) -> Iterator[None]:
+    """As an agent does whose template makes one file of both."""
+    directory.mkdir(parents=True, exist_ok=True)
+    staged = directory / ".credentials.tmp"
+    staged.write_text(json.dumps(dict(zip(names, keys, strict=True))))
+    yield
+    staged.rename(directory / "credentials.json")
+    yield
 
 
 def overwritten(directory: Path, keys: Keys, names: tuple[str, str] = NAMES) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.unit.runner.kit import Crash, crash_at
-from tradepulse_runner.backup import RESTORING, Backups, require_whole
+from tradepulse_runner.backup import RESTORING, ROOM_LEFT, Backups, require_whole
 from tradepulse_runner.cli import main
 from tradepulse_runner.errors import RunnerError, StateError
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.snapshot import SnapshotFile, Step, canonical, no_fault
+from tradepulse_runner.snapshot import SCHEMA, SnapshotFile, Step, canonical, no_fault
 from tradepulse_runner.state import Mode, Preparation, prepare, problems
 
 BACKUP = Preparation(backup="uid-1")
@@ -146,6 +147,32 @@ def test_a_runner_never_starts_on_a_half_done_restore(tmp_path: Path) -> None:
     assert refused > 5
 
 
+def test_a_manifest_tells_schema_and_generations(tmp_path: Path) -> None:
+    write(tmp_path, 1, 1)
+    file = SnapshotFile(tmp_path / "paper_oms.json")
+    file.load()
+    file.save({"value": 2})
+    go(tmp_path, BACKUP)
+    manifest = json.loads((tmp_path / "backups" / "uid-1" / "manifest.json").read_bytes())
+    assert manifest["schema"] == SCHEMA
+    assert manifest["generations"] == {"paper_oms.json": 2, "paper_oms.json.prev": 1}
+
+
+def test_without_room_for_a_backup_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full volume is the fault under test: the journal must not be what runs out of room."""
+    write(tmp_path, 1, 1)
+    before = tree(tmp_path)
+    usage = shutil.disk_usage(tmp_path)._replace(free=ROOM_LEFT)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
+    with pytest.raises(StateError, match=r"are free; remedy: raise spec\.state\.size"):
+        go(tmp_path, BACKUP)
+    assert tree(tmp_path) == before
+    monkeypatch.undo()
+    assert go(tmp_path, BACKUP)["ok"]
+
+
 def test_a_restore_happens_once(tmp_path: Path) -> None:
     write(tmp_path, 1)
     go(tmp_path, BACKUP)
@@ -248,7 +275,7 @@ def test_a_backup_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
         go(tmp_path, RESTORE)
 
 
-@pytest.mark.parametrize("key", ["../uid-1", ".", "..", "a/b", ""])
+@pytest.mark.parametrize("key", ["../uid-1", ".", "..", ".hidden", "a/b", ""])
 def test_a_key_does_not_lead_out_of_the_backups(tmp_path: Path, key: str) -> None:
     state = tmp_path / "state"
     write(state, 1)
@@ -277,9 +304,12 @@ def test_the_incident_is_kept_without_the_kubelets_links(tmp_path: Path) -> None
     report.mkdir()
     (report / "report.json").write_text("{}")
     (report / "..data").mkdir()
-    go(tmp_path / "state", Preparation(restore="uid-1", incident_dir=report))
+    for _ in range(2):
+        go(tmp_path / "state", Preparation(restore="uid-1", incident_dir=report))
     kept = tmp_path / "state" / "incidents" / "uid-1"
     assert [path.name for path in kept.iterdir()] == ["report.json"]
+    gone = Preparation(restore="uid-1", incident_dir=tmp_path / "none")
+    assert go(tmp_path / "state", gone)["ok"]
 
 
 def test_the_command_tells_the_operator_in_one_json_line(

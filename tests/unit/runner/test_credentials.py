@@ -27,6 +27,7 @@ from tests.unit.runner.credentials_kit import (
     removed,
     renamed,
     swapped,
+    together,
     write,
 )
 from tests.unit.runner.kit import config
@@ -153,6 +154,34 @@ def test_a_swap_that_strikes_between_any_two_accesses(tmp_path: Path, way: Way) 
         found.refresh()
         assert used(found) == pair(2)
     assert accesses >= 8
+
+
+def test_one_file_of_both_is_never_half_however_long_the_writer_pauses(tmp_path: Path) -> None:
+    """What separate files can't promise: their halves may be an hour apart."""
+    finish(together(tmp_path, pair(1)))
+    found = store(tmp_path)
+    for number in range(2, 6):
+        for _ in together(tmp_path, pair(number)):
+            found.refresh()
+            assert used(found) in (pair(number - 1), pair(number))
+        found.refresh()
+        assert used(found) == pair(number)
+    whole = (tmp_path / "credentials.json").read_text()
+    for length in range(len(whole)):
+        (tmp_path / "credentials.json").write_text(whole[:length])  # by who doesn't rename
+        found.refresh()
+        assert used(found) == pair(5)
+        assert found.problem
+    assert pair(5)[1] not in found.problem
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '"x"', '{"BINANCE_API_KEY": 7}', "null"])
+def test_one_file_that_is_no_pair_names_itself_and_what_is_missing(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "credentials.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"credentials\.json.*"):
+        store(tmp_path)
 
 
 # -- when the new pair is used ---------------------------------------------------------------

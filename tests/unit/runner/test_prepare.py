@@ -1,4 +1,4 @@
-"""Prepare: killed at any step and asked again, it ends as if it had never been killed."""
+"""Prepare, on the state of real trading: killed at any step and asked again, it ends whole."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 from tests.unit.runner.kit import Crash, crash_at
 from tests.unit.runner.test_oms import opened, script, trade
-from tradepulse_runner.backup import Backups, checksum, require_whole, state_files
+from tradepulse_runner.backup import checksum, require_whole, state_files
 from tradepulse_runner.epoch import claim_epoch
 from tradepulse_runner.errors import StateError
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.snapshot import no_fault
-from tradepulse_runner.state import Mode, Preparation, inspect, prepare, problems
+from tradepulse_runner.state import Preparation, inspect, prepare, problems
 
 
 def run(path: Path, step: Callable[[str], None] = no_fault, **wanted: Any) -> dict[str, Any]:
@@ -107,17 +107,6 @@ async def test_restore_killed_at_every_step_is_whole_after_the_next_run(tmp_path
         assert {f.name: checksum(f) for f in state_files(replaced)} == after, step
 
 
-async def test_restore_happens_once_however_often_the_pod_starts(tmp_path: Path) -> None:
-    await lived(tmp_path)
-    run(tmp_path, backup="b")
-    await go_on(tmp_path)
-    run(tmp_path, restore="b")
-    await go_on(tmp_path)
-    later = content(tmp_path)
-    assert run(tmp_path, restore="b")["restore"]["skipped"]
-    assert content(tmp_path) == later
-
-
 async def test_restore_leaves_the_world_the_epoch_and_the_latch_alone(tmp_path: Path) -> None:
     await lived(tmp_path)
     claim_epoch(tmp_path, "ns/name")
@@ -132,64 +121,6 @@ async def test_restore_leaves_the_world_the_epoch_and_the_latch_alone(tmp_path: 
     oms = opened(tmp_path)
     assert set(oms.state.positions.values()) == {Decimal("1.25")}
     oms.close()
-
-
-async def test_keep_changes_nothing_and_freeze_latches_once(tmp_path: Path) -> None:
-    await lived(tmp_path)
-    run(tmp_path, backup="b")
-    await go_on(tmp_path)
-    before = content(tmp_path)
-    run(tmp_path, restore="b", mode=Mode.KEEP)
-    assert not KillSwitch(tmp_path, clock=time.time).engaged
-    run(tmp_path, restore="b", mode=Mode.FREEZE)
-    assert KillSwitch(tmp_path, clock=time.time).engaged
-    KillSwitch(tmp_path, clock=time.time).reset(by="Ada", reason="looked")
-    run(tmp_path, restore="b", mode=Mode.FREEZE)
-    assert not KillSwitch(tmp_path, clock=time.time).engaged
-    assert content(tmp_path) == before
-
-
-async def test_damaged_backup_is_refused_before_anything_changes(tmp_path: Path) -> None:
-    await lived(tmp_path)
-    run(tmp_path, backup="b")
-    await go_on(tmp_path)
-    before = content(tmp_path)
-    victim = state_files(tmp_path / "backups" / "b")[0]
-    victim.write_bytes(victim.read_bytes()[:-1])
-    with pytest.raises(StateError, match="missing or damaged"):
-        run(tmp_path, restore="b")
-    assert content(tmp_path) == before
-    assert problems(tmp_path, clock=time.time)
-
-
-def test_a_backup_before_there_is_any_state_is_valid_and_empty(tmp_path: Path) -> None:
-    found = run(tmp_path / "new", backup="b")["backup"]
-    assert (found["files"], found["bytes"]) == (0, 0)
-    assert run(tmp_path / "new", restore="b")["ok"]
-
-
-async def test_only_the_newest_backups_are_kept(tmp_path: Path) -> None:
-    await lived(tmp_path)
-    for number in range(5):
-        run(tmp_path, backup=f"b{number}", keep=3)
-    assert Backups(tmp_path, clock=time.time).ids() == ["b4", "b3", "b2"]
-
-
-@pytest.mark.parametrize("key", ["../x", "a/b", ".hidden", "."])
-def test_an_id_cannot_lead_out_of_the_folder(tmp_path: Path, key: str) -> None:
-    with pytest.raises(StateError, match="not usable"):
-        run(tmp_path, backup=key)
-
-
-def test_incident_files_are_kept_and_a_mounts_hidden_entries_are_not(tmp_path: Path) -> None:
-    mount = tmp_path / "mount"
-    (mount / "..data").mkdir(parents=True)
-    (mount / "report.md").write_text("what happened")
-    state_dir = tmp_path / "s"
-    for _ in range(2):
-        run(state_dir, backup="b", incident_dir=mount)
-    assert [f.name for f in (state_dir / "incidents" / "b").iterdir()] == ["report.md"]
-    assert run(state_dir, backup="b", incident_dir=tmp_path / "none")["ok"]
 
 
 async def test_inspect_and_verify_tell_what_is_there(tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""Drills of the kill switch: when they are due, and what the last one found."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Model, Rule, matches, required, rule
+from .units import Duration, Instant, Message, ObjectName, Text
+
+_NUMBERS = (
+    "[0-5]?[0-9]",
+    "([01]?[0-9]|2[0-3])",
+    # Up to 28: every month has those, so no drill is left out for want of a 31st.
+    "(0?[1-9]|1[0-9]|2[0-8])",
+    "(0?[1-9]|1[0-2])",
+    "[0-7]",
+)
+
+
+def _field(number: str) -> str:
+    term = rf"(\*|{number}(-{number})?)(/[1-9][0-9]?)?"
+    return f"{term}(,{term})*"
+
+
+SCHEDULE_PATTERN = f"^{' '.join(map(_field, _NUMBERS))}$"
+_RISES = (
+    "t.split('/')[0].split('-').size() < 2"
+    " || int(t.split('/')[0].split('-')[0]) <= int(t.split('/')[0].split('-')[1])"
+)
+
+
+def _ranges_rise(schedule: str) -> bool:
+    terms = [term.split("/")[0] for field in schedule.split(" ") for term in field.split(",")]
+    ranges = [term.split("-") for term in terms if "-" in term]
+    return all(int(first) <= int(last) for first, last in ranges)
+
+
+#: A cron expression that comes due again and again, whatever it says.
+Schedule = Annotated[
+    str,
+    Field(max_length=64),
+    matches(
+        SCHEDULE_PATTERN,
+        "not a schedule: write minute, hour, day of month (1 to 28), month and day of week in"
+        " numbers, e.g. '0 6 * * 1' for Mondays at 06:00 UTC",
+    ),
+    Rule(
+        f"!self.matches(r'{SCHEDULE_PATTERN}')"
+        f" || self.split(' ').all(f, f.split(',').all(t, {_RISES}))",
+        "a range of the schedule must rise: write the smaller number first, e.g. 1-5",
+        holds=_ranges_rise,
+    ),
+]
+
+_ONCE_A_DAY = "^[0-9]+ [0-9]+ "
+
+
+class DrillTarget(StrEnum):
+    """What a drill engages the kill switch of."""
+
+    REHEARSAL = "Rehearsal"
+    LIVE = "Live"
+
+
+class KillSwitchDrill(Model):
+    """When the kill switch is drilled. A drill that was missed is made up for, once."""
+
+    cel = (
+        rule(
+            f"self.target == 'Rehearsal' || self.schedule.matches('{_ONCE_A_DAY}')",
+            "schedule must name one minute and one hour with target Live, which stops trading until"
+            " a person resets the kill switch: write e.g. '0 6 * * 1'",
+            ".schedule",
+            holds=lambda it: (
+                it.target is DrillTarget.REHEARSAL or bool(re.match(_ONCE_A_DAY, it.schedule))
+            ),
+            needs=["schedule"],
+        ),
+    )
+
+    schedule: Schedule = Field(
+        description="When, as a cron expression in UTC, e.g. '0 6 * * 1' for Mondays at 06:00.",
+        json_schema_extra=required("say when, e.g. '0 6 * * 1' for Mondays at 06:00 UTC"),
+    )
+    target: DrillTarget = Field(
+        default=DrillTarget.REHEARSAL,
+        description="Rehearsal drills the active release on paper, in a pod of its own. Live"
+        " engages the kill switch of the running process, which a person has to reset.",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="Start no drill; those that come due meanwhile are not made up for.",
+    )
+    max_age: Duration | None = Field(
+        default=None,
+        description="How old the last drill that passed may become before DrillCurrent is False;"
+        " when left out, only its result counts.",
+    )
+
+
+class DrillResult(StrEnum):
+    """How a drill ended."""
+
+    PASSED = "Passed"
+    FAILED = "Failed"
+
+
+class LastDrill(Model):
+    """The drill that ended last."""
+
+    at: Instant = Field(description="When it ended, RFC 3339.")
+    scheduled_for: Instant = Field(description="When it came due, RFC 3339.")
+    target: DrillTarget = Field(description="What it engaged the kill switch of.")
+    result: DrillResult = Field(description="How it ended.")
+    release: Text = Field(description="Id of the release that was drilled.")
+    report: ObjectName | None = Field(
+        default=None, description="ConfigMap with its report; a live drill files none."
+    )
+    message: Message = Field(default="", description="What was found, for a person.")
+    passed_at: Instant | None = Field(
+        default=None, description="When the last drill that passed ended, RFC 3339."
+    )
+
+
+class RunningDrill(Model):
+    """A drill that is under way."""
+
+    scheduled_for: Instant = Field(description="When it came due, RFC 3339.")
+    started_at: Instant = Field(description="When it was started, RFC 3339.")
+    target: DrillTarget = Field(description="What it engages the kill switch of.")
+    release: Text = Field(description="Id of the release that is drilled.")
+
+
+class DrillStatus(Model):
+    """Where the schedule stands."""
+
+    schedule: Text = Field(description="The schedule that this speaks of.")
+    since: Instant = Field(description="Since when it counts, RFC 3339.")
+    next: Instant = Field(description="When the next drill is due, RFC 3339.")
+    running: RunningDrill | None = Field(default=None, description="The drill under way.")

@@ -1,0 +1,58 @@
+"""What the surface writes into the audit trail: every access, every refusal.
+
+A refusal is cheap to cause and a record costs a write to the disk that the order journal is on. So
+a minute has only so many records of refusals; further ones are counted, and the next record of a
+refusal says how many there were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tradepulse_runner.admin.identity import Identity
+from tradepulse_runner.admin.limits import Attempts
+from tradepulse_runner.errors import RunnerError
+
+log = logging.getLogger(__name__)
+#: Records of refusals a minute, from all callers together.
+REFUSALS = 60
+#: Appends a record (kind, body) and returns once it is on disk.
+Append = Callable[[str, dict[str, Any]], object]
+
+
+class Auditor:
+    """``append`` blocks, so it is called from a thread; one record after the other."""
+
+    def __init__(self, append: Append, timer: Callable[[], float]) -> None:
+        self._append = append
+        self._turn = asyncio.Lock()
+        self._budget = Attempts(timer, limit=REFUSALS)
+        self._untold = 0
+
+    async def record(self, kind: str, who: Identity, address: str, **details: Any) -> bool:
+        """Write what ``who`` did; False, and an error in the log, when that can't be done."""
+        body = {"who": who.name, "method": who.method, "address": address, **details}
+        return await self._write(kind, body)
+
+    async def refused(self, kind: str, who: str, address: str, **details: Any) -> None:
+        """Write that somebody was turned away; ``who`` as far as it is known."""
+        if self._budget.refusal("all"):
+            self._untold += 1
+            return
+        body = {"who": who, "address": address, **details}
+        if self._untold:
+            body["not_recorded_before"] = self._untold
+        self._untold = 0
+        await self._write(kind, body)
+
+    async def _write(self, kind: str, body: dict[str, Any]) -> bool:
+        try:
+            async with self._turn:
+                await asyncio.to_thread(self._append, kind, body)
+        except (RunnerError, OSError) as error:
+            log.error("admin.not_recorded", extra={"kind": kind, "why": str(error)})
+            return False
+        return True

@@ -1,0 +1,109 @@
+"""TLS of the surface: the server's certificate, renewed while running, and the clients' own.
+
+A client certificate is asked for, not demanded: whoever shows none and no token is answered with a
+sentence and leaves an audit record, where a failed handshake would leave neither. One that the
+authority didn't issue ends the handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from tradepulse_runner.admin.config import ClientConfig, MtlsConfig, TlsConfig
+from tradepulse_runner.admin.identity import Identity, Unknown, usable_name
+from tradepulse_runner.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+class ServerTls:
+    """``context`` to listen with; each handshake takes the newest files that can be used."""
+
+    def __init__(self, tls: TlsConfig, mtls: MtlsConfig | None) -> None:
+        """Raises :class:`ConfigError` naming the file."""
+        self._tls, self._mtls = tls, mtls
+        self._stamp = self._look()
+        self.context = self._current = self._load()
+        self.context.sni_callback = self._choose
+        self.problem = ""
+
+    def refresh(self) -> bool:
+        """Read the files again when they changed; whether new ones are used. Never raises."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return False
+        try:
+            self._current = self._load()
+        except ConfigError as error:  # perhaps half replaced: looked at again
+            if str(error) != self.problem:
+                log.error("admin.tls_unusable", extra={"why": str(error)})
+            self.problem = str(error)
+            return False
+        self._stamp, self.problem = stamp, ""
+        log.warning("admin.tls_replaced")
+        return True
+
+    def _choose(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
+        """In every handshake, also in those that name no host (``SSLContext.sni_callback``)."""
+        connection.context = self._current
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self._tls.certificate, self._tls.key)
+            if self._mtls is not None:
+                context.load_verify_locations(self._mtls.client_ca)
+                context.verify_mode = ssl.CERT_OPTIONAL
+        except (OSError, ssl.SSLError) as error:
+            files = ", ".join(str(path) for path in self._files())
+            why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+            raise ConfigError(
+                f"admin.tls: {files} can't be used ({why}); remedy: mount PEM files, the key"
+                " without a password and belonging to the certificate"
+            ) from None
+        return context
+
+    def _files(self) -> Iterable[Path]:
+        yield from (self._tls.certificate, self._tls.key)
+        if self._mtls is not None:
+            yield self._mtls.client_ca
+
+    def _look(self) -> tuple[object, ...]:
+        return tuple(_state(path) for path in self._files())
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def subject_of(transport: asyncio.BaseTransport) -> str:
+    """The subject (RFC 4514) of the verified client certificate; "" when none was shown."""
+    found = transport.get_extra_info("ssl_object")
+    shown = found.getpeercert(binary_form=True) if found is not None else None
+    return x509.load_der_x509_certificate(shown).subject.rfc4514_string() if shown else ""
+
+
+class Certificates:
+    """Says whose a certificate is."""
+
+    def __init__(self, clients: Iterable[ClientConfig]) -> None:
+        self._clients = {client.subject: client.scopes for client in clients}
+
+    def identify(self, subject: str) -> Identity:
+        """Raises :class:`Unknown`."""
+        scopes = self._clients.get(subject)
+        if scopes is None:
+            raise Unknown("the client certificate's subject is not listed in mtls.clients")
+        return Identity(usable_name(subject), scopes, "mtls")

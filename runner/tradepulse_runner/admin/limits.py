@@ -1,0 +1,66 @@
+"""How often somebody may try: so many attempts in any window, by a clock that only ever rises.
+
+Memory is bounded: once ``capacity`` names are remembered whose attempts still count, all further
+ones share one allowance. So whoever has many names gains nothing by them, and nobody who is
+remembered loses anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+#: Attempts a minute at what changes something, and at proving who one is.
+ATTEMPTS, WINDOW = 5, 60.0
+#: Looks a minute: each is answered by the loop that trades, and leaves a record.
+LOOKS = 120
+_OVERFLOW = ""
+
+
+class Attempts:
+    """``timer`` gives monotonic seconds; ``window`` seconds."""
+
+    def __init__(
+        self,
+        timer: Callable[[], float],
+        *,
+        limit: int = ATTEMPTS,
+        window: float = WINDOW,
+        capacity: int = 1024,
+    ) -> None:
+        self._timer, self._limit, self._window = timer, limit, window
+        self._capacity = capacity
+        self._by_name: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def refusal(self, name: str) -> int:
+        """Count an attempt of ``name``: 0 when it is allowed, else the seconds (1 or more) until
+        the next one is. A refused attempt doesn't count, so that waiting always helps."""
+        now = self._timer()
+        times = self._of(name, now)
+        while times and times[0] <= now - self._window:
+            times.popleft()
+        if len(times) < self._limit:
+            times.append(now)
+            return 0
+        return max(1, math.ceil(times[0] + self._window - now))
+
+    def _of(self, name: str, now: float) -> deque[float]:
+        if name not in self._by_name:
+            self._forget(now)
+            if len(self._by_name) >= self._capacity:
+                name = _OVERFLOW  # one more entry, at most
+        times = self._by_name.setdefault(name, deque(maxlen=self._limit))
+        self._by_name.move_to_end(name)
+        return times
+
+    def _forget(self, now: float) -> None:
+        """Names whose attempts don't count any more; the longest unused ones are in front."""
+        while self._by_name:
+            name, times = next(iter(self._by_name.items()))
+            if times and times[-1] > now - self._window:
+                return
+            del self._by_name[name]

@@ -1,0 +1,93 @@
+"""The surface of a configuration, put together; started and stopped by the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tradepulse_runner.admin import schemas
+from tradepulse_runner.admin.access import Access
+from tradepulse_runner.admin.app import build
+from tradepulse_runner.admin.auditing import Auditor
+from tradepulse_runner.admin.certificates import Certificates
+from tradepulse_runner.admin.config import AdminConfig
+from tradepulse_runner.admin.serving import AdminServer
+from tradepulse_runner.admin.surface import Surface
+from tradepulse_runner.admin.tokens import Tokens
+from tradepulse_runner.audit import AuditTrail
+from tradepulse_runner.audit_signing import Signer
+from tradepulse_runner.errors import ConfigError
+from tradepulse_runner.loop import LiveExecutionLoop
+from tradepulse_runner.secret_file import (
+    AUDIT_SECRET,
+    WatchedSecret,
+    keep_fresh,
+    refresh_interval,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Admin:
+    """The surface beside one loop. ``status``: the process's own word; ``timer``: monotonic
+    seconds."""
+
+    def __init__(
+        self,
+        config: AdminConfig,
+        loop: LiveExecutionLoop,
+        status: Callable[[], dict[str, Any]],
+        environment: Mapping[str, str],
+        *,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises :class:`ConfigError` for secrets, keys and certificates that can't be used, and
+        :class:`StateError` for a damaged trail."""
+        self._secret = audit_secret(environment)
+        self._interval = refresh_interval(environment)
+        self.signer = Signer(self._secret)
+        self.trail = AuditTrail(loop.config.state_dir, sign=self.signer)
+        auditor = Auditor(self.trail.append, timer)
+        tokens = Tokens(config.oauth) if config.oauth else None
+        certificates = Certificates(config.mtls.clients) if config.mtls else None
+        access = Access(tokens, certificates, auditor, timer)
+        self.app = build(Surface(loop, status, access, auditor, self._audit))
+        self._server = AdminServer(config, self.app)
+        self._fresh: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen; the port. Raises :class:`ConfigError`."""
+        port = await self._server.start()
+        work = keep_fresh([self._secret], self._interval)
+        self._fresh = asyncio.create_task(work, name="secrets")
+        return port
+
+    async def stop(self) -> None:
+        await self._server.stop()
+        if self._fresh is not None:
+            self._fresh.cancel()
+            await asyncio.wait({self._fresh})
+        self.trail.close()
+
+    def _audit(self) -> schemas.AuditView:
+        secret = self._secret
+        return schemas.AuditView(
+            key_id=self.signer.key_id,
+            records=self.trail.seq,
+            secret=schemas.SecretView(generation=secret.generation, problem=secret.problem),
+        )
+
+
+def audit_secret(environment: Mapping[str, str]) -> WatchedSecret:
+    """Raises :class:`ConfigError` when there is none, or one that can't be used."""
+    found = WatchedSecret.of(AUDIT_SECRET, environment)
+    if found is None:
+        raise ConfigError(
+            f"admin: neither {AUDIT_SECRET} nor {AUDIT_SECRET}_PATH is set, and who did what must"
+            " be signed; remedy: set one of them, to a secret of 16 characters or more or to a"
+            " file that holds it"
+        )
+    return found

@@ -1,0 +1,39 @@
+"""`tradepulse-runner config`: check."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from tradepulse_runner.config_check import check
+
+
+@click.group("config")
+def config() -> None:
+    """Look at a configuration file."""
+
+
+@config.command("check")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The configuration file.",
+)
+def check_(path: Path) -> None:
+    """Say whether this release could run with FILE and its secrets; exit 1 when it couldn't.
+
+    Nothing is connected to. The answer is one line of JSON, also in the pod's termination message.
+    """
+    found = check(path, os.environ)
+    text = json.dumps(found)
+    click.echo(text)
+    if log := os.environ.get("TRADEPULSE_TERMINATION_LOG"):
+        Path(log).write_text(text)
+    if not found["ok"]:
+        sys.exit(1)

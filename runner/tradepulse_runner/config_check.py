@@ -1,0 +1,76 @@
+"""Whether this release could run with a configuration and the secrets that lie beside it.
+
+Nothing is connected to and nothing is written: venues, state and lease aren't needed. An operator
+runs this in a pod of the release that is to come, before it touches the one that trades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tradepulse_runner.config import RunnerConfig, load_config
+from tradepulse_runner.credentials import open_stores
+from tradepulse_runner.errors import ConfigError
+from tradepulse_runner.strategy.catalog import build_strategy
+from tradepulse_runner.venues.catalog import check_options
+
+#: Of one finding: a pod's termination message holds 4,096 bytes in all.
+LONGEST = 1500
+#: Directories of secrets that must not be empty, separated by colons.
+SECRETS = "TRADEPULSE_SECRETS"
+
+
+def check(path: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """`{"ok", "config", "secrets"}`; each of the latter two is what is wrong, or ""."""
+    config, wrong = _read(path)
+    secrets = _secrets(config, environment)
+    return {
+        "ok": not wrong and not secrets,
+        "config": wrong[:LONGEST],
+        "secrets": secrets[:LONGEST],
+    }
+
+
+def _read(path: Path) -> tuple[RunnerConfig | None, str]:
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        return None, str(error)
+    source = str(path)
+    checks: list[Callable[[], object]] = [lambda: build_strategy(config.strategy, source=source)]
+    checks += [_options(venue, source) for venue in config.venues]
+    return config, "\n".join(_failures(checks))
+
+
+def _options(venue: Any, source: str) -> Callable[[], object]:
+    return lambda: check_options(venue, source=source)
+
+
+def _secrets(config: RunnerConfig | None, environment: Mapping[str, str]) -> str:
+    folders = [Path(name) for name in environment.get(SECRETS, "").split(":") if name]
+    checks: list[Callable[[], object]] = [_present(folder) for folder in folders]
+    if config is not None:
+        checks.append(lambda: open_stores(config, environment))
+    return "\n".join(dict.fromkeys(_failures(checks)))
+
+
+def _present(folder: Path) -> Callable[[], None]:
+    def look() -> None:
+        files = [each for each in folder.glob("*") if each.is_file()] if folder.is_dir() else []
+        if not files:
+            raise ConfigError(f"{folder}: no secret is there; remedy: create the Secret it is of")
+        for each in files:
+            if not each.stat().st_size:
+                raise ConfigError(f"{each}: empty; remedy: give the key of the Secret a value")
+
+    return look
+
+
+def _failures(checks: list[Callable[[], object]]) -> Iterator[str]:
+    for one in checks:
+        try:
+            one()
+        except ConfigError as error:
+            yield str(error)

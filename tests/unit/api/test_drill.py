@@ -1,0 +1,34 @@
+"""Schedules that are admitted come due, whatever they say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cronsim import CronSim, CronSimError
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from tradepulse_operator.api.drill import SCHEDULE_PATTERN, Schedule
+
+NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
+SCHEDULE = TypeAdapter[str](Schedule)
+
+
+@given(st.from_regex(SCHEDULE_PATTERN, fullmatch=True).filter(lambda text: len(text) <= 64))
+def test_every_schedule_that_is_admitted_comes_due_within_years(text: str) -> None:
+    try:
+        SCHEDULE.validate_python(text)
+    except ValidationError:  # a range that falls, which the pattern can't tell
+        with pytest.raises(CronSimError):
+            CronSim(text, NOW)
+        return
+    ahead, back = next(CronSim(text, NOW)), next(CronSim(text, NOW, reverse=True))
+    assert NOW < ahead <= NOW + timedelta(days=366 * 12)
+    assert NOW > back >= NOW - timedelta(days=366 * 12)
+
+
+@pytest.mark.parametrize("text", ["* * * * *", "0 6 * * 1", "*/5 9-17 1,15 * 1-5", "05 06 1 1 7"])
+def test_common_schedules_are_admitted(text: str) -> None:
+    assert SCHEDULE.validate_python(text) == text
