@@ -378,17 +378,14 @@ RULES: tuple[Refusal, ...] = (
         "spec.guardrails.prometheus",
         "not a URL: write e.g. http://prometheus-operated.monitoring:9090",
     ),
-    _cutover(
-        _spec("guardrails"),
-        {"baseline": {"window": "5m"}},
-        "spec.guardrails.baseline",
-        "baseline needs something to compare: set errorRateIncrease, p95Increase or both",
-    ),
-    _cutover(
-        _spec("guardrails"),
-        {"baseline": {"window": "59s", "p95Increase": 1}},
-        "spec.guardrails.baseline.window",
-        "baseline.window must be from 1m to 1h: raise or lower window",
+    *(
+        _cutover(
+            _spec("baseline"),
+            {"window": window},
+            "spec.baseline.window",
+            "baseline.window must be from 1m to 1h: raise or lower window",
+        )
+        for window in ("59s", "1h1ms")
     ),
     _cutover(
         _spec("guardrails"),
@@ -649,6 +646,7 @@ TRANSITIONS: tuple[Transition, ...] = (
             "checklist": [{"name": "image"}],
             "rehearsal": {"required": True},
             "guardrails": {"errorRate": 1},
+            "baseline": {"window": "5m"},
             "bake": "1m",
             "haltDeadline": "2m",
             "switchDeadline": "1m",

@@ -1,4 +1,4 @@
-"""The runner's own past as a measure of the new release: what is asked for and what was found."""
+"""The runner's own past as a measure of what follows: what is asked for, and what was found."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import Model, rule
-from .units import Duration, Instant, seconds
+from .units import Duration, Instant, Text, seconds
 
 LONGEST_BASELINE = "1h"
+#: Positions that a status tells; 8 venues of 64 symbols would be too many.
+MOST_POSITIONS = 64
 
 
-class OwnBaseline(Model):
-    """How much worse than the running release the new one may be."""
+class BaselinePolicy(Model):
+    """What is measured of the running release before it is touched, and how much worse the new one
+    may be."""
 
     cel = (
-        rule(
-            "has(self.errorRateIncrease) || has(self.p95Increase)",
-            "baseline needs something to compare: set errorRateIncrease, p95Increase or both",
-            holds=lambda it: it.error_rate_increase is not None or it.p95_increase is not None,
-        ),
         rule(
             "duration(self.window) >= duration('1m')"
             f" && duration(self.window) <= duration('{LONGEST_BASELINE}')",
@@ -36,25 +34,26 @@ class OwnBaseline(Model):
     )
     error_rate_increase: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None,
-        description="Share of order requests that may fail in addition to the running release's"
-        " own, e.g. 0.005.",
+        description="Share of order requests that the new release may fail in addition to the"
+        " running release's own, e.g. 0.005. guardrails.errorRate holds as well, and alone when"
+        " this is left out.",
     )
     p95_increase: Annotated[float, Field(gt=0, le=100)] | None = Field(
         default=None,
-        description="Part by which the 95th percentile may be above the running release's own,"
-        " e.g. 0.5 for half as long again.",
+        description="Part by which the new release's 95th percentile may be above the running"
+        " release's own, e.g. 0.5 for half as long again. guardrails.p95Latency holds as well, and"
+        " alone when this is left out.",
     )
 
 
-class BaselineStatus(Model):
-    """The running release as it was measured before it was halted, and the limits that follow.
+class ServiceBaseline(Model):
+    """Order requests of the running release in one window, and the limits that follow.
 
-    A limit is left out where too few requests, or doubtful samples, allow none: then the absolute
-    one holds alone.
+    A limit is left out where it wasn't asked for, and where too few requests, or doubtful samples,
+    allow none: then the absolute one holds alone.
     """
 
-    at: Instant = Field(description="End of the window, RFC 3339.")
-    window: Duration = Field(description="Its length.")
+    window: Duration = Field(description="Length of the window.")
     requests: float = Field(default=0, description="Order requests in it.")
     failed: float = Field(default=0, description="Those of them that failed.")
     timed: float = Field(default=0, description="Those whose latency was seen.")
@@ -65,3 +64,31 @@ class BaselineStatus(Model):
     p95_limit: float | None = Field(
         default=None, description="95th percentile that it may reach by this, seconds."
     )
+
+
+class HeldPosition(Model):
+    """One position. Decimals are strings."""
+
+    venue: Text = Field(description="The venue.")
+    symbol: Text = Field(description="The instrument.")
+    quantity: Text = Field(description="What is held, below zero when sold short.")
+
+
+class BookBaseline(Model):
+    """The order book that the running release kept, in its own words."""
+
+    generation: int = Field(default=0, description="Generation of its newest snapshot.")
+    sha256: Text = Field(default="", description="Checksum of that snapshot.")
+    positions: Annotated[tuple[HeldPosition, ...], Field(max_length=MOST_POSITIONS)] = Field(
+        default=(), description="Positions other than zero, by venue and symbol."
+    )
+    positions_left_out: int = Field(default=0, description="Further ones, too many for here.")
+
+
+class Baseline(Model):
+    """The runner as it was in the last look before its release was halted. A part that could not be
+    measured is left out."""
+
+    at: Instant = Field(description="When it was measured, and end of the window, RFC 3339.")
+    service: ServiceBaseline | None = Field(default=None, description="Its order requests.")
+    book: BookBaseline | None = Field(default=None, description="Its orders and positions.")

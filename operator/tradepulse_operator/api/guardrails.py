@@ -10,7 +10,7 @@ from pydantic import Field
 
 from .approvals import Approvals
 from .base import Model, Rule, matches, required, rule, unique
-from .baseline import OwnBaseline
+from .baseline import BaselinePolicy
 from .checklist import MOST_ITEMS, ChecklistItem
 from .rehearsal import RehearsalPolicy
 from .units import Duration, Name, seconds
@@ -122,11 +122,6 @@ class Guardrails(Model):
         description="Order requests that a window must hold to be judged; with fewer the verdict"
         " is unknown and the time doesn't count as baked.",
     )
-    baseline: OwnBaseline | None = Field(
-        default=None,
-        description="Compare with the running release's own window before the halt, beside the"
-        " limits above; they alone hold when left out.",
-    )
     custom: Annotated[tuple[CustomGuardrail, ...], Field(max_length=16)] = Field(
         default=(),
         description="Guardrails of your own.",
@@ -203,6 +198,11 @@ class CutoverPolicy(Model):
     )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="Limits that the release must keep to."
+    )
+    baseline: BaselinePolicy = Field(
+        default=BaselinePolicy(),
+        description="What is measured of the running release before it is touched, to compare"
+        " with.",
     )
     bake: Duration = Field(
         default="5m",

@@ -15,7 +15,7 @@ from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.report import bundle, chain, samples
 from tradepulse_operator.report.parts import LIMITS, bounded
 
-MOST = 800 * 1024
+MOST = 900 * 1024
 
 
 def data(manifest: dict[str, object]) -> dict[str, str]:
