@@ -1,6 +1,6 @@
 """The resources on a real API server: what it refuses, defaults, shows and lets change.
 
-Uses the cluster of KUBECONFIG, else the one of `make cluster-up`. Most requests are dry runs.
+Uses the cluster of KUBECONFIG, else the one that the tests bring up. Most requests are dry runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, given, settings
 from kubernetes import client
 
 from tests.e2e.client import Cluster, wait_for
-from tests.e2e.cluster.api import paths
 from tests.mutations import Manifest, faulty, mutate, samples, single
 from tests.refusals import REQUIRED, RULES, SERVERS_OWN, TRANSITIONS, Refusal, Transition, changed
 from tradepulse_operator.api.runner import TradingRunner
@@ -82,8 +81,8 @@ def _version(stored: Any) -> str:
 @pytest.fixture(scope="module")
 def api(request: pytest.FixtureRequest) -> Iterator[Api]:
     """A cluster with the CRDs as they are committed, and a namespace that is removed at the end."""
-    chosen = Path(os.environ.get("KUBECONFIG") or paths.kubeconfig)
-    cluster = Cluster(chosen) if chosen.exists() else request.getfixturevalue("cluster")
+    chosen = os.environ.get("KUBECONFIG")
+    cluster = Cluster(Path(chosen)) if chosen else request.getfixturevalue("cluster")
     for path in sorted(CRDS.glob("*s.yaml")):
         _install(cluster, yaml.safe_load(path.read_text()))
     name = f"schema-{uuid.uuid4().hex[:8]}"

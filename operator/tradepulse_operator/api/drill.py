@@ -27,15 +27,11 @@ def _field(number: str) -> str:
 
 
 SCHEDULE_PATTERN = f"^{' '.join(map(_field, _NUMBERS))}$"
-_RISES = (
-    "t.split('/')[0].split('-').size() < 2"
-    " || int(t.split('/')[0].split('-')[0]) <= int(t.split('/')[0].split('-')[1])"
-)
+_RANGE = "[0-9]{1,2}-[0-9]{1,2}"
 
 
 def _ranges_rise(schedule: str) -> bool:
-    terms = [term.split("/")[0] for field in schedule.split(" ") for term in field.split(",")]
-    ranges = [term.split("-") for term in terms if "-" in term]
+    ranges = [found.split("-") for found in re.findall(_RANGE, schedule)]
     return all(int(first) <= int(last) for first, last in ranges)
 
 
@@ -49,8 +45,7 @@ Schedule = Annotated[
         " numbers, e.g. '0 6 * * 1' for Mondays at 06:00 UTC",
     ),
     Rule(
-        f"!self.matches(r'{SCHEDULE_PATTERN}')"
-        f" || self.split(' ').all(f, f.split(',').all(t, {_RISES}))",
+        f"self.findAll('{_RANGE}').all(r, int(r.split('-')[0]) <= int(r.split('-')[1]))",
         "a range of the schedule must rise: write the smaller number first, e.g. 1-5",
         holds=_ranges_rise,
     ),
