@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -195,7 +196,7 @@ def test_planted_secrets_are_in_no_part_of_either_stage() -> None:
     pod["metadata"] = {"name": "btc-0", "annotations": {"note": PLANTED[3], "token": "PLANTED"}}
     labels = {"__name__": "up", "url": PLANTED[6]}
     samples = replace(recording(), custom={"own": (Series(labels, ((2.0, 1.0),)),)})
-    everything = {
+    everything: dict[str, Any] = {
         "cutover": ReleaseCutover.model_validate(found),
         "recording": samples,
         "baseline": samples,
