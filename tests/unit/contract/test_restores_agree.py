@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def go(folder: Path, **wanted: str) -> dict[str, object]:
+def go(folder: Path, **wanted: Any) -> dict[str, object]:
     return prepare(folder, Preparation(**wanted), clock=lambda: 1.0)
 
 
