@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tradepulse_runner.config import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials import open_stores
+from tradepulse_runner.incidents import mounted
 from tradepulse_runner.kube_lease import build_writer
 from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.metrics import RunnerMetrics
@@ -87,14 +88,19 @@ async def run(config: RunnerConfig, path: Path) -> None:
     admin = _admin(config, loop, server)
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
-    uploads = asyncio.create_task(uploader.run(), name="uploads") if uploader else None
+    incident = mounted(config.state_dir, os.environ)
+    beside = [
+        asyncio.create_task(one.run(), name=type(one).__name__)
+        for one in (uploader, incident)
+        if one is not None
+    ]
     try:
         if admin is not None:
             log.info("admin.listening", extra={"port": await admin.start()})
         await _until_stopped(_live(loop, config.cold_start), stop)
     finally:
-        if uploads:
-            uploads.cancel()
+        for task in beside:
+            task.cancel()
         await loop.shutdown()
         if admin is not None:
             await admin.stop()
