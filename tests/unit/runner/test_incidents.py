@@ -64,7 +64,8 @@ async def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.Monke
     mount(source, "1", report="what happened")
     found = mounted(tmp_path / "state", {ENV_DIR: str(source), ENV_ID: "uid-1"})
     assert found
-    loop, done, refused = asyncio.get_running_loop(), asyncio.Event(), []
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    refused: list[Path] = []
 
     def once_full(path: Path, data: bytes) -> None:
         if not refused:
