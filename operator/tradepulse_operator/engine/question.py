@@ -81,9 +81,9 @@ def baseline_question(
 
 
 def _before(cutover: ReleaseCutover, held: Limits) -> float:
-    """How far back the samples of a baseline reach: an increase counts at the later of two samples,
-    which are a guardrails.window apart at most."""
-    return seconds(cutover.spec.baseline.window) + held.window + held.settle
+    """How far back the samples of a baseline reach: the newest is a metricGap old at most, and an
+    increase counts at the later of two samples, which are a guardrails.window apart at most."""
+    return seconds(cutover.spec.baseline.window) + held.window + held.metric_gap
 
 
 def watched(cutover: ReleaseCutover) -> Release | None:

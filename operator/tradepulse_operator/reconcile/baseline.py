@@ -32,11 +32,17 @@ def measured(observed: CutoverObserved) -> Baseline:
     at, service = observed.now, None
     if runner is not None and seen is not None:
         held = limits(observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval)
-        # Later samples may not have arrived; whoever measures again must find the same ones. And
-        # what is measured is measured up to the very instant that is recorded.
-        at = instant(timestamp(min(at, seen.until) - held.settle))
+        # Up to the newest scrape that was seen: whoever measures again finds no other samples until
+        # then. And up to the very instant that is recorded, which has microseconds.
+        at = instant(timestamp(_newest(seen)))
         service = service_of(seen, at, policy, held)
     return Baseline(at=timestamp(at), service=service, book=_book(observed.process))
+
+
+def _newest(recording: Recording) -> float:
+    """Time of the newest sample of the runner; all of one scrape appear together."""
+    times = (at for series in recording.runner for at, _ in series.points)
+    return max((at for at in times if at <= recording.until), default=recording.until)
 
 
 def service_of(

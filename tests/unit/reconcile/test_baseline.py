@@ -94,6 +94,7 @@ def test_the_recorded_instant_is_the_measured_one() -> None:
     """Whoever has the samples gets the same baseline again."""
     recording = Samples("ok", seconds=1000).recording()
     found = halting(ASKED, recording)
+    assert instant(found.at) == max(at for one in recording.runner for at, _ in one.points)
     held = limits(cutover(status(None)).spec.guardrails, "15s")
     policy = BaselinePolicy.model_validate(ASKED["baseline"])
     assert service_of(recording, instant(found.at), policy, held) == found.service
