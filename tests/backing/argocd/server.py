@@ -22,7 +22,9 @@ from tests.backing.argocd import redis
 from tests.backing.process import Child
 from tests.backing.service import LOOPBACK, free_port
 from tests.e2e.client import Cluster, is_true, wait_for
-from tests.e2e.cluster.progress import Step
+from tests.e2e.cluster import gobuild as cluster_build
+from tests.e2e.cluster import golang
+from tests.e2e.cluster.progress import Progress, Step
 from tests.e2e.cluster.settings import Paths, module_version
 
 MODULE = Path(__file__).resolve().parent / "go"
@@ -41,10 +43,18 @@ def install(step: Step) -> None:
     """Have both programs; from the cache in a moment, cold in some ten minutes."""
     redis.install(step)
     gobuild.ensure(MODULE, PACKAGE, step, tags=TAGS)
+    if not manifests().is_dir():  # the program was kept, the modules were not
+        paths = Paths.default()
+        go = golang.ensure(paths, Progress())
+        env = cluster_build.environment(go, paths)
+        command: list[str | Path] = [go, "mod", "download", NAME]
+        step.run(command, paths.logs / "go-argocd.log", env=env, cwd=MODULE)
 
 
-def version() -> str:
-    return module_version(NAME, (MODULE / "go.mod").read_text())
+def manifests() -> Path:
+    """What Argo CD's own installation consists of."""
+    version = module_version(NAME, (MODULE / "go.mod").read_text())
+    return Paths.default().go_modules / f"{NAME}@{version}" / "manifests"
 
 
 class ArgoCD:
@@ -58,6 +68,8 @@ class ArgoCD:
         self.namespace = namespace
         self._target, self._component = target, component
         self._metrics = f"http://{LOOPBACK}:{free_port()}"
+        self._repository = f"http://{LOOPBACK}:{free_port()}"
+        self._repository_port = free_port()
 
     @contextmanager
     def running(self, folder: Path) -> Iterator[ArgoCD]:
@@ -82,17 +94,15 @@ class ArgoCD:
         return int(self._sum("argocd_app_reconcile_count"))
 
     def _sum(self, name: str) -> float:
-        with urllib.request.urlopen(f"{self._metrics}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self._metrics}/metrics", timeout=30) as answer:
             families = text_string_to_metric_families(answer.read().decode())
         samples = (sample for family in families for sample in family.samples)
         return sum(sample.value for sample in samples if sample.name == name)
 
     def _repository_server(self, folder: Path, cache: str) -> Child:
-        self._repository_port = free_port()
-        port = free_port()
-        self._repository = f"http://{LOOPBACK}:{port}"
         words = ["--address", LOOPBACK, "--port", str(self._repository_port)]
-        words += ["--metrics-address", LOOPBACK, "--metrics-port", str(port), "--redis", cache]
+        words += ["--metrics-address", LOOPBACK, "--redis", cache]
+        words += ["--metrics-port", self._repository.rsplit(":", 1)[1]]
         return self._child("argocd-repo-server", words, folder)
 
     def _controller(self, folder: Path, cache: str) -> Child:
@@ -118,11 +128,10 @@ class ArgoCD:
         return Child([program, *words], folder / f"{name}.log", env=env, cwd=folder)
 
     def _install(self, folder: Path) -> None:
-        manifests = Paths.default().go_modules / f"{NAME}@{version()}" / "manifests"
         for plural, file in _CRDS.items():
-            self._serve(f"{plural}.argoproj.io", manifests / "crds" / file)
+            self._serve(f"{plural}.argoproj.io", manifests() / "crds" / file)
         self._cluster.namespace(self.namespace)
-        overlay = _overlay(folder, self.namespace, manifests / "base/config", self._component)
+        overlay = _overlay(folder, self.namespace, manifests() / "base/config", self._component)
         self._cluster.kubectl("apply", "--server-side", "-k", str(overlay))
         for manifest in (self._key(), self._own_cluster(), self._project()):
             self._cluster.apply(manifest)
