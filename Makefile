@@ -44,15 +44,26 @@ openapi: setup ## Generate docs/admin-openapi.json from the admin routes
 check-openapi: setup ## Fail when it differs from them
 	$(BIN)/python -m tradepulse_runner.admin.openapi docs/admin-openapi.json --check
 
+.PHONY: promote check-configs
+ENVIRONMENTS = dev staging production
+PROMOTE = $(BIN)/tradepulse-operator promote --validator "$(BIN)/tradepulse-runner config check --config"
+promote: setup ## Validate, test and version the settings of an environment (ENV=dev, staging or production)
+	$(if $(filter $(ENV),$(ENVIRONMENTS)),,$(error ENV=$(ENV): write one of $(ENVIRONMENTS)))
+	$(BIN)/pytest -q tests/unit/engine/test_promote.py tests/unit/model/test_config.py \
+		tests/unit/runner/test_config.py tests/unit/runner/test_config_check.py
+	$(PROMOTE) configs/$(ENV)
+check-configs: setup ## Fail when an environment asks for settings that aren't promoted
+	for each in $(ENVIRONMENTS); do $(PROMOTE) --check configs/$$each; done
+
 .PHONY: unit e2e test
 unit: setup ## Unit tests: no cluster, no root
 	$(BIN)/pytest tests/unit
 e2e: setup ## End-to-end tests on the real cluster, which is brought up when it isn't
 	$(BIN)/pytest tests/e2e --timeout=900
+test: lint check-crds check-configs unit e2e ## Everything: lint, generated files, unit tests, end-to-end tests
 .PHONY: e2e-gitops
 e2e-gitops: setup ## Under a real Argo CD, on the same cluster; not part of test: compiles ten minutes once
 	$(BIN)/pytest tests/gitops --timeout=1500
-test: lint check-crds unit e2e ## Everything: lint, generated files, unit tests, end-to-end tests
 
 .PHONY: venue-up venue-check
 venue-up: setup ## Binance and Coinbase on this machine, to trade against; prints urls and made-up keys

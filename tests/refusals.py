@@ -80,6 +80,11 @@ _STORE = {
     "bucket": "backups",
     "credentialsSecret": "backup-key",
 }
+_BUS: dict[str, Any] = {
+    "bootstrapServers": ["kafka.example.com:9093"],
+    "securityProtocol": "SSL",
+    "tlsSecret": "kafka-tls",
+}
 _LIMITS = {
     "maxPosition": "set the largest position per symbol",
     "maxNotional": "set the largest total exposure",
@@ -153,6 +158,19 @@ REQUIRED: tuple[Refusal, ...] = (
             ("endpoint", "write the server's address, e.g. https://s3.eu-central-1"),
             ("bucket", "name the bucket, which should keep versions"),
             ("credentialsSecret", "name the Secret that holds S3_API_KEY and S3_API_SECRET"),
+        )
+    ),
+    *(
+        _runner(
+            _spec("eventBus"),
+            {k: v for k, v in _BUS.items() if k != field},
+            f"spec.eventBus.{field}",
+            remedy,
+        )
+        for field, remedy in (
+            ("bootstrapServers", "list the brokers, e.g. kafka-0.kafka.example.com:9093"),
+            ("securityProtocol", "write SSL or SASL_SSL"),
+            ("tlsSecret", "name the Secret that holds ca.crt, and tls.crt and tls.key"),
         )
     ),
     _runner(
@@ -273,6 +291,32 @@ RULES: tuple[Refusal, ...] = (
             ("prefix", "../other", "not a folder: write letters, digits"),
             ("credentialsSecret", "A_Name", "not the name of an object"),
             ("caSecret", "A_Name", "not the name of an object"),
+        )
+    ),
+    *(
+        _runner(_spec("eventBus"), {**_BUS, **changes}, f"spec.eventBus.{field}", said)
+        for changes, field, said in (
+            ({"bootstrapServers": ["kafka"]}, "bootstrapServers[0]", "write HOST:PORT"),
+            ({"bootstrapServers": ["kafka:65536"]}, "bootstrapServers[0]", "write HOST:PORT"),
+            ({"bootstrapServers": ["k:1", "k:1"]}, "bootstrapServers", "listed twice"),
+            ({"tlsSecret": "A_Name"}, "tlsSecret", "not the name of an object"),
+            ({"topicPrefix": "trade pulse"}, "topicPrefix", "not the beginning of a topic"),
+            ({"saslSecret": "user"}, "saslSecret", "saslSecret belongs to securityProtocol SASL_"),
+            (
+                {"saslMechanism": "PLAIN"},
+                "saslMechanism",
+                "saslMechanism belongs to securityProtocol SASL_SSL: write e.g. SCRAM-SHA-512",
+            ),
+            (
+                {"securityProtocol": "SASL_SSL", "saslMechanism": "PLAIN"},
+                "saslSecret",
+                "name the Secret that holds KAFKA_API_KEY and KAFKA_API_SECRET",
+            ),
+            (
+                {"securityProtocol": "SASL_SSL", "saslSecret": "user"},
+                "saslMechanism",
+                "write e.g. SCRAM-SHA-512 there",
+            ),
         )
     ),
     *(

@@ -12,6 +12,7 @@ from typing import Any
 
 from tradepulse_runner.config import RunnerConfig, load_config
 from tradepulse_runner.credentials import open_stores
+from tradepulse_runner.database.config import require_files
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.catalog import check_options
@@ -53,6 +54,8 @@ def _secrets(config: RunnerConfig | None, environment: Mapping[str, str]) -> str
     checks: list[Callable[[], object]] = [_present(folder) for folder in folders]
     if config is not None:
         checks.append(lambda: open_stores(config, environment))
+        if (database := config.database) is not None:
+            checks.append(lambda: require_files(database))
     return "\n".join(dict.fromkeys(_failures(checks)))
 
 

@@ -32,7 +32,7 @@ from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.lock import StateLock
 from tradepulse_runner.loss import DailyLoss
 from tradepulse_runner.metrics import RunnerMetrics
-from tradepulse_runner.oms import Oms
+from tradepulse_runner.oms import Oms, Recorder
 from tradepulse_runner.phase import Facts, Phase, TradingState, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift, VenueSession
@@ -109,6 +109,8 @@ class LiveExecutionLoop:
         self.on_position_snapshot: Signal[[str, Positions]] = Signal()
         self.on_drift: Signal[[str, Drift, str]] = Signal()
         self.on_drift.connect(lambda venue, kind, _: self.metrics.drift.labels(venue, kind).inc())
+        self.on_signal: Signal[[str, Order]] = Signal()  # what the strategy wants, before checks
+        self.recorder: Recorder | None = None  # set before the start
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
@@ -198,6 +200,7 @@ class LiveExecutionLoop:
             epoch=ids.epoch,
             owner=self.config.owner or self.config.runner,
             step=step,
+            recorder=self.recorder,
         )
         oms.open(cold_start=cold)
         session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
@@ -261,6 +264,14 @@ class LiveExecutionLoop:
     def started(self) -> bool:
         """Whether it came up: the state is loaded, or the writer lease is waited for."""
         return self._started or self._waiting
+
+    @property
+    def connectors(self) -> Mapping[str, ExecutionConnector]:
+        return self._connectors
+
+    @property
+    def strategy(self) -> Strategy | None:
+        return self._strategy
 
     @property
     def sessions(self) -> dict[str, VenueSession]:
@@ -346,6 +357,10 @@ class LiveExecutionLoop:
             raise RiskRejected("not_trading", "the loop was not started")
         return self._desk.submitter.submit(venue, order)
 
+    def _submit_signal(self, venue: str, order: Order) -> str:
+        self.on_signal.emit(venue, order)
+        return self.submit_order(venue, order)
+
     async def cancel_order(self, order_id: str, venue: str) -> None:
         """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
         :class:`OrderError`, KeyError."""
@@ -423,7 +438,7 @@ class LiveExecutionLoop:
             strategy,
             self._desk,
             gate=self.gate,
-            submit=self.submit_order,
+            submit=self._submit_signal,
             cancel=self.cancel_order,
             clock=self._clock,
         )

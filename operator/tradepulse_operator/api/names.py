@@ -9,9 +9,12 @@ MANAGER = "tradepulse-operator"
 LABEL_RUNNER = f"{GROUP}/runner"
 LABEL_RELEASE = f"{GROUP}/release"
 LABEL_CONFIG_HASH = f"{GROUP}/config-hash"
+#: On a promoted ConfigMap of settings: their version, and the hash of their text alone.
+LABEL_CONFIG_VERSION = f"{GROUP}/config-version"
+LABEL_SETTINGS_HASH = f"{GROUP}/settings-hash"
 LABEL_CUTOVER = f"{GROUP}/cutover"
-#: Runner of a pod that checks or rehearses a release beside the runner's own pod; not
-#: `LABEL_RUNNER`, by which that one is found.
+#: Runner of a pod beside the runner's own, which checks, rehearses or drills; not `LABEL_RUNNER`,
+#: by which that one is found.
 LABEL_BESIDE = f"{GROUP}/beside"
 LABEL_DRILL = f"{GROUP}/drill"
 LABEL_APP = "app.kubernetes.io/name"
@@ -88,6 +91,6 @@ def drill_key(scheduled_for: str) -> str:
     return "".join(filter(str.isdigit, scheduled_for))[:12]
 
 
-def drill_policy_name(runner: str) -> str:
-    """The NetworkPolicy of a runner's drills."""
-    return f"{runner}-drill"
+def beside_policy_name(runner: str) -> str:
+    """The NetworkPolicy of the pods beside a runner's own."""
+    return f"{runner}-beside"

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
 from .drill import DrillStatus, KillSwitchDrill, LastDrill
+from .eventbus import EventBus
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
 from .objectstore import ObjectStore
@@ -440,6 +441,11 @@ class TradingRunnerSpec(Model):
     kill_switch: KillSwitch = Field(default=KillSwitch(), description="The kill switch.")
     kill_switch_drill: KillSwitchDrill | None = Field(
         default=None, description="Scheduled drills of the kill switch; none when left out."
+    )
+    event_bus: EventBus | None = Field(
+        default=None,
+        description="Kafka, to which ticks, signals, orders and fills are told; nobody when left"
+        " out.",
     )
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
     cutover: CutoverSettings = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tradepulse_operator.report import readiness as readiness_
 from tradepulse_operator.report import replay as replay_
 
 from . import logs
+from . import promote as promote_
 from .options import Options
 
 
@@ -146,6 +148,29 @@ def readiness(file: Path) -> None:
     mine = (TradingRunner.model_validate(item) for item in runners)
     runner = next((each for each in mine if each.metadata.name == cutover.spec.runner), None)
     click.echo(readiness_.readiness(cutover, runner), nl=False)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--validator",
+    default="tradepulse-runner config check --config",
+    show_default=True,
+    help="Command of the release's own validator; the file's name is added.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; fail when something isn't promoted.")
+def promote(folder: Path, validator: str, check: bool) -> None:
+    """Promote settings to the environment of FOLDER (configs/dev, staging or production).
+
+    Writes each runner's settings as an immutable ConfigMap of its version. Exits with 1, and writes
+    nothing, when any of them is wrong or a version would change.
+    """
+    try:
+        ask = promote_.runner_validator(shlex.split(validator))
+        found = promote_.promote(folder, ask, check=check)
+    except promote_.Refused as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(found))
 
 
 def _documents(file: Path) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ from tradepulse_operator.api.names import (
     LABEL_MANAGED_BY,
     LABEL_RUNNER,
     MANAGER,
+    beside_policy_name,
     check_pod_name,
-    drill_policy_name,
     incident_name,
     pod_name,
     pvc_name,
@@ -97,7 +97,7 @@ class Observer:
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
         cutovers, children, (pod, process), user_config, drills = await asyncio.gather(
             self._cutovers(namespace, name),
-            self._children(namespace, name, unserved, _more(runner)),
+            self._children(namespace, name, unserved),
             self._pod(namespace, name),
             self._user_config(namespace, runner.spec.release.config),
             self._drills(runner),
@@ -199,10 +199,10 @@ class Observer:
         return tuple(ReleaseCutover.model_validate(item) for item in found)
 
     async def _children(
-        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind], more: list[Ref]
+        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind]
     ) -> dict[Ref, Manifest]:
         refs = [kinds.ref(kind, namespace, runner) for kind in _NAMED if kind not in unserved]
-        refs += more
+        refs.append(kinds.ref(kinds.NETWORK_POLICY, namespace, beside_policy_name(runner)))
         refs.append(kinds.ref(kinds.PVC, namespace, pvc_name(runner)))
         labels = f"{LABEL_RUNNER}={runner},{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
         configs, named = await asyncio.gather(
@@ -241,13 +241,6 @@ class Observer:
         found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
         text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
         return text if isinstance(text, str) else None
-
-
-def _more(runner: TradingRunner) -> list[Ref]:
-    """Children that only some runners have."""
-    namespace, name = runner.metadata.namespace, drill_policy_name(runner.metadata.name)
-    drilled = runner.spec.kill_switch_drill is not None
-    return [kinds.ref(kinds.NETWORK_POLICY, namespace, name)] if drilled else []
 
 
 def _config_of(cutover: ReleaseCutover, runner: TradingRunner | None) -> str | None:

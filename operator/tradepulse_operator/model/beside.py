@@ -1,8 +1,8 @@
-"""A pod of the target release beside the runner's own, which goes on trading.
+"""Pods beside the runner's own, which goes on trading: they check, rehearse or drill a release.
 
-It belongs to the cutover, is named after the cutover's uid, and is made from the very pod that the
-release would get: its image, place, limits and security, without whatever is the runner's alone
-(state, lease, orders of the operator, identity).
+Each is made from the very pod that the release would get: its image, place, limits and security,
+without whatever is the runner's alone (state, lease, orders of the operator, identity). Whatever a
+release does there, it reaches nobody: one NetworkPolicy a runner shuts all of them in.
 """
 
 from __future__ import annotations
@@ -11,20 +11,33 @@ from typing import Any
 
 from tradepulse_operator.api.base import API_VERSION
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.names import LABEL_APP, LABEL_BESIDE, LABEL_MANAGED_BY, MANAGER
+from tradepulse_operator.api.names import (
+    CONTAINER,
+    LABEL_APP,
+    LABEL_BESIDE,
+    LABEL_MANAGED_BY,
+    MANAGER,
+    beside_policy_name,
+)
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 
 from .intent import Intent
-from .manifest import Manifest
+from .manifest import Manifest, metadata, seal
+from .networkpolicy import from_operator
 from .podspec import pod_spec
 
-TERMINATION_LOG = "/dev/termination-log"
 #: Seconds for SIGTERM: such a pod holds nothing that would have to be brought to an end.
 _GRACE = 5
 #: Of the runner's pod, for such a pod as well.
 _KEPT = ("enableServiceLinks", "securityContext", "nodeSelector", "tolerations", "imagePullSecrets")
-_KEPT_OF_CONTAINER = ("image", "imagePullPolicy", "resources", "securityContext")
+_KEPT_OF_CONTAINER = (
+    "image",
+    "imagePullPolicy",
+    "resources",
+    "securityContext",
+    "terminationMessagePath",
+)
 
 
 def runner_container(runner: TradingRunner, release: Release) -> tuple[Manifest, Manifest]:
@@ -33,34 +46,27 @@ def runner_container(runner: TradingRunner, release: Release) -> tuple[Manifest,
     return spec, spec["containers"][0]
 
 
+def volume(spec: Manifest, name: str) -> Manifest:
+    """The volume of that name."""
+    return next(each for each in spec["volumes"] if each["name"] == name)
+
+
 def pod(
-    cutover: ReleaseCutover,
-    name: str,
-    app: str,
+    meta: Manifest,
     spec: Manifest,
     *,
-    annotations: dict[str, str] | None = None,
     seconds: int,
     container: Manifest,
     volumes: list[Manifest],
 ) -> Manifest:
-    """The manifest. `spec`: the pod that the release would get; `seconds`: it lives no longer."""
+    """The manifest. `spec`: the pod that the release would get; `seconds`: it lives no longer;
+    `container`: what its one container has besides image, limits and security."""
     own = spec["containers"][0]
     kept = {key: own[key] for key in _KEPT_OF_CONTAINER}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": cutover.metadata.namespace,
-            "labels": {
-                LABEL_APP: app,
-                LABEL_BESIDE: cutover.spec.runner,
-                LABEL_MANAGED_BY: MANAGER,
-            },
-            "ownerReferences": [_owner(cutover)],
-            **({"annotations": annotations} if annotations else {}),
-        },
+        "metadata": meta,
         "spec": {
             **{key: spec[key] for key in _KEPT if key in spec},
             "automountServiceAccountToken": False,
@@ -70,7 +76,7 @@ def pod(
             "containers": [
                 {
                     **kept,
-                    "terminationMessagePath": TERMINATION_LOG,
+                    "name": CONTAINER,
                     # A release that doesn't know what it is asked says so in its log alone.
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     **container,
@@ -78,6 +84,20 @@ def pod(
             ],
             "volumes": volumes,
         },
+    }
+
+
+def of_cutover(cutover: ReleaseCutover, name: str, app: str) -> Manifest:
+    """Metadata of a pod that belongs to a cutover, and goes with it."""
+    return {
+        "name": name,
+        "namespace": cutover.metadata.namespace,
+        "labels": {
+            LABEL_APP: app,
+            LABEL_BESIDE: cutover.spec.runner,
+            LABEL_MANAGED_BY: MANAGER,
+        },
+        "ownerReferences": [_owner(cutover)],
     }
 
 
@@ -90,3 +110,23 @@ def _owner(cutover: ReleaseCutover) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+
+def beside_policy(runner: TradingRunner) -> Manifest:
+    """Such a pod talks to nobody, and the operator alone asks it how it does.
+
+    Every runner has it, whatever its policies ask for: it has to stand before the first such pod.
+    """
+    name = runner.metadata.name
+    return seal(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata(runner, beside_policy_name(name)),
+            "spec": {
+                "podSelector": {"matchLabels": {LABEL_BESIDE: name}},
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [from_operator()],
+            },
+        }
+    )

@@ -13,14 +13,14 @@ from tradepulse_operator.api.names import (
     APP_CHECK,
     CONFIG_DIR,
     CONFIG_FILE,
-    CONTAINER,
     check_pod_name,
 )
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 
-from .beside import TERMINATION_LOG, pod, runner_container
+from .beside import of_cutover, pod, runner_container, volume
 from .manifest import Manifest
+from .podspec import TERMINATION_LOG
 
 #: With the pull of the image; a pod that isn't done by then is made anew.
 _SECONDS = 600
@@ -31,17 +31,13 @@ def check_pod(cutover: ReleaseCutover, runner: TradingRunner, target: Release) -
     spec, container = runner_container(runner, target)
     secrets = [each for each in map(_secret, spec["volumes"]) if each]
     names = {each["name"] for each in secrets}
-    config = [each for each in spec["volumes"] if each["name"] == "config"]
     mounts = [m for m in container["volumeMounts"] if m["name"] in {*names, "config"}]
     folders = ":".join(m["mountPath"] for m in mounts if m["name"] in names)
     return pod(
-        cutover,
-        check_pod_name(cutover.metadata.uid),
-        APP_CHECK,
+        of_cutover(cutover, check_pod_name(cutover.metadata.uid), APP_CHECK),
         spec,
         seconds=_SECONDS,
         container={
-            "name": CONTAINER,
             "args": ["config", "check", "--config", f"{CONFIG_DIR}/{CONFIG_FILE}"],
             "env": [
                 *map(_optional, filter(_of_secret, container.get("env", []))),
@@ -50,7 +46,7 @@ def check_pod(cutover: ReleaseCutover, runner: TradingRunner, target: Release) -
             ],
             "volumeMounts": mounts,
         },
-        volumes=[*config, *secrets],
+        volumes=[volume(spec, "config"), *secrets],
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from tradepulse_operator.api.runner import TradingRunner
 
+from .beside import beside_policy
 from .configmap import config_map
-from .drill import drill_policy
 from .intent import Intent
 from .lease import lease, role, role_binding
 from .manifest import Manifest
@@ -40,7 +40,7 @@ def children(
         claim(runner, current),
         service(runner),
         network_policy(runner),
-        *([drill_policy(runner)] if runner.spec.kill_switch_drill else []),
+        beside_policy(runner),
         disruption_budget(runner),
         stateful_set(runner, intent, configs),
         service_monitor(runner),

@@ -1,8 +1,8 @@
-"""A drill of the kill switch: its pod, what the pod may reach (nothing), and the report.
+"""A drill of the kill switch: its pod and the report.
 
 The pod runs the active release's own drill, see `runner/tradepulse_runner/drill.py`: the configured
-symbols and limits on paper venues, in a directory that ends with the pod. It gets no credentials,
-no token and no network, and carries no label by which anything takes it for the runner.
+symbols and limits on paper venues, in a directory that ends with the pod. Like every pod beside the
+runner's own (`beside.py`) it gets no credentials, no token and no network.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from tradepulse_operator.api.names import (
     APP_DRILL,
     CONFIG_DIR,
     CONFIG_FILE,
-    CONTAINER,
     LABEL_APP,
+    LABEL_BESIDE,
     LABEL_DRILL,
     LABEL_RELEASE,
-    LABEL_RUNNER,
     drill_key,
     drill_name,
-    drill_policy_name,
 )
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 
-from .manifest import Manifest, metadata, seal
-from .podspec import TERMINATION_LOG, UID, container, placement
+from .beside import pod, runner_container, volume
+from .manifest import Manifest, metadata
+from .podspec import TERMINATION_LOG
 
 #: Seconds after which the kubelet ends the pod; a drill takes about ten.
 LONGEST = 300
@@ -38,67 +37,31 @@ LONGEST_REPORT = 16 * 1024
 
 def drill_pod(runner: TradingRunner, drill: RunningDrill, release: Release) -> Manifest:
     """The pod that rehearses `release`; the same name for the same drill, so there is one."""
-    meta = metadata(
-        runner,
-        drill_name(runner.metadata.name, drill.scheduled_for),
-        labels={
-            LABEL_APP: APP_DRILL,
-            LABEL_DRILL: drill_key(drill.scheduled_for),
-            LABEL_RELEASE: release.id,
-        },
-    )
-    spec: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "activeDeadlineSeconds": LONGEST,
-        "serviceAccountName": runner.metadata.name,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": UID,
-            "runAsGroup": UID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [_container(runner, release)],
-        "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-            {"name": "config", "configMap": {"name": release.config_map}},
-        ],
-        **placement(runner),
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
-
-
-def _container(runner: TradingRunner, release: Release) -> dict[str, Any]:
+    spec, _ = runner_container(runner, release)
     config = f"{CONFIG_DIR}/{CONFIG_FILE}"
-    return {
-        **container(runner, release.image),
-        "name": CONTAINER,
-        "args": ["kill-switch", "drill", "--config", config, "--report", "/tmp/report"],
-        "env": [
-            {"name": "TRADEPULSE_CONFIG_HASH", "value": release.config_hash},
-            {"name": "TRADEPULSE_TERMINATION_LOG", "value": TERMINATION_LOG},
-        ],
-        "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},
-            {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-        ],
-    }
-
-
-def drill_policy(runner: TradingRunner) -> Manifest:
-    """A drill talks to nobody, and nobody talks to it."""
     name = runner.metadata.name
-    return seal(
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": metadata(runner, drill_policy_name(name)),
-            "spec": {
-                "podSelector": {"matchLabels": {LABEL_APP: APP_DRILL, LABEL_RUNNER: name}},
-                "policyTypes": ["Ingress", "Egress"],
-            },
-        }
+    labels = {
+        LABEL_APP: APP_DRILL,
+        LABEL_BESIDE: name,
+        LABEL_DRILL: drill_key(drill.scheduled_for),
+        LABEL_RELEASE: release.id,
+    }
+    return pod(
+        metadata(runner, drill_name(name, drill.scheduled_for), labels=labels),
+        spec,
+        seconds=LONGEST,
+        container={
+            "args": ["kill-switch", "drill", "--config", config, "--report", "/tmp/report"],
+            "env": [
+                {"name": "TRADEPULSE_CONFIG_HASH", "value": release.config_hash},
+                {"name": "TRADEPULSE_TERMINATION_LOG", "value": TERMINATION_LOG},
+            ],
+            "volumeMounts": [
+                {"name": "tmp", "mountPath": "/tmp"},
+                {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
+            ],
+        },
+        volumes=[volume(spec, "tmp"), volume(spec, "config")],
     )
 
 

@@ -8,8 +8,8 @@ Out: DNS to any address, as node-local resolvers have no pod that a selector cou
      anywhere but the node's metadata service: to the API server, where the writer lease is kept,
      and to venues. Neither can be selected: the API server is no pod, its addresses change with its
      replicas (and a runner that can't renew stops trading), and venues are named by host. 6443 is
-     where the API server listens behind its service. An object store may
-     listen at a port of its own.
+     where the API server listens behind its service. An object store and the brokers of an event
+     bus may listen at ports of their own.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ def network_policy(runner: TradingRunner) -> Manifest:
             "spec": {
                 "podSelector": {"matchLabels": selector(runner.metadata.name)},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [_from_operator(), _from_cluster()],
+                "ingress": [from_operator(), _from_cluster()],
                 "egress": _egress(runner),
             },
         }
     )
 
 
-def _from_operator() -> dict[str, Any]:
+def from_operator() -> dict[str, Any]:
+    """The rule that lets the operator ask a runner's process how it does."""
     operator = {"namespaceSelector": {}, "podSelector": {"matchLabels": {LABEL_APP: MANAGER}}}
     return {"from": [operator], "ports": [_port(HTTP_PORT)]}
 
@@ -58,11 +59,10 @@ def _egress(runner: TradingRunner) -> list[dict[str, Any]]:
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_METADATA_SERVICE]}},
         {"ipBlock": {"cidr": "::/0"}},
     ]
-    ports = [_port(443), _port(6443)]
-    store = runner.spec.state.backups.object_store
-    if store and store.port not in (443, 6443):
-        ports.append(_port(store.port))
-    return [dns, {"to": anywhere, "ports": ports}]
+    store, bus = runner.spec.state.backups.object_store, runner.spec.event_bus
+    others = ({store.port} if store else set()) | (bus.ports if bus else set())
+    ports = [443, 6443, *sorted(others - {443, 6443})]
+    return [dns, {"to": anywhere, "ports": [_port(port) for port in ports]}]
 
 
 def _port(number: int, protocol: str = "TCP") -> dict[str, Any]:

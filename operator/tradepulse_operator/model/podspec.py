@@ -54,10 +54,10 @@ def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
         "containers": [_runner_container(runner, intent)],
         "volumes": volumes(runner, intent),
     }
-    return {**found, **placement(runner)}
+    return {**found, **_placement(runner)}
 
 
-def placement(runner: TradingRunner) -> dict[str, Any]:
+def _placement(runner: TradingRunner) -> dict[str, Any]:
     """Where its pods may run, and how they get at the image."""
     pod = runner.spec.pod
     found: dict[str, Any] = {}
@@ -72,7 +72,7 @@ def placement(runner: TradingRunner) -> dict[str, Any]:
 
 def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
     return {
-        **container(runner, intent.release.image),
+        **_container(runner, intent.release.image),
         "name": CONTAINER,
         "args": ["run", "--config", f"{CONFIG_DIR}/{CONFIG_FILE}"],
         "env": [*_identity(), _value("TRADEPULSE_CONFIG_HASH", intent.release.config_hash)],
@@ -99,7 +99,7 @@ def _state_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
     prepare = intent.prepare or Prepare(image=intent.release.image)
     incident = [_mount("incident", INCIDENT_DIR)] if prepare.incident else []
     return {
-        **container(runner, prepare.image),
+        **_container(runner, prepare.image),
         "name": INIT_CONTAINER,
         "args": prepare_args(runner, prepare),
         "env": [*_identity(), _value("TRADEPULSE_TERMINATION_LOG", TERMINATION_LOG)],
@@ -120,7 +120,7 @@ def prepare_args(runner: TradingRunner, prepare: Prepare) -> list[str]:
     return args
 
 
-def container(runner: TradingRunner, image: str) -> dict[str, Any]:
+def _container(runner: TradingRunner, image: str) -> dict[str, Any]:
     """What every container of a runner has: its resources, and no rights."""
     resources = runner.spec.pod.resources
     memory = canonical(resources.memory)

@@ -11,7 +11,6 @@ from tradepulse_operator.api.names import (
     APP_REHEARSAL,
     CONFIG_DIR,
     CONFIG_FILE,
-    CONTAINER,
     STATE_DIR,
     rehearsal_pod_name,
 )
@@ -21,7 +20,7 @@ from tradepulse_operator.api.runner import Connector, TradingRunner
 from tradepulse_operator.api.units import seconds
 
 from . import yaml_text
-from .beside import pod, runner_container
+from .beside import of_cutover, pod, runner_container, volume
 from .manifest import Manifest
 
 #: Keys of `runner.yaml` that stay: what trades, and how. Every other one leads outside.
@@ -67,18 +66,14 @@ def rehearsal_pod(
     """
     spec, container = runner_container(runner, target)
     limit = seconds(cutover.spec.switch_deadline) + seconds(policy.duration)
-    size = next(m for m in spec["volumes"] if m["name"] == "tmp")
     field = {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{ANNOTATION_REHEARSAL}']"}
     item = {"path": CONFIG_FILE, "fieldRef": field}
+    meta = of_cutover(cutover, rehearsal_pod_name(cutover.metadata.uid), APP_REHEARSAL)
     return pod(
-        cutover,
-        rehearsal_pod_name(cutover.metadata.uid),
-        APP_REHEARSAL,
+        {**meta, "annotations": {ANNOTATION_REHEARSAL: rehearsal_config(text)}},
         spec,
-        annotations={ANNOTATION_REHEARSAL: rehearsal_config(text)},
         seconds=math.ceil(limit) + _SPARE,
         container={
-            "name": CONTAINER,
             "args": ["run", "--config", f"{CONFIG_DIR}/{CONFIG_FILE}"],
             "env": [{"name": "TRADEPULSE_CONFIG_HASH", "value": target.config_hash}],
             "ports": container["ports"],
@@ -93,7 +88,7 @@ def rehearsal_pod(
         },
         volumes=[
             {"name": "state", "emptyDir": {"sizeLimit": runner.spec.state.size}},
-            size,
+            volume(spec, "tmp"),
             {"name": "config", "downwardAPI": {"items": [item]}},
         ],
     )

@@ -53,3 +53,26 @@ def write(content: Any) -> str:
     return yaml.safe_dump(
         content, sort_keys=True, default_flow_style=False, allow_unicode=True, width=10_000
     )
+
+
+class _Readable(yaml.SafeDumper):
+    """Writes a text of several lines as such."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else None)
+
+
+_Readable.add_representer(str, _text)
+
+
+def write_for_people(content: Any) -> str:
+    """Like `write`, for files in which changes are read line by line."""
+    return yaml.dump(
+        content,
+        Dumper=_Readable,
+        sort_keys=True,
+        default_flow_style=False,
+        allow_unicode=True,
+        width=10_000,
+    )

@@ -11,17 +11,24 @@ from tests.unit.model.runners import BINANCE, PAPER, intent_of, runner
 from tests.unit.reconcile.cutovers import UID, status
 from tests.unit.reconcile.cutovers import cutover as some_cutover
 from tradepulse_operator.api.cutover import CutoverPhase
+from tradepulse_operator.api.drill import DrillTarget, RunningDrill
 from tradepulse_operator.api.names import (
     ANNOTATION_REHEARSAL,
     API_ACCESS_DIR,
     CONFIG_DIR,
     CREDENTIALS_DIR,
-    LABEL_BESIDE,
+    HTTP_PORT,
+    LABEL_APP,
+    LABEL_MANAGED_BY,
+    MANAGER,
     STATE_DIR,
 )
 from tradepulse_operator.api.rehearsal import RehearsalPolicy
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.model.beside import beside_policy
 from tradepulse_operator.model.check_pod import check_pod
+from tradepulse_operator.model.children import children
+from tradepulse_operator.model.drill import drill_pod
 from tradepulse_operator.model.labels import selector
 from tradepulse_operator.model.podspec import pod_spec
 from tradepulse_operator.model.rehearsal_pod import rehearsal_config, rehearsal_pod
@@ -31,6 +38,13 @@ from tradepulse_runner.config import RunnerConfig
 USER = "loop: {heartbeat_interval: 0.5}\nguard: {action: kill}\n"
 POLICY = RehearsalPolicy(required=True, duration="2m")
 CUTOVER = some_cutover(status(CutoverPhase.PREFLIGHT))
+DRILL = RunningDrill(
+    scheduled_for="2026-01-02T03:04:00Z",
+    started_at="2026-01-02T03:04:01Z",
+    target=DrillTarget.REHEARSAL,
+    release="r",
+)
+ALL = pytest.mark.parametrize("number", [0, 1, 2])
 PLACED: dict[str, Any] = {
     "pod": {
         "nodeSelector": {"zone": "a"},
@@ -54,6 +68,7 @@ def pods(owner: TradingRunner) -> list[dict[str, Any]]:
     return [
         check_pod(CUTOVER, owner, target.release),
         rehearsal_pod(CUTOVER, owner, target.release, target.text, POLICY),
+        drill_pod(owner, DRILL, target.release),
     ]
 
 
@@ -63,18 +78,46 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_it_is_the_cutovers_and_not_the_runners_pod(number: int) -> None:
+def test_a_check_and_a_rehearsal_are_the_cutovers(number: int) -> None:
     owner = live()
     meta = pods(owner)[number]["metadata"]
     assert meta["name"] == (f"check-{UID}", f"rehearsal-{UID}")[number]
     (reference,) = meta["ownerReferences"]
     assert (reference["kind"], reference["uid"]) == ("ReleaseCutover", UID)
-    assert meta["labels"][LABEL_BESIDE] == CUTOVER.spec.runner
+
+
+def test_a_drill_is_the_runners_and_named_after_its_minute() -> None:
+    meta = pods(live())[2]["metadata"]
+    assert meta["name"] == "demo-drill-202601020304"
+    (reference,) = meta["ownerReferences"]
+    assert (reference["kind"], reference["uid"]) == ("TradingRunner", "runner-uid")
+
+
+@ALL
+def test_it_is_shut_in_and_not_taken_for_the_runners_pod(number: int) -> None:
+    owner = live()
+    labels = pods(owner)[number]["metadata"]["labels"]
+    policy = beside_policy(owner)["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert labels[LABEL_MANAGED_BY] == MANAGER
     # Neither the Service, nor the StatefulSet, nor Prometheus takes it for the runner's pod.
-    assert not selector(owner.metadata.name).items() <= meta["labels"].items()
+    assert not selector(owner.metadata.name).items() <= labels.items()
 
 
-@pytest.mark.parametrize("number", [0, 1])
+def test_the_policy_lets_nothing_out_and_the_operator_alone_in() -> None:
+    owner = runner()
+    policy = beside_policy(owner)["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in policy
+    (rule,) = policy["ingress"]
+    (peer,) = rule["from"]
+    assert peer["podSelector"]["matchLabels"] == {LABEL_APP: MANAGER}
+    assert [each["port"] for each in rule["ports"]] == [HTTP_PORT]
+    # It stands whatever is asked for: a pod beside may come by a cutover written by hand.
+    assert beside_policy(owner) in children(owner, intent_of(owner), {})
+
+
+@ALL
 def test_it_runs_where_and_as_the_release_will(number: int) -> None:
     owner = live(**PLACED)
     real = pod_spec(owner, intent_of(owner.model_copy(update={"spec": runner().spec})))
@@ -90,7 +133,7 @@ def test_it_runs_where_and_as_the_release_will(number: int) -> None:
     assert spec["activeDeadlineSeconds"] > 0
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@ALL
 def test_it_has_neither_state_nor_a_token(number: int) -> None:
     spec, mine = pods(live())[number]["spec"], container(pods(live())[number])
     assert spec["automountServiceAccountToken"] is False
@@ -110,9 +153,15 @@ def test_secrets_are_looked_at_in_the_check_pod_and_may_be_missing() -> None:
     assert {"name": "TRADEPULSE_SECRETS", "value": folder} in mine["env"]
 
 
-def test_the_rehearsal_has_no_secret_and_its_own_empty_state() -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_nothing_but_the_check_is_given_a_secret(number: int) -> None:
+    pod = pods(live())[number]
+    assert not any("secret" in volume for volume in pod["spec"]["volumes"])
+    assert not any("valueFrom" in each for each in container(pod)["env"])
+
+
+def test_the_rehearsal_has_its_own_empty_state() -> None:
     spec, mine = pods(live())[1]["spec"], container(pods(live())[1])
-    assert not any("secret" in volume for volume in spec["volumes"])
     state = next(volume for volume in spec["volumes"] if volume["name"] == "state")
     assert state["emptyDir"]
     assert {"name": "state", "mountPath": STATE_DIR} in mine["volumeMounts"]

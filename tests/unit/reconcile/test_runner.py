@@ -83,7 +83,7 @@ def test_children_come_in_order_the_stateful_set_after_what_it_needs() -> None:
     world = World()
     world.settle()
     kinds = applied(world)
-    assert kinds.index("StatefulSet") == 9
+    assert kinds.index("StatefulSet") == 10
     assert kinds[-1] == "ServiceMonitor"
     assert len(kinds) == len(set(kinds)) == 11
 

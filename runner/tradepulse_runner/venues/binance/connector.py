@@ -197,7 +197,7 @@ class BinanceConnector:
 
     @property
     def silent_for(self) -> float:
-        return self._rest.limits.silent_for
+        return self._rest.limits.silence.left
 
     # -- orders ----------------------------------------------------------------------------
 

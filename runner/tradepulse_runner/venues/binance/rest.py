@@ -113,7 +113,7 @@ class Rest:
     async def signed(self, call: Call) -> Any:
         """Sign and send ``call``; the parsed answer."""
         if call.urgent:
-            self.limits.require_open()
+            self.limits.silence.require_over()
         else:
             await self.limits.admit(call.weight)
         try:
@@ -157,7 +157,7 @@ class Rest:
         """What an error answer means; after a throttle nothing is sent for a while."""
         why = refusal(status, text, headers, self.clock.now())
         if isinstance(why, VenueThrottled):
-            self.limits.block(why.retry_after)
+            self.limits.silence.keep(why.retry_after)
         return why
 
     async def measure(self) -> None:

@@ -212,7 +212,7 @@ class CoinbaseConnector:
 
     @property
     def silent_for(self) -> float:
-        return self._rest.silent_for
+        return self._rest.limits.silence.left
 
     async def open_orders(self) -> list[VenueOrder]:
         return await self._orders.open()
