@@ -61,6 +61,9 @@ unit: setup ## Unit tests: no cluster, no root
 e2e: setup ## End-to-end tests on the real cluster, which is brought up when it isn't
 	$(BIN)/pytest tests/e2e --timeout=900
 test: lint check-crds check-configs unit e2e ## Everything: lint, generated files, unit tests, end-to-end tests
+.PHONY: e2e-gitops
+e2e-gitops: setup ## Under a real Argo CD, on the same cluster; not part of test: compiles ten minutes once
+	$(BIN)/pytest tests/gitops --timeout=1500
 
 .PHONY: venue-up venue-check
 venue-up: setup ## Binance and Coinbase on this machine, to trade against; prints urls and made-up keys

@@ -76,9 +76,9 @@ async def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(incidents, "INTERVAL", 0.01)
     monkeypatch.setattr(incidents, "write_durable", once_full)
-    task = asyncio.create_task(found.run())
+    found.start()
     await asyncio.wait_for(done.wait(), 5)
-    task.cancel()
+    await found.stop()
     kept = tmp_path / "state" / "incidents" / "uid-1" / "report.md"
     assert refused == [kept]
     assert kept.read_text() == "what happened"

@@ -1,0 +1,47 @@
+"""The cache between Argo CD's processes: Debian's Redis, without the package that starts it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+from tests.backing.process import Child
+from tests.backing.service import LOOPBACK, free_port
+from tests.e2e.cluster.progress import Step
+from tests.e2e.cluster.settings import Paths
+
+#: The server itself: one program, which goes by the name that it is called by.
+_PROGRAM = "redis-check-rdb"
+_PACKAGE = "redis-tools"
+
+
+def install(step: Step) -> None:
+    """Have the program. Raises StepFailed."""
+    if shutil.which(_PROGRAM):
+        return
+    logs, env = Paths.default().logs, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    step.run(["apt-get", "update"], logs / "apt-update.log", env=env)
+    words = ["apt-get", "install", "--yes", "--no-install-recommends", _PACKAGE]
+    step.run(words, logs / "apt-redis.log", env=env)
+
+
+def start(folder: Path) -> tuple[Child, str]:
+    """A server in memory alone, and its ``host:port``. Raises StepFailed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program, port = folder / "redis-server", free_port()
+    found = shutil.which(_PROGRAM)
+    assert found is not None, "install() comes first"
+    program.symlink_to(found)
+    options = {"bind": LOOPBACK, "port": str(port), "save": "", "appendonly": "no"}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    child = Child([program, *words], folder / "redis.log", cwd=folder)
+    child.wait_until(lambda: _listens(port), "redis-server")
+    return child, f"{LOOPBACK}:{port}"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((LOOPBACK, port)) == 0
