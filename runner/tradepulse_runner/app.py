@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tradepulse_runner.beside import start_services
 from tradepulse_runner.config import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials import open_stores
 from tradepulse_runner.kube_lease import build_writer
@@ -21,7 +22,6 @@ from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
-from tradepulse_runner.uploads import build_uploader
 from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import build_connector
 from tradepulse_runner.venues.fenced import Fenced
@@ -80,22 +80,24 @@ async def run(config: RunnerConfig, path: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    uploader = build_uploader(
-        config.object_store, loop.config.runner, config.state_dir, loop.metrics.registry
+    beside = start_services(config, loop)
+    server = Server(
+        loop,
+        release,
+        config_hash(config),
+        parts={name: service.status for name, service in beside.items()},
     )
-    server = Server(loop, release, config_hash(config), uploader=uploader)
     admin = _admin(config, loop, server)
     ports = await server.start(config.http, config.metrics)
     log.info("runner.listening", extra={"http": ports[0], "metrics": ports[1]})
-    uploads = asyncio.create_task(uploader.run(), name="uploads") if uploader else None
     try:
         if admin is not None:
             log.info("admin.listening", extra={"port": await admin.start()})
         await _until_stopped(_live(loop, config.cold_start), stop)
     finally:
-        if uploads:
-            uploads.cancel()
         await loop.shutdown()
+        for service in beside.values():
+            await service.stop()
         if admin is not None:
             await admin.stop()
         await server.stop()
@@ -107,7 +109,10 @@ def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Adm
     # Whoever doesn't use it doesn't pay for importing it.
     from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
 
-    return Admin(config.admin, loop, server.status, os.environ)
+    found = Admin(config.admin, loop, server.status, os.environ)
+    if found.siem is not None:
+        server.parts["siem"] = found.siem.status
+    return found
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:

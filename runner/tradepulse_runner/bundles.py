@@ -42,7 +42,8 @@ def names(state_dir: Path) -> list[str]:
     clock = float  # ids are listed, nothing is written
     backups = Backups(state_dir, clock=clock).ids()
     incidents = state_dir / INCIDENTS
-    reports = sorted(p.name for p in incidents.iterdir()) if incidents.is_dir() else []
+    folders = sorted(incidents.iterdir()) if incidents.is_dir() else []
+    reports = [folder.name for folder in folders if folder.is_dir() and _files(folder)]
     return [*(f"{INCIDENTS}/{name}" for name in reports), *(f"{FOLDER}/{k}" for k in backups[::-1])]
 
 

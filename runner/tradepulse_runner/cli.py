@@ -1,4 +1,4 @@
-"""`tradepulse-runner`: run, config, state, kill-switch, audit."""
+"""`tradepulse-runner`: run, config, state, kill-switch, audit, bus, database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import click
 from tradepulse_runner import cli_state, logs, state
 from tradepulse_runner.app import run as run_app
 from tradepulse_runner.cli_audit import audit
+from tradepulse_runner.cli_bus import bus
 from tradepulse_runner.cli_config import config as config_
+from tradepulse_runner.cli_database import database
 from tradepulse_runner.cli_killswitch import STATE_DIR, kill_switch
 from tradepulse_runner.config import load_config
 from tradepulse_runner.errors import RunnerError
@@ -112,6 +114,8 @@ def verify(state_dir: Path) -> None:
 main.add_command(config_)
 main.add_command(kill_switch)
 main.add_command(audit)
+main.add_command(bus)
+main.add_command(database)
 for command in (cli_state.restore, cli_state.stored, cli_state.export):
     state_.add_command(command)
 

@@ -24,11 +24,21 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from tradepulse_runner.admin.config import AdminConfig
+from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.currency import quote_currency
+from tradepulse_runner.database.config import DatabaseConfig
 from tradepulse_runner.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 Connector = Literal["paper", "binance", "coinbase"]
+
+
+class Clash(ValueError):
+    """A value that doesn't fit another one. ``field``: its place from its model on."""
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(f"{field}: value {value} is not valid; remedy: {remedy}")
+        self.field, self.value, self.remedy = field, value, remedy
 
 
 def _finite_positive(value: Decimal) -> Decimal:
@@ -109,11 +119,24 @@ class RiskConfig(Model):
     @model_validator(mode="after")
     def _fit_together(self) -> RiskConfig:
         if self.max_order_notional > self.max_notional:
-            raise ValueError("risk.max_order_notional must not exceed risk.max_notional")
+            raise Clash(
+                "max_order_notional",
+                self.max_order_notional,
+                f"lower it to risk.max_notional, {self.max_notional}, or below",
+            )
         if self.soft_daily_loss is not None and self.soft_daily_loss >= self.max_daily_loss:
-            raise ValueError("risk.soft_daily_loss must be below risk.max_daily_loss")
+            raise Clash(
+                "soft_daily_loss",
+                self.soft_daily_loss,
+                f"set it below risk.max_daily_loss, {self.max_daily_loss}",
+            )
         if (self.duplicate_window is None) != (self.max_duplicates is None):
-            raise ValueError("risk.duplicate_window and risk.max_duplicates belong together")
+            alone = "max_duplicates" if self.duplicate_window is None else "duplicate_window"
+            raise Clash(
+                alone,
+                getattr(self, alone),
+                "risk.duplicate_window and risk.max_duplicates belong together: set both or none",
+            )
         return self
 
 
@@ -185,9 +208,11 @@ class LeaseConfig(Model):
     @model_validator(mode="after")
     def _spans(self) -> LeaseConfig:
         if not self.retry < self.renew_deadline < self.duration:
-            raise ValueError(
-                "retry must be below renew_deadline, and that below duration: a holder has to stop"
-                " before another one may start"
+            raise Clash(
+                "renew_deadline",
+                self.renew_deadline,
+                f"set it above lease.retry, {self.retry:g}, and below lease.duration,"
+                f" {self.duration:g}: a holder has to stop before another one may start",
             )
         return self
 
@@ -235,27 +260,31 @@ class RunnerConfig(Model):
     lease: LeaseConfig | None = None
     object_store: ObjectStoreConfig | None = None
     admin: AdminConfig | None = None
+    event_bus: EventBusConfig | None = None
+    database: DatabaseConfig | None = None
 
     @model_validator(mode="after")
     def _cross_field(self) -> RunnerConfig:
         names = [venue.name for venue in self.venues]
         if len(set(names)) != len(names):
-            raise ValueError(f"venue names must be unique, got {names}")
-        slowest = max(
-            self.loop.heartbeat_interval,
-            self.loop.fill_poll_interval,
-            self.loop.reconcile_interval,
-        )
-        if self.guard.gap <= slowest:
-            raise ValueError(
-                f"guard.gap must be longer than the loop's longest interval, {slowest:g} s"
-            )
+            raise Clash("venues", names, "venue names must be unique: rename one")
+        for name in ("heartbeat_interval", "fill_poll_interval", "reconcile_interval"):
+            every: float = getattr(self.loop, name)
+            if self.guard.gap <= every:
+                raise Clash(
+                    f"loop.{name}",
+                    every,
+                    f"guard.gap, {self.guard.gap:g} s, would call each pause a gap: lower this, or"
+                    " raise guard.gap above it",
+                )
         for venue in self.venues:
             currencies = {found for s in venue.symbols if (found := quote_currency(s))}
             if len(currencies) > 1:
-                raise ValueError(
-                    f"venue {venue.name} has symbols in {sorted(currencies)}, but its cash, limits"
-                    " and loss are counted in one currency; make a runner for each"
+                raise Clash(
+                    f"venues.{venue.name}.symbols",
+                    venue.symbols,
+                    f"they are paid in {sorted(currencies)}, but cash, limits and loss of a venue"
+                    " are counted in one currency: make a runner for each",
                 )
         return self
 
@@ -293,6 +322,10 @@ def parse_model(model: type[M], raw: dict[str, Any], *, source: str, prefix: str
 
 def _explain(model: type[BaseModel], source: str, prefix: str, error: ErrorDetails) -> str:
     field = ".".join([*([prefix] if prefix else []), *(str(part) for part in error["loc"])])
+    clash = error.get("ctx", {}).get("error")
+    if isinstance(clash, Clash):
+        field = f"{field}.{clash.field}" if field else clash.field
+        return f"{source}: {field}: value {clash.value} is not valid; remedy: {clash.remedy}"
     field = field or "(whole file)"
     kind = error["type"]
     if kind == "missing":

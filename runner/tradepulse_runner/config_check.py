@@ -12,6 +12,7 @@ from typing import Any
 
 from tradepulse_runner.config import RunnerConfig, load_config
 from tradepulse_runner.credentials import open_stores
+from tradepulse_runner.database.config import require_files
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.catalog import check_options
@@ -53,7 +54,20 @@ def _secrets(config: RunnerConfig | None, environment: Mapping[str, str]) -> str
     checks: list[Callable[[], object]] = [_present(folder) for folder in folders]
     if config is not None:
         checks.append(lambda: open_stores(config, environment))
+        if (database := config.database) is not None:
+            checks.append(lambda: require_files(database))
+        checks += _of_admin(config, environment)
     return "\n".join(dict.fromkeys(_failures(checks)))
+
+
+def _of_admin(
+    config: RunnerConfig, environment: Mapping[str, str]
+) -> Iterator[Callable[[], object]]:
+    if config.admin is not None:
+        # Whoever doesn't use it doesn't pay for importing it.
+        from tradepulse_runner.admin.check import checks  # noqa: PLC0415
+
+        yield from checks(config.admin, environment)
 
 
 def _present(folder: Path) -> Callable[[], None]:

@@ -52,17 +52,20 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """A pair in environment variables ``names`` (key, secret)."""
+    """A pair in environment variables ``names`` (key, secret). ``instead``: the directory whose
+    files would count before them, if it were there."""
 
     names: tuple[str, str]
     environment: Mapping[str, str] = field(repr=False)
+    instead: Path | None = None
 
     def read(self) -> Pair:
         key, secret = (self._one(name) for name in self.names)
         return Pair(key, secret)
 
     def _one(self, name: str) -> str:
-        place = f"the environment variable {name}"
+        or_file = f" or the file {self.instead / name}" if self.instead else ""
+        place = f"the environment variable {name}{or_file}"
         return checked(name, self.environment.get(name, ""), place)
 
 

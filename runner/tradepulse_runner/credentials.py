@@ -64,6 +64,7 @@ class CredentialStore:
         directory: Path | None,
         environment: Mapping[str, str],
         *,
+        instead: Path | None = None,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
         step: Step = no_fault,
@@ -73,7 +74,7 @@ class CredentialStore:
         self.failures = 0
         names = (f"{connector.upper()}_API_KEY", f"{connector.upper()}_API_SECRET")
         self._source: Source = (
-            Variables(names, environment) if directory is None else Files(names, directory, step)
+            Files(names, directory, step) if directory else Variables(names, environment, instead)
         )
         self._clock, self._timer = clock, timer
         self._current: Credential | None = None
@@ -83,10 +84,17 @@ class CredentialStore:
 
     @classmethod
     def open(
-        cls, connector: str, directory: Path | None, environment: Mapping[str, str]
+        cls,
+        connector: str,
+        directory: Path | None,
+        environment: Mapping[str, str],
+        *,
+        instead: Path | None = None,
     ) -> CredentialStore:
-        """A store that has credentials. Raises :class:`ConfigError` naming what is missing."""
-        store = cls(connector, directory, environment)
+        """A store that has credentials, in files of ``directory`` or else in ``environment``;
+        ``instead``: where files would be looked for. Raises :class:`ConfigError` naming what is
+        missing and where it would be found."""
+        store = cls(connector, directory, environment, instead=instead)
         store.load()
         return store
 
@@ -179,5 +187,7 @@ def open_stores(config: RunnerConfig, environment: Mapping[str, str]) -> dict[st
         if venue.connector != "paper":
             own = config.state_dir / "credentials" / venue.name
             directory = venue.credentials_dir or (own if own.is_dir() else None)
-            stores[venue.name] = CredentialStore.open(venue.connector, directory, environment)
+            stores[venue.name] = CredentialStore.open(
+                venue.connector, directory, environment, instead=own
+            )
     return stores

@@ -41,6 +41,10 @@ class ObjectStoreError(RunnerError):
     """The object store gave no good answer. Says nothing that a request was signed with."""
 
 
+class BusError(RunnerError):
+    """The event bus took something not, or gave no answer. Says nothing of a secret."""
+
+
 class RiskRejected(RunnerError):
     """The order broke a limit and was never sent.
 

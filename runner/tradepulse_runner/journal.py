@@ -57,19 +57,19 @@ def scan(data: bytes, *, name: str = "journal") -> Scan:
         )
     if data[:4] != MAGIC:
         result.torn_bytes = len(data)
-        result.damaged = len(data) >= len(MAGIC) and _any_frame(data, 0)
+        result.damaged = len(data) >= len(MAGIC) and any_frame(data, 0)
         return result
     offset = result.good_bytes = len(MAGIC)
-    while (found := _frame_at(data, offset)) is not None:
+    while (found := frame_at(data, offset)) is not None:
         seq, payload, offset = found
         result.records.append((seq, json.loads(payload)))
         result.good_bytes = offset
     result.torn_bytes = len(data) - offset
-    result.damaged = result.torn_bytes > 0 and _any_frame(data, offset + 1)
+    result.damaged = result.torn_bytes > 0 and any_frame(data, offset + 1)
     return result
 
 
-def _frame_at(data: bytes, offset: int) -> tuple[int, bytes, int] | None:
+def frame_at(data: bytes, offset: int) -> tuple[int, bytes, int] | None:
     if offset + _HEAD.size > len(data):
         return None
     length, crc, seq = _HEAD.unpack_from(data, offset)
@@ -82,10 +82,10 @@ def _frame_at(data: bytes, offset: int) -> tuple[int, bytes, int] | None:
     return seq, payload, end
 
 
-def _any_frame(data: bytes, start: int) -> bool:
+def any_frame(data: bytes, start: int) -> bool:
     """Whether a good frame lies anywhere after ``start``: then the damage is in the middle."""
     return any(
-        _frame_at(data, offset) is not None for offset in range(start, len(data) - _HEAD.size + 1)
+        frame_at(data, offset) is not None for offset in range(start, len(data) - _HEAD.size + 1)
     )
 
 

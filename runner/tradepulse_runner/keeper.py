@@ -88,10 +88,8 @@ class Keeper:
         streaming = self._session.connector.streaming
         interval = self._streamed if streaming else self._polled
         spacing = min(self._polled / 2 if streaming else MIN_POLL_SPACING, interval)
-        await asyncio.sleep(spacing)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(interval - spacing):
-                await self._session.wake.wait()
+        await _at_most(spacing, self._session.lost)
+        await _at_most(interval - spacing, self._session.wake)
 
     async def _mismatched(self, error: BodyMismatch) -> None:
         """Our own book can't be trusted, so cancel by the venue's. Only a person can tell what
@@ -118,9 +116,7 @@ class Keeper:
         if self._session.urgent.is_set() or isinstance(error, VenueThrottled):
             await asyncio.sleep(delay)
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(delay):
-                await self._session.urgent.wait()
+        await _at_most(delay, self._session.urgent)
 
     def _backoff(self, error: OrderError) -> float:
         """Capped and jittered, and never sooner than the venue allows."""
@@ -128,3 +124,10 @@ class Keeper:
         top = min(most, self._max_backoff, FIRST_BACKOFF * 2 ** min(self._attempt - 1, 16))
         delay = self._chance.uniform(top / 2, top)
         return max(delay, error.retry_after) if isinstance(error, VenueThrottled) else delay
+
+
+async def _at_most(seconds: float, sign: asyncio.Event) -> None:
+    """Wait for ``sign``, but no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await sign.wait()

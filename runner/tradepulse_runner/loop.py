@@ -32,7 +32,7 @@ from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.lock import StateLock
 from tradepulse_runner.loss import DailyLoss
 from tradepulse_runner.metrics import RunnerMetrics
-from tradepulse_runner.oms import Oms
+from tradepulse_runner.oms import Oms, Recorder
 from tradepulse_runner.phase import Facts, Phase, TradingState, decide
 from tradepulse_runner.risk import RiskManager
 from tradepulse_runner.session import Drift, VenueSession
@@ -42,6 +42,7 @@ from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
 from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.watch_metrics import WatchMetrics
 from tradepulse_runner.writer import LeaseLost, WriterLease
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ class LiveExecutionLoop:
         self.on_position_snapshot: Signal[[str, Positions]] = Signal()
         self.on_drift: Signal[[str, Drift, str]] = Signal()
         self.on_drift.connect(lambda venue, kind, _: self.metrics.drift.labels(venue, kind).inc())
+        self.on_signal: Signal[[str, Order]] = Signal()  # what the strategy wants, before checks
+        self.recorder: Recorder | None = None  # set before the start
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
@@ -137,6 +140,8 @@ class LiveExecutionLoop:
         self.on_position_snapshot.connect(lambda venue, _: self.guard.polled(venue))
         self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
         self.metrics.follow_state(lambda: self.phase()[0].trading_state)
+        self._watched = WatchMetrics(self.metrics.registry, connectors)
+        self._watched.follow(self._shown_phase, self._desk.sessions, lambda: self._loss.share)
 
     # -- life ------------------------------------------------------------------------------
 
@@ -198,6 +203,7 @@ class LiveExecutionLoop:
             epoch=ids.epoch,
             owner=self.config.owner or self.config.runner,
             step=step,
+            recorder=self.recorder,
         )
         oms.open(cold_start=cold)
         session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
@@ -205,6 +211,7 @@ class LiveExecutionLoop:
         return session
 
     async def _refused(self, venue: str, began: float) -> None:
+        self._watched.refused.labels(venue).inc()
         if why := self._credentials.verdict(venue, began):
             await self.engage_kill_switch(why)
 
@@ -261,6 +268,14 @@ class LiveExecutionLoop:
     def started(self) -> bool:
         """Whether it came up: the state is loaded, or the writer lease is waited for."""
         return self._started or self._waiting
+
+    @property
+    def connectors(self) -> Mapping[str, ExecutionConnector]:
+        return self._connectors
+
+    @property
+    def strategy(self) -> Strategy | None:
+        return self._strategy
 
     @property
     def sessions(self) -> dict[str, VenueSession]:
@@ -326,6 +341,9 @@ class LiveExecutionLoop:
             )
         )
 
+    def _shown_phase(self) -> Phase:
+        return self.phase()[0]
+
     def _reduce_reason(self) -> str:
         if self.directive.reduce:
             return f"reducing: {self.directive.reason or 'no reason given'}"
@@ -346,12 +364,16 @@ class LiveExecutionLoop:
             raise RiskRejected("not_trading", "the loop was not started")
         return self._desk.submitter.submit(venue, order)
 
-    async def cancel_order(self, order_id: str, venue: str) -> None:
-        """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
-        :class:`OrderError`, KeyError."""
+    def _submit_signal(self, venue: str, order: Order) -> str:
+        self.on_signal.emit(venue, order)
+        return self.submit_order(venue, order)
+
+    async def cancel_order(self, order_id: str, venue: str | None = None) -> None:
+        """Cancel one order, of whichever venue has it (ids are unique for ever). Raises
+        :class:`RiskRejected` for too many cancels, :class:`OrderError`, KeyError."""
         if self._desk.submitter is None:
             raise RiskRejected("not_trading", "the loop was not started")
-        await self._desk.submitter.cancel(venue, order_id)
+        await self._desk.submitter.cancel(venue or self._desk.venue_of(order_id), order_id)
 
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""
@@ -423,7 +445,7 @@ class LiveExecutionLoop:
             strategy,
             self._desk,
             gate=self.gate,
-            submit=self.submit_order,
+            submit=self._submit_signal,
             cancel=self.cancel_order,
             clock=self._clock,
         )

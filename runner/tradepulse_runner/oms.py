@@ -14,10 +14,10 @@ import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tradepulse_runner.domain import Order, OrderStatus, Trade, VenueOrder
-from tradepulse_runner.journal import Journal, list_segments
+from tradepulse_runner.journal import Journal, Recovery, list_segments
 from tradepulse_runner.oms_state import OmsState, OrderRecord, order_to_json, trade_to_json
 from tradepulse_runner.snapshot import (
     Snapshot,
@@ -29,8 +29,27 @@ from tradepulse_runner.snapshot import (
 )
 
 log = logging.getLogger(__name__)
-# Snapshot often enough that replay at start stays well under a second.
+# Snapshot often enough that replay at start stays well under a second. This alone bounds the
+# journal: time without records needs no snapshot.
 RECORDS_PER_SNAPSHOT = 2_000
+
+
+class Recorder(Protocol):
+    """Is told of the journal, after the fact. Never raises. ``order``: the one that the record is
+    about, as it is after it."""
+
+    def replayed(
+        self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
+    ) -> None:
+        """A record that an earlier process wrote."""
+
+    def opened(self, venue: str, seq: int) -> None:
+        """Every record up to ``seq`` was replayed, or is in the snapshot."""
+
+    def recorded(
+        self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
+    ) -> None:
+        """A record of this process."""
 
 
 class Oms:
@@ -50,8 +69,10 @@ class Oms:
         owner: str = "",
         fsync: Callable[[int], None] = os.fsync,
         step: Step = no_fault,
+        recorder: Recorder | None = None,
     ) -> None:
         self.venue = venue
+        self._recorder = recorder
         self.state = OmsState()
         self.epoch = epoch
         self.owner = owner
@@ -64,6 +85,7 @@ class Oms:
         self._saved_seq = 0
         self._droppable: list[Path] = []
         self.booked = 0  # fills booked by this process
+        self.damaged = 0  # files that could not be read when it opened
         self._save_lock = asyncio.Lock()
         self.fresh = True
 
@@ -89,9 +111,17 @@ class Oms:
             self.state = OmsState.from_json(snapshot.payload["state"])
             after = self._saved_seq = int(snapshot.payload["seq"])
         recovery = self._journal.recover(evidence, after=after)
-        self._droppable = [path for path, last in recovery.segments if last <= after]
-        for _seq, record in recovery.records:
-            self.state.apply(record)
+        for path, last in recovery.segments:
+            if not last:
+                path.unlink(missing_ok=True)  # a start that was killed before it wrote anything
+        self._droppable = [path for path, last in recovery.segments if 0 < last <= after]
+        self._tell(recovery)
+        self.damaged = len(self._file.damaged) + len(recovery.quarantined)
+        self._replay(recovery.records)
+        self.fresh = snapshot is None and not recovery.records
+        self._age_orders()
+
+    def _tell(self, recovery: Recovery) -> None:
         if recovery.torn_bytes:
             log.warning("journal.torn_tail_cut", extra={"bytes": recovery.torn_bytes})
         for path in recovery.quarantined:
@@ -100,8 +130,14 @@ class Oms:
         if recovery.missing:
             remedy = "rebuilt from the venue's orders and trades"
             log.error("journal.records_missing", extra={"n": recovery.missing, "remedy": remedy})
-        self.fresh = snapshot is None and not recovery.records
-        self._age_orders()
+
+    def _replay(self, records: list[tuple[int, dict[str, Any]]]) -> None:
+        for seq, record in records:
+            order = self._apply(record)
+            if self._recorder:
+                self._recorder.replayed(self.venue, seq, record, order)
+        if self._recorder:
+            self._recorder.opened(self.venue, self._journal.seq)
 
     def _age_orders(self) -> None:
         for entry in self.state.with_status(OrderStatus.QUEUED):
@@ -276,5 +312,13 @@ class Oms:
     def _write(self, **record: Any) -> None:
         # A status is named by its value: acknowledged and expired are different moments.
         self._step(f"{record['status'] if record['t'] == 'status' else record['t']}.append")
-        self._journal.append(record)
+        seq = self._journal.append(record)
+        order = self._apply(record)
+        if self._recorder:
+            self._recorder.recorded(self.venue, seq, record, order)
+
+    def _apply(self, record: dict[str, Any]) -> OrderRecord | None:
+        """The order that it is about, even if that is forgotten by it."""
+        known = self.state.orders.get(record.get("id", ""))
         self.state.apply(record)
+        return known or self.state.orders.get(record.get("id", ""))

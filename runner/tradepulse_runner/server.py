@@ -7,7 +7,7 @@ reconciling is alive but not ready. ``/status``: the process's own word, JSON.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +18,6 @@ from tradepulse_runner.loop import LiveExecutionLoop
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.release import Release
 from tradepulse_runner.storage import storage
-from tradepulse_runner.uploads import Uploader
 
 #: Heartbeats that may be missed before the loop counts as stuck.
 MISSED = 5
@@ -33,10 +32,11 @@ class Server:
         release: Release,
         config_hash: str,
         *,
-        uploader: Uploader | None = None,
+        parts: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._uploader = uploader
+        #: What else ``/status`` says, by key.
+        self.parts = dict(parts or {})
         self._loop, self._release, self._hash = loop, release, config_hash
         self._clock = clock
         self._runners: list[web.AppRunner] = []
@@ -131,7 +131,7 @@ class Server:
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",
             },
-            **({"object_store": self._uploader.status()} if self._uploader else {}),
+            **{name: tell() for name, tell in self.parts.items()},
         }
 
 

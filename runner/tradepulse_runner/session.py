@@ -31,6 +31,7 @@ from tradepulse_runner.errors import (
     OutcomeUnknown,
     RunnerError,
     VenueDisconnected,
+    VenueThrottled,
 )
 from tradepulse_runner.fence import Departures
 from tradepulse_runner.oms import Oms
@@ -106,11 +107,13 @@ class VenueSession:
         self._foreign: set[str] = set()
         self._on_drift: Signal[[str, Drift, str]] = on_drift or Signal()
         self._stream_lost = ""
+        self.lost = asyncio.Event()  # the stream is: nothing is worth waiting for
         connector.listen(StreamEar(oms, ask=self.wake.set, lost=self._lose_stream).hear)
 
     def _lose_stream(self, reason: str) -> None:
         self._stream_lost = reason
         self.reconciled = False  # the gate closes now, not when somebody next asks
+        self.lost.set()
         self.wake.set()
 
     def _drift(self, kind: Drift, detail: str) -> None:
@@ -121,6 +124,7 @@ class VenueSession:
     async def connect(self) -> None:
         """Open the connection and its streams unless open. Raises :class:`OrderError`."""
         self._stream_lost = ""
+        self.lost.clear()
         await self.ask(self.connector.connect())
 
     async def ask(self, request: Awaitable[T]) -> T:
@@ -356,12 +360,15 @@ class VenueSession:
         try:
             await self.cancel(client_id)
         except OrderError as exc:
-            self._note_refused(client_id, str(exc))
+            self._note_refused(client_id, exc)
         else:
             self.refused_cancels.pop(client_id, None)
 
-    def _note_refused(self, client_id: str, why: str) -> None:
-        # A sweep asks four times a second for as long as it takes: say it once.
+    def _note_refused(self, client_id: str, error: OrderError) -> None:
+        # A sweep asks four times a second for as long as it takes: say it once. How long a venue
+        # wants silence is another number each time.
+        silent = f"{self.name} wants no requests for a while; tried again once it takes some"
+        why = silent if isinstance(error, VenueThrottled) else str(error)
         if self.refused_cancels.get(client_id) != why:
             log.warning("live_loop.cancel_failed", extra={"order": client_id, "why": why})
         self.refused_cancels[client_id] = why
@@ -385,7 +392,7 @@ class VenueSession:
                 await self.ask(self.connector.cancel_order(order.ref))
             except OrderError as exc:
                 left.add(order.client_id)
-                self._note_refused(order.client_id, str(exc))
+                self._note_refused(order.client_id, exc)
         if self.oms.lost:
             self._left_by_venue = left  # our book can't follow any more
         return len(left)

@@ -94,6 +94,17 @@ class Uploader:
         self._pending: list[str] = []
         self._problem = ""
         self._versioned: bool | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._task = asyncio.create_task(self.run(), name="uploads")
+
+    async def stop(self) -> None:
+        """What isn't stored yet is stored by the next process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
 
     async def run(self) -> None:
         """Until it is cancelled; fails never."""
@@ -228,10 +239,3 @@ class Uploader:
         for kind in bundles.KINDS:
             waiting = sum(name.startswith(f"{kind}/") for name in self._pending)
             metrics.pending.labels(kind).set(waiting)
-
-
-def build_uploader(
-    config: ObjectStoreConfig | None, runner: str, state_dir: Path, registry: CollectorRegistry
-) -> Uploader | None:
-    """None where no object store is configured."""
-    return Uploader(config, runner, state_dir, registry) if config else None

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import click
 
+from tests.backing.alertmanager.server import Alertmanager
+from tests.backing.kafka.server import Kafka
 from tests.backing.objectstore.server import ObjectStore
+from tests.backing.postgres.server import Postgres
 from tests.backing.service import LOOPBACK, Service
 from tests.e2e.cluster.commands import one_sentence
 from tests.e2e.cluster.progress import Progress, StepFailed
@@ -18,7 +21,7 @@ from tests.e2e.cluster.progress import Progress, StepFailed
 
 def services() -> Sequence[Service]:
     """All that there are, in the order in which they are started."""
-    return (ObjectStore(),)
+    return (Kafka(), ObjectStore(), Postgres(), Alertmanager())
 
 
 @click.group(cls=one_sentence(StepFailed))

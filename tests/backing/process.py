@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -60,22 +62,36 @@ class Child:
                 raise StepFailed(f"{what} did not answer within {seconds:.0f} s: {self._end()}")
             time.sleep(0.1)
 
+    def wait(self, seconds: float = 60) -> None:
+        """Until it ended by itself. Raises subprocess.TimeoutExpired."""
+        self._process.wait(seconds)
+
     def kill(self) -> None:
         """SIGKILL to the whole group: what a lost machine looks like."""
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._process.wait()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end; after a grace period it is killed."""
-        self._signal(number)
+        self.signal(number)
         try:
             self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """Tell the whole group, if there is one; returns at once."""
         if self.running:
             os.killpg(self.pid, number)
 
     def _end(self) -> str:
         return "\n".join(tail(self.log, 15)) or f"{self.log} is empty"
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there, with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return int(answer.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import click
 
-from tests.chaos.campaign import Office, can_mount, load, share
+from tests.chaos.campaign import Office, by_case, can_mount, load, share
 from tests.chaos.defects import DEFECTS
 from tests.chaos.plan import Case
 from tests.chaos.points import CORE, DAMAGE, POINTS
 from tests.chaos.table import failures, table
 from tests.chaos.venues import VENUES
+
+#: How often a case is tried that the machine gave no time to.
+ROUNDS = 3
 
 
 def chosen(text: str, known: tuple[str, ...], what: str) -> list[str]:
@@ -76,12 +79,15 @@ def main(
         for venue in chosen(venues, tuple(VENUES), "venue")
         for point in names
     ]
-    done = {result.case for result in load(results)}
-    cases = [case for case in wanted if case not in done]
-    click.echo(f"{len(cases)} cases ({len(wanted) - len(cases)} done before), in {base}")
-    share_out(cases, jobs, Office(base, results, keep, stop))
-    wished = set(wanted)
-    found = [result for result in load(results) if result.case in wished]
+    office = Office(base, results, keep, stop)
+    for _ in range(ROUNDS):  # what was starved is tried again once the others are done
+        judged = {case for case, found in by_case(results, wanted).items() if not found.void}
+        cases = [case for case in wanted if case not in judged]
+        if not cases or office.closed:
+            break
+        click.echo(f"{len(cases)} cases ({len(wanted) - len(cases)} done before), in {base}")
+        share_out(cases, jobs, office)
+    found = list(by_case(results, wanted).values())
     click.echo(table(found))
     if wrong := failures(found):
         click.echo("\n" + "\n".join(wrong[:40]))

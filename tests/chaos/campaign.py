@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.chaos import child
 from tests.chaos.child import spawn
 from tests.chaos.damage import damage
+from tests.chaos.hunger import STARVED, Hunger
 from tests.chaos.judge import Verdict, judge, read_notes
 from tests.chaos.plan import Case, Life, Plan, chance_of, plan
 from tests.chaos.strategy import Decisions
@@ -31,7 +32,10 @@ MORE_LIVES = 4
 
 @dataclass
 class Result:
-    """A case's outcome; ``hit``: whether the planned moment came; times in seconds."""
+    """A case's outcome; ``hit``: whether the planned moment came; times in seconds.
+
+    ``stalled``: a life ran out of time. ``hungry``: the greatest share of a life's time for which
+    the runner or the venue had no processor."""
 
     venue: str
     point: str
@@ -50,6 +54,14 @@ class Result:
     converged: list[float] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     took: float = 0.0
+    stalled: bool = False
+    hungry: float = 0.0
+
+    @property
+    def void(self) -> bool:
+        """Whether nothing can be said: it ran out of time, and the machine gave it none. What was
+        lost or doubled counts all the same."""
+        return self.stalled and self.hungry >= STARVED and not (self.lost or self.doubled)
 
     @property
     def case(self) -> Case:
@@ -107,9 +119,11 @@ class Trial:
             self._venue.behave()
         cold, self._cold_start = self._cold_start, False
         pid = spawn(self._case, life, self._venue, self._folder, cold_start=cold)
-        status = wait(pid)
+        status, hungry = wait(pid, self._venue.pid)
+        result.hungry = max(result.hungry, hungry)
         (self._state / "filler").unlink(missing_ok=True)  # the disk has room again
         if status is None:
+            result.stalled = True
             self._find(f"life {life.number} was still there after {LONGEST_LIFE} s")
             return child.STUCK
         if os.WIFSIGNALED(status):
@@ -126,6 +140,7 @@ class Trial:
             self._result.halted += 1
             KillSwitch(self._state, clock=time.time).reset(by="chaos", reason="campaign")
         elif code == child.STUCK:
+            self._result.stalled = True
             self._find(f"life {life.number} never traded")
         elif code == child.BROKEN:
             tail = (self._folder / f"log.{life.number}").read_text()[-2000:]
@@ -165,20 +180,23 @@ class Trial:
             self._find("the kill switch was forgotten")
 
 
-def wait(pid: int) -> int | None:
-    """Its wait status; None after having killed it for taking too long."""
+def wait(pid: int, venue: int | None) -> tuple[int | None, float]:
+    """Its wait status, None after having killed it for taking too long; and how hungry it was, or
+    the process of its ``venue``."""
     handle = os.pidfd_open(pid)
-    ended = False
+    hunger = Hunger(pid, *([venue] if venue else []))
+    ended, hungry = False, 0.0
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
         ended = bool(poll.poll(LONGEST_LIFE * 1000))
+        hungry = hunger.share()
     finally:
         os.close(handle)
         if not ended:
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
-    return status if ended else None
+    return (status if ended else None), hungry
 
 
 def mount(path: Path) -> None:
@@ -209,7 +227,7 @@ def try_case(case: Case, base: Path, *, keep: bool) -> Result:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     result = Trial(case, folder).run()
-    if not (keep or result.findings):
+    if not (keep or result.findings) or result.void:
         shutil.rmtree(folder)
     return result
 
@@ -228,7 +246,7 @@ class Office:
 
     @property
     def closed(self) -> bool:
-        return self.stop and any(result.findings for result in load(self.results))
+        return self.stop and any(r.findings and not r.void for r in load(self.results))
 
 
 def work(cases: Iterable[Case], office: Office) -> None:
@@ -259,6 +277,22 @@ def share(cases: list[Case], jobs: int, office: Office) -> list[int]:
                 os._exit(0)
         pids.append(pid)
     return pids
+
+
+def by_case(results: Path, wanted: Iterable[Case]) -> dict[Case, Result]:
+    """One result a case, however often it was run: one with findings before one without, and a
+    void one only while there is no other."""
+    wished, found = set(wanted), dict[Case, Result]()
+    for result in load(results):
+        if result.case in wished:
+            before = found.get(result.case)
+            if before is None or _weight(result) > _weight(before):
+                found[result.case] = result
+    return found
+
+
+def _weight(result: Result) -> int:
+    return 0 if result.void else 2 if result.findings else 1
 
 
 def load(results: Path) -> list[Result]:

@@ -74,12 +74,13 @@ class KitVenue:
     symbol: str
     base = "BTC"
     quote: str
+    pid: int | None = None
 
     def start(self, case: Case, folder: Path) -> None:
         self._chosen = folder / "venue.json"
         gc.freeze()
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 log = os.open(folder / "venue.log", os.O_WRONLY | os.O_CREAT, 0o600)
                 os.dup2(log, 1)
@@ -154,8 +155,9 @@ class KitVenue:
         return -paid - (Decimal(row["fee"]) if row["fee_asset"] == self.quote else ZERO)
 
     def stop(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
 
 
 def _order(row: Row) -> TrueOrder:

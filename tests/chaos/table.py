@@ -21,7 +21,8 @@ def quantile(values: list[float], part: float) -> float:
 
 
 def table(results: list[Result]) -> str:
-    """All results, a row per venue and point, and their sum."""
+    """All results, a row per venue and point, and their sum; void ones aren't among them."""
+    results = [result for result in results if not result.void]
     groups: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.venue, result.point].append(result)
@@ -47,10 +48,18 @@ def failures(results: list[Result]) -> list[str]:
     lines = [
         f"{r.venue}, {r.point}, seed {r.seed}: {r.findings[0]}\n    repeat: {r.case.command}"
         for r in results
-        if r.findings
+        if r.findings and not r.void
     ]
     groups: dict[tuple[str, str], bool] = defaultdict(bool)
     for r in results:
         groups[r.venue, r.point] |= r.hit or r.point in DAMAGE
     lines += [f"{v}, {p}: the moment never came" for (v, p), hit in groups.items() if not hit]
-    return lines
+    return lines + [_starved(r) for r in results if r.void]
+
+
+def _starved(result: Result) -> str:
+    return (
+        f"{result.venue}, {result.point}, seed {result.seed}: not judged, the machine gave it no"
+        f" time ({result.hungry:.0%} of a life without a processor)\n"
+        f"    repeat: {result.case.command}"
+    )

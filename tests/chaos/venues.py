@@ -20,9 +20,11 @@ from tradepulse_runner.venues.paper import PaperConnector, PaperOptions
 
 
 class ChaosVenue(Protocol):
-    """One venue for one case, alive as long as the case."""
+    """One venue for one case, alive as long as the case. ``pid``: of its process, if it has one of
+    its own."""
 
     name: str
+    pid: int | None
 
     def start(self, case: Case, folder: Path) -> None:
         """Open for business."""
@@ -48,6 +50,7 @@ class PaperVenue:
 
     name = "paper"
     symbol = "BTC-USD"
+    pid: int | None = None
 
     def start(self, case: Case, folder: Path) -> None:
         self._folder, self._seed = folder / "venue", case.seed

@@ -18,6 +18,7 @@ from .checklist import gate, holding
 from .cutover_rollback import halted, roll_back
 from .cutover_status import POLL, enter, entered, say
 from .cutover_watch import bake_limits, checkpoint, due, in_words, record, stored
+from .heartbeat import require_seen
 from .observed import CutoverObserved, PodView
 from .preflight import Refusal, preflight, stopping
 from .step import Apply, Step, Wait
@@ -42,6 +43,11 @@ def pending(observed: CutoverObserved) -> Step:
     try:
         spec = observed.cutover.spec.release or runner.spec.release
         found = render_release(runner, spec, observed.user_config)
+        guardrails, scrape = (
+            observed.cutover.spec.guardrails,
+            runner.spec.monitoring.scrape_interval,
+        )
+        require_seen(found, spec.config, guardrails, scrape, "spec.guardrails")
     except ConfigError as error:
         return fail(observed, error.reason, str(error))
     return _prepared(observed, source, found)

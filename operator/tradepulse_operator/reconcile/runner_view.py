@@ -15,6 +15,7 @@ from tradepulse_operator.model.cutover import cutover_name
 from tradepulse_operator.model.release import Rendered, render_release, short_hash
 from tradepulse_operator.model.statefulset import copies
 
+from .heartbeat import require_seen
 from .intent import Intent, intent
 from .observed import PodView, RunnerObserved
 from .step import Manifest, Ref, WriteStatus
@@ -127,7 +128,7 @@ def look(seen: RunnerObserved) -> View:
     """The view of what was observed."""
     runner, wanted, problem = seen.runner, None, None
     try:
-        wanted = render_release(runner, runner.spec.release, seen.user_config)
+        wanted = _wanted(runner, seen.user_config)
     except ConfigError as error:
         problem = error
     cutover = View(seen).named(runner.status.cutover) if runner.status.cutover else None
@@ -135,6 +136,15 @@ def look(seen: RunnerObserved) -> View:
     run = intent(runner, active, cutover) if active else None
     configs = _configs(seen, wanted, (active, run.release if run else None))
     return View(seen, wanted, problem, cutover, run, configs)
+
+
+def _wanted(runner: TradingRunner, user_config: str | None) -> Rendered:
+    spec = runner.spec
+    found = render_release(runner, spec.release, user_config)
+    guardrails, scrape = spec.cutover.template.guardrails, spec.monitoring.scrape_interval
+    path = "spec.cutover.template.guardrails"
+    require_seen(found, spec.release.config, guardrails, scrape, path)
+    return found
 
 
 def _configs(

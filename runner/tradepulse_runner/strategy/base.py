@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tradepulse_runner.domain import Instrument, Order, Quote
 
@@ -50,3 +50,11 @@ class Strategy(Protocol):
 
     def act(self, views: Sequence[MarketView]) -> list[Action]:
         """What to do now."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A strategy that can say what it goes by, for the record."""
+
+    def state(self) -> dict[str, Any]:
+        """JSON values; money as decimal strings."""

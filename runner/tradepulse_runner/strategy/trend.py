@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -60,6 +60,11 @@ class Trend:
         if order is not None:
             actions.append(Place(view.venue, order))
         return actions
+
+    def state(self) -> dict[str, Any]:
+        """The averages of each symbol, and whose turn it is."""
+        averages = {"/".join(key): list(pair) for key, pair in self._averages.items()}
+        return {"averages": averages, "turn": self._turn}
 
     def _follow(self, view: MarketView) -> None:
         mid = float(view.quote.mid)

@@ -23,7 +23,7 @@ from tradepulse_runner.cli import main
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def eventually(ask: Callable[[], T | None], *, within: float = PATIENCE, what: str = "") -> T:

@@ -5,15 +5,21 @@ The full one is ``make chaos-runner``. It runs as a process of its own because i
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import time
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.chaos.campaign import Result, load
+from tests.chaos.campaign import Result, by_case, load
 from tests.chaos.defects import DEFECTS
+from tests.chaos.hunger import STARVED, Hunger
 from tests.chaos.judge import judge
 from tests.chaos.plan import Case, Life, plan
 from tests.chaos.points import DAMAGE, LATCH, POINTS
@@ -71,6 +77,75 @@ def test_a_moment_that_never_came_fails_the_campaign() -> None:
     assert failures([result]) == [f"paper, {LATCH[0]}: the moment never came"]
     assert failures([result, Result("paper", LATCH[0], 1, hit=True)]) == []
     assert LATCH[0] in table([result])
+
+
+# -- a machine that gives no time ----------------------------------------------------------------
+
+
+def on_one_processor(code: str) -> subprocess.Popen[bytes]:
+    """A process at ``code`` that shares the first processor with whoever else was told so."""
+    pin = f"import os, time; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])"
+    script = f"{pin}\nos.write(1, b'!')\n{code}"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.read(1) == b"!"
+    return process
+
+
+def test_a_process_without_a_processor_is_told_from_one_that_waits() -> None:
+    processes = [on_one_processor("time.sleep(600)")]
+    processes += [on_one_processor("while True: pass") for _ in range(8)]
+    idle, busy, *_ = processes
+    try:
+        starved, waiting = Hunger(busy.pid), Hunger(idle.pid)
+        time.sleep(1.0)  # what is measured is a span
+        assert starved.share() > STARVED  # an eighth of one processor is its due
+        assert waiting.share() < STARVED / 2
+        busy.kill()
+        os.waitid(os.P_PID, busy.pid, os.WEXITED | os.WNOWAIT)
+        assert starved.share() > 0  # also once it has ended, until it is reaped
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+STARVING = Result(
+    "binance", "cancel.send", 1, findings=["life 1 never traded"], stalled=True, hungry=0.9
+)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"hungry": 0.2}, {"stalled": False}, {"lost": 1}, {"doubled": 1}]
+)
+def test_only_a_case_that_ran_out_of_time_for_want_of_it_is_void(changes: dict[str, Any]) -> None:
+    assert STARVING.void
+    judged = replace(STARVING, **changes)
+    assert not judged.void
+    assert "never traded" in failures([judged])[0]
+
+
+def test_a_case_that_could_not_be_judged_is_neither_counted_nor_passed_over() -> None:
+    good = replace(STARVING, seed=2, findings=[], stalled=False, hit=True)
+    assert " 1 " in table([STARVING, good]).splitlines()[-1]
+    [told] = failures([STARVING, good])
+    assert "seed 1: not judged, the machine gave it no time (90%" in told
+
+
+def test_of_several_runs_of_a_case_a_finding_stays_and_a_void_one_goes(tmp_path: Path) -> None:
+    file, case = tmp_path / "results.jsonl", STARVING.case
+    good = replace(STARVING, findings=[], stalled=False)
+    bad = replace(STARVING, hungry=0.0)
+
+    def kept(*rows: Result) -> Result:
+        file.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
+        return by_case(file, [case])[case]
+
+    assert kept(STARVING) == STARVING
+    assert kept(STARVING, good, STARVING) == good
+    assert kept(good, bad, good, STARVING) == bad
+    assert by_case(file, []) == {}
 
 
 # -- the judge ---------------------------------------------------------------------------------

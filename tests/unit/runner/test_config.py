@@ -62,6 +62,9 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ({"risk": {**LIMITS, "soft_daily_loss": "10000"}}, "soft_daily_loss", "below"),
     ({"risk": {**LIMITS, "max_duplicates": 2}}, "duplicate_window", "belong together"),
     ({"risk": {**LIMITS, "duplicate_window": 2}}, "max_duplicates", "belong together"),
+    ({"guard": {"gap": 9}, "loop": {"heartbeat_interval": 9}}, "loop.heartbeat_interval", "gap, 9"),
+    ({"guard": {"gap": 9}, "loop": {"reconcile_interval": 60}}, "loop.reconcile_interval", "60"),
+    ({"lease": {"name": "x", "duration": 9}}, "lease.renew_deadline", "value 10.0"),
     (
         {"risk": {**LIMITS, "kill_switch_limit_multiplier": "0.9"}},
         "risk.kill_switch_limit_multiplier",
@@ -82,6 +85,36 @@ def test_refusal_names_file_field_and_remedy(
     assert str(path) in text
     assert field in text
     assert hint in text
+    assert "remedy: " in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"risk": {**LIMITS, "max_order_notional": "600000"}},
+            "risk.max_order_notional: value 600000 is not valid; remedy: lower it to"
+            " risk.max_notional, 500000, or below",
+        ),
+        (
+            {"risk": {**LIMITS, "max_duplicates": 2}},
+            "risk.max_duplicates: value 2 is not valid; remedy: risk.duplicate_window and"
+            " risk.max_duplicates belong together: set both or none",
+        ),
+        (
+            {"loop": {"heartbeat_interval": 60}},
+            "loop.heartbeat_interval: value 60.0 is not valid; remedy: guard.gap, 30 s, would call"
+            " each pause a gap: lower this, or raise guard.gap above it",
+        ),
+    ],
+)
+def test_values_that_do_not_fit_each_other_are_told_with_field_value_and_remedy(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    path = write(tmp_path, **changes)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value) == f"{path}: {told}"
 
 
 def test_two_venues_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -118,14 +151,21 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("connector", ["binance", "coinbase"])
-def test_missing_credential_names_the_variable(
+def test_a_missing_credential_names_the_variable_and_the_file(
     tmp_path: Path, connector: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"{connector.upper()}_API_KEY"
     monkeypatch.delenv(name, raising=False)
     venue = {"name": "v", "connector": connector, "symbols": ["BTC-USD"]}
     loaded = RunnerConfig.model_validate(config(tmp_path, venues=[venue]))
-    with pytest.raises(ConfigError, match=f"{name}: missing; .*environment variable {name}"):
+    with pytest.raises(ConfigError, match=f"{name}: missing; .*environment variable {name}") as no:
+        build(loaded, Release(version="1"), source="f.yaml")
+    file = tmp_path / "credentials" / "v" / name
+    assert f" or the file {file}" in str(no.value)
+    file.parent.mkdir(parents=True)
+    with pytest.raises(
+        ConfigError, match=f"{name}: missing; remedy: provide it as the file {file}"
+    ):
         build(loaded, Release(version="1"), source="f.yaml")
 
 

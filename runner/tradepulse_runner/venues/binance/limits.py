@@ -6,18 +6,16 @@ above the limit and 418 to those who go on (``rest-api.md``, "IP Limits").
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 from tradepulse_runner.errors import VenueThrottled
+from tradepulse_runner.venues.pace import Share, Silence
 
 DEFAULT_LIMIT = 6000
 #: Of the limit, what reads may use; the rest is for orders and cancels.
 READ_SHARE = 0.8
 #: Seconds' worth of weight that reads may use at once.
 BURST = 5.0
-#: Rather than wait longer than this, a read gives up: its caller has a timeout of its own.
-MAX_WAIT = 4.0
 _USED = "X-MBX-USED-WEIGHT-1M"
 
 
@@ -27,41 +25,28 @@ class Limits:
     def __init__(
         self, name: str, monotonic: Callable[[], float], server_now: Callable[[], float]
     ) -> None:
-        self._name, self._monotonic, self._server_now = name, monotonic, server_now
-        self.limit = DEFAULT_LIMIT
+        self._name, self._server_now = name, server_now
         self.used = 0
         self._minute = -1
-        self._free_at = monotonic()
-        self._blocked_until = 0.0
+        self.silence = Silence(name, monotonic)
+        self._reads = Share(name, 0.0, BURST, monotonic)
+        self.limit = DEFAULT_LIMIT
 
     @property
-    def silent_for(self) -> float:
-        """Seconds for which the venue told us to be silent; else 0."""
-        return max(0.0, self._blocked_until - self._monotonic())
+    def limit(self) -> int:
+        """Weight per minute."""
+        return self._limit
 
-    def require_open(self) -> None:
-        """Raise :class:`VenueThrottled` while the venue told us to be silent."""
-        if left := self.silent_for:
-            raise VenueThrottled(f"{self._name}: throttled, silent for {left:.1f} s more", left)
-
-    def block(self, seconds: float) -> None:
-        """The venue refused for too many requests: send nothing for ``seconds``."""
-        self._blocked_until = max(self._blocked_until, self._monotonic() + seconds)
+    @limit.setter
+    def limit(self, weight: int) -> None:
+        self._limit, self._reads.rate = weight, weight * READ_SHARE / 60
 
     async def admit(self, weight: int) -> None:
         """Wait until a read of ``weight`` may leave. Raises :class:`VenueThrottled`."""
-        self.require_open()
+        self.silence.require_over()
         self._yield_to_orders(weight)
-        now = self._monotonic()
-        rate = self.limit * READ_SHARE / 60
-        free_at = max(self._free_at, now - BURST) + weight / rate
-        wait = free_at - now
-        if wait > MAX_WAIT:
-            raise VenueThrottled(f"{self._name}: reads use up their share of the weight", wait)
-        self._free_at = free_at
-        if wait > 0:
-            await asyncio.sleep(wait)
-            self.require_open()
+        await self._reads.take(weight)
+        self.silence.require_over()
 
     def note(self, headers: Mapping[str, str]) -> None:
         """Learn from an answer how much of this minute's weight is used."""

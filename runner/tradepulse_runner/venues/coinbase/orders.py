@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from tradepulse_runner.domain import Order, OrderRef, VenueOrder
@@ -56,12 +57,14 @@ class Orders:
     def __init__(self, name: str, rest: Rest, known: Known, *, clock: Callable[[], float]) -> None:
         self._name, self._rest, self._known, self._clock = name, rest, known, clock
         self._cancels = Batch(self._cancel_all, self._unanswered)
-        self._lookups = Batch(self._look_up, self._not_found)
+        self._lookups = Batch(partial(self._look_up, urgent=False), self._not_found)
+        self._settling = Batch(partial(self._look_up, urgent=True), self._not_found)
         self._skipped: set[str] = set()
 
     async def close(self) -> None:
         await self._cancels.close()
         await self._lookups.close()
+        await self._settling.close()
 
     # -- making ----------------------------------------------------------------------------
 
@@ -71,7 +74,7 @@ class Orders:
         The answer itself doesn't prove that: for a repeated id it is that of the old order, and it
         echoes what was asked. What is there is told by the user stream, or asked for.
         """
-        call = Call("POST", "/orders", body=order_body(order, client_id), decides=True)
+        call = Call("POST", "/orders", body=order_body(order, client_id), decides=True, urgent=True)
         venue_id = self._accepted(await self._rest.send(call), client_id)
         self._known.name(client_id, venue_id)
         if streaming and (told := await self._known.heard_of(venue_id, STREAM_PATIENCE)):
@@ -106,7 +109,7 @@ class Orders:
         ``settled_after`` seconds after it was sent, before that the venue may not show it yet."""
         venue_id = ref.venue_id or self._known.venue_id(ref.client_id)
         if not venue_id:
-            return await self._search(ref)
+            return await self._search(ref, urgent=False)
         try:
             return await self.by_venue_id(venue_id)
         except OrderNotFound as error:
@@ -149,23 +152,25 @@ class Orders:
             listed = await self._rest.listed(FILLS, [*since, PAGE], "fills")
         return [fill for raw in listed if (fill := fill_from(raw))]
 
-    async def _search(self, ref: OrderRef) -> VenueOrder:
+    async def _search(self, ref: OrderRef, *, urgent: bool) -> VenueOrder:
         params = [("product_ids", ref.symbol), PAGE]
         if ref.sent_at:
             start = int((ref.sent_at - SEARCH_EARLIER) * 1e6)
             params.append(("start_date", rfc3339(start)))
-        for raw in await self._rest.listed(LIST, params, "orders"):
+        for raw in await self._rest.listed(LIST, params, "orders", urgent=urgent):
             if raw.get("client_order_id") == ref.client_id:
                 return self._known.learn(order_from(raw))
         raise OrderNotFound(f"{self._name}: no order of the list is {ref.client_id}")
 
-    async def _look_up(self, venue_ids: list[str]) -> Mapping[str, VenueOrder | Exception]:
+    async def _look_up(
+        self, venue_ids: list[str], *, urgent: bool
+    ) -> Mapping[str, VenueOrder | Exception]:
         if len(venue_ids) == 1:
-            answer = await self._rest.get(f"/orders/historical/{venue_ids[0]}")
+            answer = await self._rest.get(f"/orders/historical/{venue_ids[0]}", urgent=urgent)
             raws = [answer.get("order")]
         else:
             wanted = [("order_ids", venue_id) for venue_id in venue_ids]
-            raws = await self._rest.listed(LIST, [*wanted, PAGE], "orders")
+            raws = await self._rest.listed(LIST, [*wanted, PAGE], "orders", urgent=urgent)
         found: dict[str, VenueOrder | Exception] = {}
         for raw in raws:
             try:
@@ -196,7 +201,7 @@ class Orders:
         """Cancel; the closed order. That it was cancelled is told before it is."""
         venue_id = ref.venue_id or self._known.venue_id(ref.client_id)
         if not venue_id:
-            found = await self._search(ref)
+            found = await self._search(ref, urgent=True)
             if found.status.terminal:
                 return found
             venue_id = found.venue_id
@@ -208,7 +213,7 @@ class Orders:
     async def _cancel_all(self, venue_ids: list[str]) -> Mapping[str, str]:
         """Why each was not cancelled; "" if it is going to be."""
         body = json.dumps({"order_ids": venue_ids}).encode()
-        answer = await self._rest.send(Call("POST", "/orders/batch_cancel", body=body))
+        answer = await self._rest.send(Call("POST", "/orders/batch_cancel", body=body, urgent=True))
         return {
             text(result, "order_id"): ""
             if result.get("success") is True
@@ -227,7 +232,7 @@ class Orders:
         for pause in TRIES:
             await asyncio.sleep(pause)
             try:
-                order = await self.by_venue_id(venue_id)
+                order = await self._settling.ask(venue_id)
             except OrderNotFound as error:
                 last = str(error)
                 continue

@@ -29,10 +29,12 @@ from tradepulse_runner.errors import (
 )
 from tradepulse_runner.venues.base import Permit, always
 from tradepulse_runner.venues.coinbase.clock import VenueClock
+from tradepulse_runner.venues.coinbase.limits import Limits
 from tradepulse_runner.venues.coinbase.refusals import Unauthorized, refusal
-from tradepulse_runner.venues.coinbase.tokens import SignerCache
+from tradepulse_runner.venues.coinbase.tokens import Signer
 from tradepulse_runner.venues.coinbase.wire import items, shown
-from tradepulse_runner.venues.http import NeverSent, exchange, open_session
+from tradepulse_runner.venues.http import Connection, exchange
+from tradepulse_runner.venues.signers import PerGeneration
 
 Params = Sequence[tuple[str, str]]  # Coinbase repeats a name for each of several values
 PREFIX = "/api/v3/brokerage"
@@ -48,13 +50,15 @@ _JSON = {"Content-Type": "application/json"}
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request; ``path`` follows :data:`PREFIX`. ``decides``: it makes an order, so no doubt
-    may be smoothed over."""
+    may be smoothed over; ``urgent`` ones (orders, cancels, what settles them) don't wait for
+    reads."""
 
     method: str
     path: str
     params: Params = ()
     body: bytes | None = None
     decides: bool = False
+    urgent: bool = False
 
 
 class Rest:
@@ -73,43 +77,32 @@ class Rest:
     ) -> None:
         self._name, self._url, self._store = name, url, store
         self._host = url.partition("://")[2]
-        self._lifetime, self._permit = token_lifetime, permit
-        self._signers = SignerCache()
+        self._lifetime = token_lifetime
+        self._signers = PerGeneration(Signer)
         self._signers.of(store.current)
         self._monotonic = monotonic
-        self._silent_until = 0.0
-        self._session: aiohttp.ClientSession | None = None
+        self._connection = Connection(name, permit)
         self.clock = VenueClock(monotonic)
+        self.limits = Limits(name, monotonic)
 
     # -- life ------------------------------------------------------------------------------
 
     @property
     def session(self) -> aiohttp.ClientSession:
         """The open session, also for WebSockets. Raises :class:`NeverSent`."""
-        if self._session is None or self._session.closed:
-            raise NeverSent(f"{self._name}: not connected")
-        return self._session
+        return self._connection.session
 
     def open(self) -> None:
-        if self._session is None or self._session.closed:
-            self._session = open_session(self._permit, total=TOTAL_TIMEOUT)
+        self._connection.open(total=TOTAL_TIMEOUT)
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    @property
-    def silent_for(self) -> float:
-        """Seconds for which the venue told us to be silent; else 0."""
-        return max(0.0, self._silent_until - self._monotonic())
+        await self._connection.close()
 
     # -- requests --------------------------------------------------------------------------
 
     async def send(self, call: Call) -> Any:
         """Sign and send ``call``; the parsed answer."""
-        if left := self.silent_for:
-            raise VenueThrottled(f"{self._name}: throttled, silent for {left:.1f} s more", left)
+        await self.limits.admit(urgent=call.urgent)
         began = self._monotonic()
         # A second try dies with the first one: the fence counts from before either.
         expires = self.clock.now() + self._lifetime
@@ -123,15 +116,18 @@ class Rest:
                 if call.decides and self._monotonic() - began > RESEND_WITHIN:
                     raise OrderRejected(f"{error} (too late to send it again)") from error
 
-    async def get(self, path: str, params: Params = ()) -> Any:
-        return await self.send(Call("GET", path, params))
+    async def get(self, path: str, params: Params = (), *, urgent: bool = False) -> Any:
+        return await self.send(Call("GET", path, params, urgent=urgent))
 
-    async def listed(self, path: str, params: Params, field: str) -> list[Any]:
+    async def listed(
+        self, path: str, params: Params, field: str, *, urgent: bool = False
+    ) -> list[Any]:
         """All items of a list, page by page to its end."""
         found: list[Any] = []
         cursor = ""
         for _ in range(MAX_PAGES):
-            page = await self.get(path, [*params, *([("cursor", cursor)] if cursor else [])])
+            more_of = [("cursor", cursor)] if cursor else []
+            page = await self.get(path, [*params, *more_of], urgent=urgent)
             found += items(page, field)
             # Some lists say has_next, the others end with an empty cursor.
             more, before = page.get("has_next", True), cursor
@@ -165,7 +161,7 @@ class Rest:
 
     # -- one exchange ----------------------------------------------------------------------
 
-    def _signer(self, used: Credential) -> Any:
+    def _signer(self, used: Credential) -> Signer:
         try:
             return self._signers.of(used)
         except ConfigError as error:  # a new secret that nothing can be signed with
@@ -199,7 +195,7 @@ class Rest:
         if status != 200:
             why = refusal(self._name, status, text, answered, decides=decides)
             if isinstance(why, VenueThrottled):
-                self._silent_until = self._monotonic() + why.retry_after
+                self.limits.silence.keep(why.retry_after)
             raise why
         return self._parse(text)
 

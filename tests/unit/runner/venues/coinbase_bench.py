@@ -103,8 +103,10 @@ def build(
 
 
 @contextlib.asynccontextmanager
-async def quiet_venue(pair: KeyPair, **more: Any) -> AsyncIterator[CoinbaseVenue]:
-    async with CoinbaseVenue(private_rate=None, **more) as venue:
+async def quiet_venue(
+    pair: KeyPair, *, rate: int | None = None, **more: Any
+) -> AsyncIterator[CoinbaseVenue]:
+    async with CoinbaseVenue(private_rate=rate, **more) as venue:
         venue.crowd.withdraw(SYMBOL)
         venue.add_key(pair.name, pair.public_key_pem)
         for account in ("runner", "other"):
@@ -114,10 +116,11 @@ async def quiet_venue(pair: KeyPair, **more: Any) -> AsyncIterator[CoinbaseVenue
 
 
 @contextlib.asynccontextmanager
-async def bench(**more: Any) -> AsyncIterator[Bench]:
-    """A connected bench; ``more`` are the connector's options."""
+async def bench(*, rate: int | None = None, **more: Any) -> AsyncIterator[Bench]:
+    """A connected bench; ``rate``: requests a second that it allows, ``more`` are the connector's
+    options."""
     pair = make_ed25519()
-    async with quiet_venue(pair) as venue:
+    async with quiet_venue(pair, rate=rate) as venue:
         connector = build(venue, store(pair), **more)
         made = Bench(venue, connector)
         made.meet(VenueSide.BUY, "1", "49990")

@@ -71,7 +71,7 @@ async def test_reads_are_paced_below_the_limit(monkeypatch: pytest.MonkeyPatch) 
     async def sleep(seconds: float) -> None:
         time.now += seconds
 
-    monkeypatch.setattr("tradepulse_runner.venues.binance.limits.asyncio.sleep", sleep)
+    monkeypatch.setattr("tradepulse_runner.venues.pace.asyncio.sleep", sleep)
     limits, began, weight = _limits(time), time.now, 0
     while time.now - began < 60:
         await limits.admit(20)
@@ -87,7 +87,7 @@ async def test_what_others_used_leaves_the_rest_to_orders() -> None:
     with pytest.raises(VenueThrottled, match="5395 of 6000") as caught:
         await limits.admit(20)
     assert caught.value.retry_after == pytest.approx(60 - time.now % 60)
-    limits.require_open()  # orders go on
+    limits.silence.require_over()  # orders go on
     time.now += caught.value.retry_after
     await limits.admit(20)  # the next minute counts anew
 
@@ -95,16 +95,16 @@ async def test_what_others_used_leaves_the_rest_to_orders() -> None:
 async def test_nothing_is_sent_until_the_venue_may_be_asked_again() -> None:
     time = Time()
     limits = _limits(time)
-    limits.block(30)
-    limits.block(10)  # a later, shorter one does not shorten it
+    limits.silence.keep(30)
+    limits.silence.keep(10)  # a later, shorter one does not shorten it
     time.now += 29
     with pytest.raises(VenueThrottled) as caught:
-        limits.require_open()
+        limits.silence.require_over()
     assert caught.value.retry_after == pytest.approx(1)
     with pytest.raises(VenueThrottled):
         await limits.admit(1)
     time.now += 1
-    limits.require_open()
+    limits.silence.require_over()
 
 
 # -- configuration -------------------------------------------------------------------------

@@ -194,7 +194,7 @@ async def test_a_throttled_handshake_silences_everything() -> None:
             await open_socket(rest, f"{server.ws_url}/x")
         assert caught.value.retry_after == 17
         with pytest.raises(VenueThrottled):
-            rest.limits.require_open()
+            rest.limits.silence.require_over()
 
 
 # -- user stream ---------------------------------------------------------------------------

@@ -1,0 +1,86 @@
+"""What the brokers must allow, as commands: each topic and each group by its name, no wildcard.
+
+A runner writes to the topics of its streams. Whoever consumes them reads these and their ``.retry``
+as one group, and writes to ``.retry`` and ``.dlq``. Nothing else: an idempotent producer needs no
+right of the cluster's from Kafka 3.0 on (KIP-679).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+from tradepulse_runner.bus.config import EventBusConfig, dead_topic, retry_topic
+from tradepulse_runner.errors import ConfigError
+
+#: Names of a subject's parts as the JVM writes them (RFC 2253); others are numbers there.
+_NAMES: dict[ObjectIdentifier, str] = {
+    NameOID.COMMON_NAME: "CN",
+    NameOID.ORGANIZATION_NAME: "O",
+    NameOID.ORGANIZATIONAL_UNIT_NAME: "OU",
+    NameOID.COUNTRY_NAME: "C",
+    NameOID.STATE_OR_PROVINCE_NAME: "ST",
+    NameOID.LOCALITY_NAME: "L",
+    NameOID.DOMAIN_COMPONENT: "DC",
+    NameOID.USER_ID: "UID",
+    NameOID.STREET_ADDRESS: "STREET",
+}
+
+
+def principal(config: EventBusConfig) -> str:
+    """Who we are to the brokers, from our certificate. Raises :class:`ConfigError`."""
+    path = config.ssl_certfile
+    if config.security_protocol != "SSL" or path is None:
+        raise ConfigError(
+            "event_bus.security_protocol is SASL_SSL, where the user's name is a secret of its own;"
+            " remedy: give --principal User:NAME"
+        )
+    try:
+        found = x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a PEM certificate"
+        raise ConfigError(
+            f"event_bus.ssl_certfile: {path}: {why}; remedy: provide the PEM, or give --principal"
+        ) from None
+    return f"User:{found.subject.rfc4514_string(_NAMES)}"
+
+
+def commands(
+    config: EventBusConfig, who: str, *, reader: str | None = None, extra: Sequence[str] = ()
+) -> list[str]:
+    """``kafka-acls`` commands for the principal ``who``, and for the one that consumes; ``extra``
+    words go into each, e.g. ``--command-config FILE``."""
+    if not re.fullmatch(r"User:[^*\n]+", who) or (reader and "*" in reader):
+        raise ConfigError(f"--principal {who!r} is not User:NAME of one; remedy: name one user")
+    topics = [config.topic(stream) for stream in sorted(config.publish)]
+    found = [_allow(config, who, ("Write", "Describe"), topics, extra)]
+    if reader is not None:
+        read = [name for topic in topics for name in (topic, retry_topic(topic))]
+        write = [make(topic) for topic in topics for make in (retry_topic, dead_topic)]
+        found += [
+            _allow(config, reader, ("Read", "Describe"), read, extra, group=config.group),
+            _allow(config, reader, ("Write", "Describe"), write, extra),
+        ]
+    return found
+
+
+def _allow(
+    config: EventBusConfig,
+    who: str,
+    operations: Iterable[str],
+    topics: Iterable[str],
+    extra: Sequence[str],
+    group: str | None = None,
+) -> str:
+    words = [
+        *("kafka-acls", "--bootstrap-server", ",".join(config.bootstrap_servers), *extra),
+        *("--add", "--allow-principal", who, "--resource-pattern-type", "literal"),
+        *(word for operation in operations for word in ("--operation", operation)),
+        *(word for topic in topics for word in ("--topic", topic)),
+        *(("--group", group) if group else ()),
+    ]
+    return shlex.join(words)

@@ -1,0 +1,117 @@
+"""What every connection to the brokers needs: whom to trust, and who we are.
+
+Files are looked at again and again: a certificate that was renewed, or another password, is used
+by the next connection. Files that can't be used, perhaps half replaced, change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tradepulse_runner.bus.config import EventBusConfig
+from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.errors import ConfigError
+
+
+class Access:
+    """Options of a client's connections, from the newest files that can be used."""
+
+    def __init__(self, config: EventBusConfig, environment: Mapping[str, str]) -> None:
+        self._config = config
+        self._stamp: tuple[object, ...] = ()
+        self._store: CredentialStore | None = None
+        self._sasl = config.security_protocol == "SASL_SSL"
+        self._environment = environment
+        self._context: ssl.SSLContext | None = None
+        self.problem = ""
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of an aiokafka client. Raises :class:`ConfigError` while there is
+        nothing to connect with."""
+        self.refresh()
+        if self._context is None:
+            raise ConfigError(self.problem)
+        found: dict[str, Any] = {
+            "bootstrap_servers": self._config.bootstrap_servers,
+            "security_protocol": self._config.security_protocol,
+            "ssl_context": self._context,
+        }
+        if self._sasl:
+            credential = self._credentials().current
+            found["sasl_mechanism"] = self._config.sasl_mechanism
+            found["sasl_plain_username"] = credential.key
+            found["sasl_plain_password"] = credential.secret
+        return found
+
+    def refresh(self) -> bool:
+        """Look at the files; whether there is something newer to connect with. Never raises."""
+        changed = False
+        stamp = tuple(_stamp(path) for path in _files(self._config))
+        if stamp != self._stamp:
+            try:
+                self._context = context(self._config)
+                self._stamp, self.problem, changed = stamp, "", True
+            except ConfigError as error:
+                self.problem = str(error)
+        return self._other_password() or changed
+
+    def _other_password(self) -> bool:
+        if not self._sasl:
+            return False
+        try:
+            return self._credentials().refresh()
+        except ConfigError as error:
+            self.problem = str(error)
+            return False
+
+    def _credentials(self) -> CredentialStore:
+        if self._store is None:
+            self._store = CredentialStore.open(
+                "kafka", self._config.sasl_credentials_dir, self._environment
+            )
+        return self._store
+
+
+def context(config: EventBusConfig) -> ssl.SSLContext:
+    """Brokers are believed by ``ssl_cafile`` alone, and by their names. Raises
+    :class:`ConfigError` naming field, file and remedy."""
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which checks certificates and host names
+    found.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        found.load_verify_locations(cafile=config.ssl_cafile)
+    except (OSError, ssl.SSLError) as error:
+        raise _unusable("ssl_cafile", config.ssl_cafile, error) from None
+    if config.ssl_certfile and config.ssl_keyfile:
+        try:
+            # Never asks: a passphrase would be awaited at a terminal that isn't there.
+            found.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, password=_nobody)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise _unusable("ssl_certfile", config.ssl_certfile, error) from None
+    return found
+
+
+def _nobody() -> str:
+    raise ValueError("the key needs a passphrase")
+
+
+def _unusable(name: str, path: Path, error: Exception) -> ConfigError:
+    why = getattr(error, "strerror", None) or getattr(error, "reason", None) or "not usable"
+    remedy = "provide the authorities' PEM" if name == "ssl_cafile" else "provide both PEM files"
+    return ConfigError(f"event_bus.{name}: {path}: {why}; remedy: {remedy}")
+
+
+def _files(config: EventBusConfig) -> list[Path]:
+    files = (config.ssl_cafile, config.ssl_certfile, config.ssl_keyfile)
+    return [path for path in files if path is not None]
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -1,0 +1,111 @@
+"""Events as they travel: what is known of one moment, as JSON, under an id that is never given
+twice.
+
+Headers: ``event-id`` (of the event, not of the message: sent twice, it is the same),
+``content-type``. Key: the symbol, so that what happens to one symbol stays in order. Money and
+quantities are decimal strings, times unix seconds.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tradepulse_runner.bus.config import Stream
+from tradepulse_runner.domain import Order, Quote
+from tradepulse_runner.oms_state import OrderRecord, order_to_json
+from tradepulse_runner.snapshot import canonical
+
+ID_HEADER = "event-id"
+#: Kinds of journal records that say something of an order.
+_OF_ORDERS = frozenset({"queued", "intent", "status", "closing", "reopen", "adopt"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. ``source``: venue and sequence number of the journal record that it tells."""
+
+    stream: Stream
+    key: str
+    body: dict[str, Any]
+    id: str
+    source: tuple[str, int] | None = None
+
+    @property
+    def value(self) -> bytes:
+        return canonical(self.body)
+
+
+class Teller:
+    """Makes events of one runner (``namespace/name``). ``clock`` gives unix seconds."""
+
+    def __init__(self, runner: str, clock: Callable[[], float]) -> None:
+        self._runner, self._clock = runner, clock
+
+    def record(
+        self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
+    ) -> Event | None:
+        """What a journal record says; None for one that is of this process alone. ``order``: the
+        order that it is about, as it is after the record."""
+        kind = record["t"]
+        source = (venue, seq)
+        if kind == "fill":
+            trade = record["trade"]
+            return self._event(Stream.FILLS, trade["symbol"], "fill", venue, trade, source)
+        if kind not in _OF_ORDERS or order is None:
+            return None
+        facts = _known(order)
+        facts.update({name: record[name] for name in ("epoch", "hash", "owner") if name in record})
+        return self._event(Stream.ORDERS, order.order.symbol, kind, venue, facts, source)
+
+    def tick(self, venue: str, symbol: str, quote: Quote) -> Event:
+        """A price."""
+        facts = {
+            "symbol": symbol,
+            "bid": str(quote.bid),
+            "ask": str(quote.ask),
+            "quoted_at": quote.timestamp,
+        }
+        return self._event(Stream.TICKS, symbol, "tick", venue, facts)
+
+    def bar(self, venue: str, symbol: str, facts: dict[str, Any]) -> Event:
+        """A minute that is over."""
+        return self._event(Stream.BARS, symbol, "bar", venue, {"symbol": symbol, **facts})
+
+    def signal(self, venue: str, order: Order) -> Event:
+        """What the strategy wants, before any limit was looked at."""
+        return self._event(Stream.SIGNALS, order.symbol, "signal", venue, order_to_json(order))
+
+    def _event(
+        self,
+        stream: Stream,
+        key: str,
+        kind: str,
+        venue: str,
+        facts: dict[str, Any],
+        source: tuple[str, int] | None = None,
+    ) -> Event:
+        name = uuid.uuid4().hex
+        body = {
+            "id": name,
+            "event": kind,
+            "runner": self._runner,
+            "venue": venue,
+            "at": self._clock(),
+            **({"seq": source[1]} if source else {}),
+            **facts,
+        }
+        return Event(stream, key, body, name, source)
+
+
+def _known(order: OrderRecord) -> dict[str, Any]:
+    return {
+        "order_id": order.client_id,
+        "venue_id": order.venue_id,
+        "status": str(order.status),
+        "filled": str(order.filled),
+        "reason": order.reason,
+        **order_to_json(order.order),
+    }

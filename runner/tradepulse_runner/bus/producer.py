@@ -1,0 +1,107 @@
+"""Hands entries of the outbox to the brokers: idempotent, acknowledged by all in-sync replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from tradepulse_runner.bus.config import EventBusConfig, Stream
+from tradepulse_runner.bus.events import ID_HEADER
+from tradepulse_runner.bus.outbox import Entry
+from tradepulse_runner.errors import BusError
+
+#: Milliseconds for which the client repeats a request by itself, as when a leader is lost.
+REQUEST_MS = 10_000
+#: Seconds after which a client that gives no word is given up.
+SILENCE = 2 * REQUEST_MS / 1000 + 5
+_LEAVE = 3.0
+
+
+class Producer:
+    """One connection; after an error it is closed and another one made. ``options``: see
+    ``client.Access``."""
+
+    def __init__(self, config: EventBusConfig, options: dict[str, Any], *, name: str) -> None:
+        self._config = config
+        self._client = AIOKafkaProducer(
+            **options,
+            client_id=name,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=REQUEST_MS,
+            max_batch_size=256 << 10,
+        )
+
+    async def start(self) -> None:
+        """Connect, and look whether every topic may be written to. Raises :class:`BusError`."""
+        try:
+            async with asyncio.timeout(SILENCE):
+                await self._client.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            servers = ", ".join(self._config.bootstrap_servers)
+            raise BusError(f"{servers}: {_why(error)}") from None
+        for stream in sorted(self._config.publish):
+            await self._look(self._config.topic(stream))
+
+    async def _look(self, topic: str) -> None:
+        try:
+            async with asyncio.timeout(SILENCE):
+                await self._client.partitions_for(topic)
+        except (KafkaError, TimeoutError) as error:
+            raise BusError(f"topic {topic}: {_why(error)}") from None
+
+    async def send(self, entries: Sequence[Entry]) -> list[BaseException | None]:
+        """Have them stored; what became of each: None, or why it isn't known to be stored."""
+        try:
+            async with asyncio.timeout(SILENCE):
+                waiting = [await self._hand_over(entry) for entry in entries if entry.stream]
+                answers = iter(await asyncio.gather(*waiting, return_exceptions=True))
+        except (KafkaError, TimeoutError) as error:
+            return [error] * len(entries)
+        found = [next(answers) if entry.stream else None for entry in entries]
+        return [each if isinstance(each, BaseException) else None for each in found]
+
+    async def _hand_over(self, entry: Entry) -> asyncio.Future[Any]:
+        assert entry.stream is not None
+        future: asyncio.Future[Any] = await self._client.send(
+            self._config.topic(Stream(entry.stream)),
+            entry.value,
+            key=entry.key.encode(),
+            headers=[(ID_HEADER, entry.id.encode()), ("content-type", b"application/json")],
+            timestamp_ms=int(entry.at * 1000),
+        )
+        return future
+
+    async def close(self) -> None:
+        """Leave; never raises, never takes long."""
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(_LEAVE):
+                await self._client.stop()
+
+
+def told(error: BaseException) -> str:
+    """A sentence for people about what :meth:`Producer.send` found."""
+    return _why(error)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)):
+        return "we may not write there; remedy: run what 'tradepulse-runner bus acls' prints"
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return "there is no such topic; remedy: create it, and run what 'bus acls' prints"
+    if isinstance(error, (TimeoutError, OSError)) and not isinstance(error, KafkaError):
+        return "no answer; remedy: look whether the brokers run, and at the network policies"
+    return (
+        f"{type(error).__name__}; remedy: look whether the brokers run, believe our certificate or"
+        " password, and are believed by ssl_cafile"
+    )

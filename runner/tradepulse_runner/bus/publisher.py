@@ -1,0 +1,255 @@
+"""Tells what happens: hears it from the loop, keeps it in the outbox, brings it to the brokers.
+
+What the loop calls here costs one write to the kernel and raises nothing. The rest is a task of its
+own, which connects, sends, and connects again for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from tradepulse_runner.bus.bars import Bars
+from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.config import EventBusConfig, Stream
+from tradepulse_runner.bus.events import Event, Teller
+from tradepulse_runner.bus.metrics import PublisherMetrics
+from tradepulse_runner.bus.outbox import Entry, Outbox
+from tradepulse_runner.bus.producer import Producer, told
+from tradepulse_runner.domain import Order
+from tradepulse_runner.errors import BusError, ConfigError, DurabilityLost, RunnerError
+from tradepulse_runner.oms_state import OrderRecord
+from tradepulse_runner.snapshot import Step, no_fault
+from tradepulse_runner.venues.base import ExecutionConnector
+
+log = logging.getLogger(__name__)
+#: Entries that are sent before the first of them is known to be stored: between two such chunks
+#: the order of a symbol's events can't change, whatever fails.
+CHUNK = 500
+#: Seconds between two looks at files and at the cursor.
+INTERVAL = 0.5
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+#: Seconds that a stop waits for what was not told yet; it is told by the next process else.
+GRACE = 2.0
+
+
+class Publisher:
+    """The bus of one runner (``namespace/name``). ``clock`` gives unix seconds."""
+
+    def __init__(
+        self,
+        config: EventBusConfig,
+        runner: str,
+        state_dir: Path,
+        registry: CollectorRegistry,
+        environment: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
+    ) -> None:
+        self._config, self._clock, self._step = config, clock, step
+        self._name = runner.replace("/", ".")
+        self._teller = Teller(runner, clock)
+        self._access = Access(config, environment)
+        self._outbox = Outbox(state_dir, config.outbox_max_bytes, clock=clock, step=step)
+        self._opened = asyncio.Event()
+        self._metrics = PublisherMetrics(registry, config)
+        self._metrics.depth.set_function(lambda: self._outbox.depth)
+        self._metrics.bytes.set_function(lambda: self._outbox.bytes)
+        self._metrics.age.set_function(lambda: self._outbox.age)
+        self._bars = Bars()
+        self._prices: dict[tuple[str, str], float] = {}
+        self._problem = ""
+        self.connections = 0  # made by this process
+        self._task: asyncio.Task[None] | None = None
+        self._ticks: asyncio.Task[None] | None = None
+
+    # -- what the loop calls ---------------------------------------------------------------
+
+    def recorded(
+        self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
+    ) -> None:
+        """A record was written to the journal of ``venue``."""
+        if self._ready():
+            self._put(self._teller.record(venue, seq, record, order))
+
+    def replayed(
+        self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
+    ) -> None:
+        """The same at a start: told if the process before was killed before it could put it."""
+        if self._ready():
+            known = self._outbox.known(venue)
+            if known is not None and seq > known:
+                self._put(self._teller.record(venue, seq, record, order))
+
+    def opened(self, venue: str, seq: int) -> None:
+        """The journal of ``venue`` was read, up to ``seq``. It may be an older one than before: a
+        backup was restored, or the state was set aside."""
+        if self._ready():
+            self._outbox.place(venue, seq)
+
+    def signalled(self, venue: str, order: Order) -> None:
+        """The strategy wants ``order``."""
+        if self._ready():
+            self._put(self._teller.signal(venue, order))
+
+    def _ready(self) -> bool:
+        """Open the outbox when it is first used: by then the state directory is ours."""
+        if not self._opened.is_set() and not self._problem:
+            try:
+                self._outbox.open()
+                self._opened.set()
+            except (OSError, RunnerError) as error:
+                self._say(f"the outbox cannot be used: {error}")
+        return self._opened.is_set()
+
+    def _put(self, event: Event | None) -> None:
+        if event is None or event.stream not in self._config.publish:
+            return
+        if not self._outbox.put(event):
+            self._count(event.stream, "dropped")
+
+    def _count(self, stream: Stream, outcome: str, number: int = 1) -> None:
+        self._metrics.events.labels(self._config.topic(stream), outcome).inc(number)
+
+    # -- life ------------------------------------------------------------------------------
+
+    def start(self, connectors: Mapping[str, ExecutionConnector]) -> None:
+        """Begin to tell; returns at once."""
+        self._task = asyncio.create_task(self._run(), name="bus")
+        if self._config.publish & {Stream.TICKS, Stream.BARS}:
+            self._ticks = asyncio.create_task(self._watch(connectors), name="bus-ticks")
+
+    async def stop(self) -> None:
+        """Tell the rest, for a moment; what is left is told by the next process."""
+        if self._ticks is not None:
+            self._ticks.cancel()
+        with contextlib.suppress(TimeoutError):
+            if self._opened.is_set() and not self._problem:
+                async with asyncio.timeout(GRACE):
+                    await self.told()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        with contextlib.suppress(DurabilityLost):  # it would be told twice, under the same ids
+            if self._opened.is_set():
+                await self._outbox.save()
+        self._outbox.close()
+
+    async def told(self) -> None:
+        """Until the brokers have everything."""
+        await self._outbox.empty.wait()
+
+    def status(self) -> dict[str, Any]:
+        """For ``/status``: JSON values."""
+        return {
+            "problem": self._problem,
+            "outbox": self._outbox.depth,
+            "age": round(self._outbox.age, 3),
+            "dropped": sum(self._outbox.dropped.values()),
+        }
+
+    # -- telling ---------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """Until it is cancelled; fails never."""
+        await self._opened.wait()
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._talk()
+                pause = FIRST_PAUSE
+            except (BusError, ConfigError, DurabilityLost, OSError) as error:
+                self._say(str(error))
+            except Exception as error:  # whatever it is: the bus is auxiliary, the trading is not
+                self._say(f"unforeseen: {type(error).__name__}", error)
+            if self._problem:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _talk(self) -> None:
+        """One connection, until it fails (raises :class:`BusError`) or there are newer
+        credentials (returns)."""
+        producer = Producer(self._config, self._access.options(), name=self._name)
+        try:
+            await producer.start()
+            self._outbox.rewind()
+            self.connections += 1
+            self._well()
+            looked = time.monotonic()
+            while True:
+                await self._pump(producer)
+                if time.monotonic() - looked > INTERVAL:
+                    looked = time.monotonic()
+                    await self._outbox.save()
+                    if self._access.refresh():
+                        log.info("bus.credentials_replaced")
+                        return
+        finally:
+            await producer.close()
+
+    async def _pump(self, producer: Producer) -> None:
+        entries = self._outbox.read(CHUNK)
+        if entries:
+            await self._send(producer, entries)
+            return
+        try:
+            async with asyncio.timeout(INTERVAL):
+                await self._outbox.arrived.wait()
+        except TimeoutError:
+            return
+
+    async def _send(self, producer: Producer, entries: list[Entry]) -> None:
+        self._step("bus.produce")
+        answers = await producer.send(entries)
+        self._step("bus.acked")
+        first: BaseException | None = None
+        for entry, problem in zip(entries, answers, strict=True):
+            first = first or problem
+            if first is None:
+                self._outbox.ack(entry)
+            if entry.stream:
+                self._count(entry.stream, "produced")
+                self._count(entry.stream, "failed" if problem else "acked")
+        if first is not None:
+            raise BusError(told(first))
+
+    async def _watch(self, connectors: Mapping[str, ExecutionConnector]) -> None:
+        await self._opened.wait()
+        while True:
+            for venue, connector in connectors.items():
+                for symbol in sorted(connector.symbols):
+                    self._look(venue, symbol, connector)
+            await asyncio.sleep(self._config.tick_interval)
+
+    def _look(self, venue: str, symbol: str, connector: ExecutionConnector) -> None:
+        quote = connector.quote(symbol)
+        if quote is None or self._prices.get((venue, symbol)) == quote.timestamp:
+            return
+        self._prices[venue, symbol] = quote.timestamp
+        self._put(self._teller.tick(venue, symbol, quote))
+        if bar := self._bars.add(venue, symbol, quote.mid, quote.timestamp):
+            self._put(self._teller.bar(venue, symbol, bar))
+
+    def _say(self, problem: str, error: Exception | None = None) -> None:
+        if problem != self._problem:
+            log.warning(
+                "bus.behind",
+                extra={"why": problem, "waiting": self._outbox.depth},
+                exc_info=error,
+            )
+        self._problem = problem
+        self._metrics.up.set(0)
+
+    def _well(self) -> None:
+        if self._problem:
+            log.info("bus.well_again", extra={"waiting": self._outbox.depth})
+        self._problem = ""
+        self._metrics.up.set(1)

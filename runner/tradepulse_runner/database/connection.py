@@ -1,0 +1,111 @@
+"""A connection to the server that may be written to.
+
+Servers are asked one after the other, each with its own patience: one that is starting up, or that
+swallows packets, must not hide the next. After a failover the old primary may come back and still
+believe that it is one; its timeline is older than one that we have seen, and it is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from tradepulse_runner.database.config import DatabaseConfig, require_files
+from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
+from tradepulse_runner.errors import ConfigError
+
+#: ``asyncpg.Connection``, which comes without types.
+Connection: TypeAlias = Any
+APPLICATION = "tradepulse-runner"
+_WHO = """
+SELECT pg_is_in_recovery() AS standby,
+       current_setting('default_transaction_read_only')::bool AS read_only,
+       (SELECT system_identifier::text FROM pg_control_system()) AS system,
+       CASE WHEN pg_is_in_recovery() THEN ''
+            ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END AS timeline
+"""
+
+
+def tls(config: DatabaseConfig) -> ssl.SSLContext:
+    """Trusts ``ca_file`` alone, checks the server's name, and shows our certificate."""
+    require_files(config)
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(config.ca_file)
+        context.load_cert_chain(config.cert_file, config.key_file)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(
+            f"database: {config.ca_file}, {config.cert_file} and {config.key_file} are not PEM"
+            f" files that belong together ({type(error).__name__}); remedy: look at the Secret"
+        ) from None
+    return context
+
+
+def written(config: DatabaseConfig) -> tuple[float, ...]:
+    """Changes when one of the files is replaced."""
+    files = (config.ca_file, config.cert_file, config.key_file)
+    try:
+        return tuple(path.stat().st_mtime_ns for path in files)
+    except OSError:
+        return ()
+
+
+async def connect(config: DatabaseConfig, timelines: dict[str, str] | None = None) -> Connection:
+    """A connection to the primary. Raises :class:`DatabaseError`, :class:`ConfigError`.
+
+    ``timelines``: newest one that was seen, by system; what is found is added to it.
+    """
+    context = await asyncio.to_thread(tls, config)
+    why: list[str] = []
+    for host, port in config.addresses:
+        try:
+            return await _one(config, host, port, context, {} if timelines is None else timelines)
+        except (*FAILURES, DatabaseError) as error:
+            why.append(f"{host}:{port} {told(error)}")
+    raise DatabaseError(f"no server takes our records: {'; '.join(why)}")
+
+
+async def _one(
+    config: DatabaseConfig,
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    timelines: dict[str, str],
+) -> Connection:
+    connection = await asyncpg.connect(
+        host=host,
+        port=port,
+        user=config.user,
+        database=config.name,
+        ssl=context,
+        timeout=config.connect_timeout,
+        command_timeout=config.command_timeout,
+        target_session_attrs="any",  # asked below, where it also tells a stale primary
+        server_settings={"application_name": APPLICATION},
+    )
+    try:
+        found = await connection.fetchrow(_WHO, timeout=config.connect_timeout)
+        assert found is not None  # a SELECT without FROM has one row
+        _require_primary(dict(found), timelines)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _require_primary(found: Mapping[str, Any], timelines: dict[str, str]) -> None:
+    if found["standby"] or found["read_only"]:
+        raise DatabaseError("is a replica")
+    system, timeline = found["system"], found["timeline"]
+    newest = timelines.get(system, "")
+    if timeline < newest:
+        raise DatabaseError(
+            f"is a primary of timeline {timeline}, but {newest} was seen since: it was failed over"
+            " from; remedy: make it a replica of the new primary"
+        )
+    timelines[system] = timeline

@@ -1,0 +1,35 @@
+"""What can be wrong with the database, as a sentence; never with anything that is secret."""
+
+from __future__ import annotations
+
+import ssl
+
+import asyncpg
+
+from tradepulse_runner.errors import RunnerError
+
+#: What a statement, or a connection, fails with when nothing of ours is wrong.
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class DatabaseError(RunnerError):
+    """The database can't be used as it is. Text names what, and the remedy."""
+
+
+def told(error: BaseException) -> str:
+    """Why it failed."""
+    if isinstance(error, RunnerError):
+        return str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not believed: {error.verify_message}"
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return "refused our certificate, or has no such role; remedy: look at pg_hba.conf"
+    if isinstance(error, TimeoutError):
+        return "gives no answer"
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, asyncpg.InterfaceError):
+        return "the connection was lost"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return type(error).__name__

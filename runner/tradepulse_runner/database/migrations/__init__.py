@@ -1,0 +1,1 @@
+"""Numbered SQL files; ``-- oldest: N`` is the oldest schema whose release still runs after it."""

@@ -1,0 +1,34 @@
+"""The database of a loop, put together."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tradepulse_runner.database.config import DatabaseConfig
+from tradepulse_runner.database.snapshots import Snapshots
+from tradepulse_runner.database.writer import DatabaseWriter
+from tradepulse_runner.loop import LiveExecutionLoop
+from tradepulse_runner.strategy.base import Remembering
+
+
+def build_database(
+    config: DatabaseConfig, loop: LiveExecutionLoop, strategy: str
+) -> DatabaseWriter:
+    """Not started yet; its ``recorder`` belongs to the loop before that starts."""
+    own = loop.config
+
+    def state() -> dict[str, Any] | None:
+        return loop.strategy.state() if isinstance(loop.strategy, Remembering) else None
+
+    snapshots = Snapshots(
+        own.state_dir, own.runner, loop.connectors, strategy, state, clock=time.time
+    )
+    return DatabaseWriter(
+        config,
+        own.runner,
+        own.state_dir,
+        loop.metrics.registry,
+        snapshots,
+        epoch=lambda: loop.epoch,
+    )

@@ -1,0 +1,251 @@
+"""Brings the spool to the database, beside the trading and never in its way.
+
+A task of its own connects, stores, and connects again for as long as it takes. A database that is
+down costs a log line, a metric and room on the state volume; neither an order, nor a halt, nor the
+kill switch waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from tradepulse_runner.database import audit, schema
+from tradepulse_runner.database.audit import Entry
+from tradepulse_runner.database.config import DatabaseConfig
+from tradepulse_runner.database.connection import Connection, connect, written
+from tradepulse_runner.database.errors import FAILURES, told
+from tradepulse_runner.database.metrics import DatabaseMetrics
+from tradepulse_runner.database.recorder import Recorder
+from tradepulse_runner.database.snapshots import Snapshots
+from tradepulse_runner.errors import RunnerError
+from tradepulse_runner.snapshot import Step, no_fault
+from tradepulse_runner.spool import Spool
+
+log = logging.getLogger(__name__)
+FOLDER = "database"
+#: Records of one transaction.
+BATCH = 500
+#: Seconds between two looks at what others write, at the files and at the spool's own state.
+INTERVAL = 1.0
+#: Seconds that a transaction waits for company, so that a steady trickle costs few of them.
+LINGER = 0.05
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+#: Seconds that a stop waits for what isn't stored yet; the next process stores it else.
+GRACE = 2.0
+
+
+class DatabaseWriter:
+    """``runner``: ``namespace/name``. ``epoch()``: the writer's. ``clock`` gives unix seconds."""
+
+    def __init__(
+        self,
+        config: DatabaseConfig,
+        runner: str,
+        state_dir: Path,
+        registry: CollectorRegistry,
+        snapshots: Snapshots,
+        *,
+        epoch: Callable[[], int],
+        clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
+    ) -> None:
+        self._config, self._runner, self._snapshots = config, runner, snapshots
+        self._epoch, self._clock, self._step = epoch, clock, step
+        self._spool = Spool(
+            state_dir / FOLDER,
+            most=config.spool_max_bytes,
+            keep=config.spool_keep,
+            clock=clock,
+            step=step,
+        )
+        self.recorder = Recorder(state_dir, self._spool, epoch=epoch, clock=clock)
+        self._metrics = DatabaseMetrics(registry)
+        self._known = max(each.version for each in schema.migrations())
+        self._problem = "not connected yet"
+        self._waiting_since = 0.0
+        self._connected = self._stopping = self._resumed = False
+        self._finished = asyncio.Event()  # nothing is left that a stop would wait for
+        self._chance = random.Random()
+        self._task: asyncio.Task[None] | None = None
+        self._follow()
+
+    def _follow(self) -> None:
+        metrics = self._metrics
+        metrics.up.set_function(lambda: float(self._connected))
+        metrics.depth.set_function(lambda: self._spool.depth)
+        metrics.bytes.set_function(lambda: self._spool.bytes)
+        metrics.lag.set_function(lambda: self.lag)
+        metrics.behind.set_function(lambda: float(self.recorder.behind))
+        metrics.missed.set_function(lambda: self.recorder.missed)
+
+    # -- life ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._task = asyncio.create_task(self.run(), name="database")
+
+    async def stop(self) -> None:
+        """Store the rest, for a moment; what is left is stored by the next process."""
+        self._stopping = True
+        self._spool.arrived.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE if self._connected else 0):
+                await self._finished.wait()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        with contextlib.suppress(RunnerError, OSError):
+            await self.recorder.save()
+        self._spool.close()
+
+    async def run(self) -> None:
+        """Until it is cancelled; fails never."""
+        await self.recorder.begun.wait()
+        pause = FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session()
+                continue  # newer certificates: at once
+            except (*FAILURES, RunnerError) as error:
+                self._say(told(error))
+            except Exception as error:  # whatever it is: the database is auxiliary
+                self._say(f"unforeseen: {type(error).__name__}", error)
+            self._metrics.failures.inc()
+            if time.monotonic() - began > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
+            await self._housekeeping()
+            await asyncio.sleep(self._chance.uniform(pause / 2, pause))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def status(self) -> dict[str, Any]:
+        """For ``/status``: JSON values."""
+        return {
+            "connected": self._connected,
+            "problem": self._problem or self.recorder.problem,
+            "spool": self._spool.depth,
+            "lag": round(self.lag, 3),
+            "missed": self.recorder.missed,
+        }
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the database has lacked something; 0 when it lacks nothing."""
+        if not self._spool.depth:
+            self._waiting_since = 0.0
+            return 0.0
+        self._waiting_since = self._waiting_since or self._clock()
+        return max(0.0, self._clock() - self._waiting_since)
+
+    # -- storing ---------------------------------------------------------------------------
+
+    async def _session(self) -> None:
+        """One connection, until it fails (raises) or the certificates are newer (returns)."""
+        certificates = written(self._config)
+        connection = await connect(self._config, self._timelines())
+        try:
+            await schema.require(connection, self._known)
+            await self._resume(connection)
+            self._well()
+            looked = 0.0
+            while True:
+                if not await self._store(connection):
+                    await self._idle()
+                if time.monotonic() - looked >= INTERVAL or self._stopping:
+                    looked = time.monotonic()
+                    await self._look(connection)
+                    if written(self._config) != certificates:
+                        log.info("database.certificates_replaced")
+                        return
+        finally:
+            self._connected = False
+            connection.terminate()
+
+    async def _look(self, connection: Connection) -> None:
+        """At what others write, and at the files."""
+        await self._housekeeping()
+        rows = await self._snapshots.store(connection, self._epoch())
+        self._metrics.rows.labels("snapshots").inc(rows)
+        if self._stopping and not self._spool.depth:
+            self._finished.set()
+
+    async def _resume(self, connection: Connection) -> None:
+        """Read on from where the database is: behind us after a kill -9, before us after it was
+        set back."""
+        await self.recorder.look()
+        end = await audit.head(connection, self._runner, self._spool.origin)
+        if not self._resumed and end.position > self._spool.found:
+            # The volume was set back (a power cut, a restored snapshot): its numbers are given anew
+            # to other records. Under another origin all of it is sent, and known by its ids.
+            log.warning("database.spool_was_set_back", extra={"position": end.position})
+            self._spool.renew()
+            end = replace(end, position=0)
+        self._resumed = True
+        reached, first = max(end.position, self._spool.notes.get("base", 0)), self._spool.first
+        if reached + 1 < first:
+            self.recorder.lost(reached + 1, first - 1)
+        if end.position < self._spool.acked:
+            extra = {"records": self._spool.acked - end.position}
+            log.warning("database.was_set_back", extra=extra)
+        self._spool.rewind(end.position)
+        self._anchor(end)
+        self._snapshots.forget()
+
+    async def _store(self, connection: Connection) -> bool:
+        """The next batch; whether there may be more."""
+        found = self._spool.read(BATCH)
+        if not found:
+            return False
+        entries = [(number, Entry.from_bytes(data)) for number, data in found]
+        self._step("database.insert")
+        end, rows = await audit.store(connection, self._runner, self._spool.origin, entries)
+        self._step("database.committed")
+        self._spool.ack(end.position)
+        self._anchor(end)
+        self._waiting_since = 0.0
+        self._metrics.rows.labels("audit_records").inc(rows)
+        return len(found) == BATCH
+
+    async def _idle(self) -> None:
+        await asyncio.sleep(LINGER)
+        if self._stopping:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(INTERVAL):
+                await self._spool.arrived.wait()
+
+    async def _housekeeping(self) -> None:
+        try:
+            await self.recorder.look()
+            await self.recorder.save()
+        except (RunnerError, OSError) as error:
+            # What is stored is stored: it would be looked up again, and found.
+            log.warning("database.spool_not_saved", extra={"why": str(error)})
+
+    def _anchor(self, end: audit.Head) -> None:
+        """Remember the chain's end where nobody at the database can change it."""
+        self._spool.notes["anchor"] = {"seq": end.seq, "digest": end.digest}
+
+    def _timelines(self) -> dict[str, str]:
+        found: dict[str, str] = self._spool.notes.setdefault("timelines", {})
+        return found
+
+    def _say(self, problem: str, error: Exception | None = None) -> None:
+        if problem != self._problem:
+            extra = {"why": problem, "waiting": self._spool.depth}
+            log.warning("database.behind", extra=extra, exc_info=error)
+        self._problem = problem
+
+    def _well(self) -> None:
+        log.info("database.connected", extra={"waiting": self._spool.depth})
+        self._problem, self._connected = "", True

@@ -1,0 +1,1 @@
+"""Kafka: three real brokers in KRaft mode, with TLS, SCRAM and ACLs."""

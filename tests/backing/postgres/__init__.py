@@ -1,0 +1,1 @@
+"""PostgreSQL: a primary and a streaming replica, client certificates only, WAL archived."""
