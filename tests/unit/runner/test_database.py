@@ -346,14 +346,20 @@ def test_a_runner_killed_again_and_again_has_each_record_stored_once(
         runner.kill()
     runner.start()
     runner.trade(20)
+    runner.halt()  # then nothing is left that a stop could be too short for
+    runner.until(lambda s: s["database"]["connected"] and not s["database"]["spool"], "all of it")
+    held = json.loads((runner.state_dir / "paper_oms.json").read_text())
+    query = "SELECT payload FROM tradepulse.oms_snapshots WHERE runner = $1 AND sha256 = $2"
+
+    def copied() -> list[Any]:
+        ask = using(server, lambda c: c.fetch(query, full_name(runner), held["sha256"]))
+        return list(asyncio.run(ask))
+
+    (copy,) = eventually(copied, what="the newest snapshot")
+    assert json.loads(copy["payload"]) == held["payload"]
     assert runner.end() == 0
     found = assert_whole(server, full_name(runner), runner.state_dir)
     assert {row["epoch"] for row in found} == {1, 2, 3}
-    query = "SELECT venue, generation, payload FROM tradepulse.oms_snapshots WHERE runner = $1"
-    copies = asyncio.run(using(server, lambda c: c.fetch(query, full_name(runner))))
-    newest = max(copies, key=lambda row: row["generation"])
-    held = json.loads((runner.state_dir / "paper_oms.json").read_text())
-    assert json.loads(newest["payload"]) == held["payload"], "the last one is that of the stop"
     query = "SELECT payload FROM tradepulse.strategy_states WHERE runner = $1"
     states = asyncio.run(using(server, lambda c: c.fetch(query, full_name(runner))))
     assert "averages" in json.loads(states[0]["payload"])
