@@ -72,7 +72,7 @@ venue-check: setup ## Compare the venues' matching with another engine, 100,000 
 	$(BIN)/python -m tests.venues.oracle --operations 100000
 
 .PHONY: backing-up
-backing-up: setup ## Kafka, PostgreSQL, S3 on this machine, to run against; tells how to connect
+backing-up: setup ## Kafka, PostgreSQL, S3, Alertmanager on this machine, to run against; tells how to connect
 	$(BIN)/python -m tests.backing up
 
 .PHONY: demo bench
@@ -94,6 +94,13 @@ bench-runner: setup ## Measure the runner beside ccxt and python-binance
 .PHONY: bench-store
 bench-store: setup ## Measure backups and their copies beside a bare put
 	$(BIN)/python -m tests.bench.objectstore $(ARGS)
+.PHONY: bench-bus
+bench-bus: setup ## Measure the event bus beside a bare aiokafka loop, and what a broker's loss costs
+	$(BIN)/python -m tests.bench.bus $(ARGS)
+
+.PHONY: bench-database
+bench-database: setup ## Measure the audit trail beside a bare asyncpg, and a failover
+	$(BIN)/python -m tests.bench.database $(ARGS)
 
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)

@@ -80,6 +80,20 @@ _STORE = {
     "bucket": "backups",
     "credentialsSecret": "backup-key",
 }
+_DATABASE = {"hosts": ["db:5432"], "user": "runner", "tlsSecret": "database-client"}
+_ADMIN: dict[str, Any] = {
+    "tlsSecret": "admin-tls",
+    "auditSecret": "admin-audit",
+    "oauth": {"issuer": "https://a.test", "audience": "b", "jwksSecret": "keys"},
+}
+_SIEM: dict[str, Any] = {
+    "endpoint": "https://siem.example.com/audit",
+    "tokenUrl": "https://login.example.com/token",
+    "clientId": "runner",
+    "clientSecret": "siem-client",
+}
+_CLIENT = {"subject": "CN=ada", "scopes": ["state:read"]}
+_MTLS = {"clientCaSecret": "desk-ca", "clients": [_CLIENT]}
 _BUS: dict[str, Any] = {
     "bootstrapServers": ["kafka.example.com:9093"],
     "securityProtocol": "SSL",
@@ -97,6 +111,15 @@ _REFERENCE = "is not the name of an image: write e.g. registry.example.com/runne
 _DURATION = "not a length of time: write e.g. 500ms, 15s, 5m or 1h30m"
 _TEMPLATE = _spec("cutover")
 _GUARDRAILS = "spec.cutover.template.guardrails"
+
+
+def _without(whole: dict[str, Any], field: str) -> dict[str, Any]:
+    return {key: value for key, value in whole.items() if key != field}
+
+
+def _admin(field: str, remedy: str, **changes: Any) -> Refusal:
+    """`field` is below spec.admin."""
+    return _runner(_spec("admin"), {**_ADMIN, **changes}, f"spec.admin.{field}", remedy)
 
 
 def _template(**guardrails: Any) -> dict[str, Any]:
@@ -162,6 +185,19 @@ REQUIRED: tuple[Refusal, ...] = (
     ),
     *(
         _runner(
+            _spec("database"),
+            {k: v for k, v in _DATABASE.items() if k != field},
+            f"spec.database.{field}",
+            remedy,
+        )
+        for field, remedy in (
+            ("hosts", "list the primary and its replicas, e.g. db-rw.databases.svc:5432"),
+            ("user", "name the role that the client certificate is issued to"),
+            ("tlsSecret", "name the Secret that holds ca.crt, tls.crt and tls.key"),
+        )
+    ),
+    *(
+        _runner(
             _spec("eventBus"),
             {k: v for k, v in _BUS.items() if k != field},
             f"spec.eventBus.{field}",
@@ -178,6 +214,48 @@ REQUIRED: tuple[Refusal, ...] = (
         {"target": "Rehearsal"},
         "spec.killSwitchDrill.schedule",
         "say when, e.g. '0 6 * * 1' for Mondays at 06:00 UTC",
+    ),
+    *(
+        _runner(_spec("admin"), _without(_ADMIN, field), f"spec.admin.{field}", remedy)
+        for field, remedy in (
+            ("tlsSecret", "name the Secret with tls.crt and tls.key: a token sent in the clear"),
+            ("auditSecret", "name the Secret that signs audit records: who did what must be"),
+        )
+    ),
+    *(
+        _admin(f"oauth.{field}", remedy, oauth=_without(_ADMIN["oauth"], field))
+        for field, remedy in (
+            ("issuer", "write the issuer as it is in the tokens' iss"),
+            ("audience", "write the audience as it is in the tokens' aud"),
+            ("jwksSecret", "name the Secret that holds jwks.json"),
+        )
+    ),
+    *(
+        _admin(f"mtls.{field}", remedy, mtls=_without(_MTLS, field))
+        for field, remedy in (
+            ("clientCaSecret", "name the Secret that holds ca.crt"),
+            ("clients", "list who is let in, with subject and scopes"),
+        )
+    ),
+    *(
+        _admin(
+            f"mtls.clients[0].{field}",
+            remedy,
+            mtls={**_MTLS, "clients": [_without(_CLIENT, field)]},
+        )
+        for field, remedy in (
+            ("subject", "write the certificate's subject, e.g. CN=ada,O=desk"),
+            ("scopes", "list what its holder may do, e.g. killswitch:write"),
+        )
+    ),
+    *(
+        _admin(f"siem.{field}", remedy, siem=_without(_SIEM, field))
+        for field, remedy in (
+            ("endpoint", "write the receiver's address, e.g. https://siem.example.com"),
+            ("tokenUrl", "write where the token comes from, an https address"),
+            ("clientId", "name the OAuth2 client"),
+            ("clientSecret", "name the Secret that holds the client's secret"),
+        )
     ),
     _cutover(_spec(), DROP, "spec", "name the runner to move, see manifests/samples"),
     _cutover(_spec("runner"), DROP, "spec.runner", "name the TradingRunner that is moved"),
@@ -293,6 +371,47 @@ RULES: tuple[Refusal, ...] = (
             ("caSecret", "A_Name", "not the name of an object"),
         )
     ),
+    _runner(
+        _spec("admin"),
+        _without(_ADMIN, "oauth"),
+        "spec.admin.oauth",
+        "admin needs oauth, mtls or both: nobody may ask without saying who they are",
+    ),
+    _admin(
+        "mtls.clients",
+        "clients must have different subjects: list all scopes of one in one entry",
+        mtls={**_MTLS, "clients": [_CLIENT, _CLIENT]},
+    ),
+    _admin(
+        "mtls.clients[0].scopes",
+        "scopes must be different: remove the one that is listed twice",
+        mtls={**_MTLS, "clients": [{**_CLIENT, "scopes": ["state:read"] * 2}]},
+    ),
+    *(
+        _admin(
+            "mtls.clients[0].subject",
+            "not a distinguished name: write it as `openssl x509 -noout -subject",
+            mtls={**_MTLS, "clients": [{**_CLIENT, "subject": subject}]},
+        )
+        for subject in ("ada", "CN=", "CN=a,,O=b", "CN=a\nb", "cn=ada", 'CN="ada"')
+    ),
+    *(
+        _admin(f"siem.{field}", "not an https address without a query", siem={**_SIEM, field: url})
+        for field, url in (
+            ("endpoint", "http://siem.example.com"),
+            ("endpoint", "https://siem.example.com/audit?key=secret"),
+            ("tokenUrl", "https://user:word@login.example.com"),
+        )
+    ),
+    _admin("siem.clientId", "not a word: write printable ASCII", siem={**_SIEM, "clientId": " a"}),
+    *(
+        _admin("allowFrom[0].cidr", "a peer is either a cidr, or pods", allowFrom=[peer])
+        for peer in ({}, {"cidr": "192.0.2.0/24", "podLabels": {"app": "console"}})
+    ),
+    *(
+        _admin("allowFrom[0].cidr", "not a range of IPv4 addresses", allowFrom=[{"cidr": cidr}])
+        for cidr in ("192.0.2.0", "192.0.2.0/33", "192.0.2.256/32", "192.0.2.01/32", "fd00::/8")
+    ),
     *(
         _runner(_spec("eventBus"), {**_BUS, **changes}, f"spec.eventBus.{field}", said)
         for changes, field, said in (
@@ -317,6 +436,29 @@ RULES: tuple[Refusal, ...] = (
                 "saslMechanism",
                 "write e.g. SCRAM-SHA-512 there",
             ),
+        )
+    ),
+    *(
+        _runner(
+            _spec("database"),
+            {**_DATABASE, "hosts": [value]},
+            "spec.database.hosts[0]",
+            "not HOST:PORT: write e.g. db-rw.databases.svc:5432",
+        )
+        for value in ("db", "db:0", "db:65536", "postgres://db:5432", "db:5432,other", "[::1]")
+    ),
+    _runner(
+        _spec("database"),
+        {**_DATABASE, "hosts": ["db:5432", "db:5432"]},
+        "spec.database.hosts",
+        "hosts must be different: remove the one that is listed twice",
+    ),
+    *(
+        _runner(_spec("database"), {**_DATABASE, field: value}, f"spec.database.{field}", said)
+        for field, value, said in (
+            ("user", "a b", "not a name that PostgreSQL has: write letters, digits"),
+            ("name", "1st", "not a name that PostgreSQL has"),
+            ("tlsSecret", "A_Name", "not the name of an object"),
         )
     ),
     *(

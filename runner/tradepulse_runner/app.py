@@ -109,7 +109,10 @@ def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Adm
     # Whoever doesn't use it doesn't pay for importing it.
     from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
 
-    return Admin(config.admin, loop, server.status, os.environ)
+    found = Admin(config.admin, loop, server.status, os.environ)
+    if found.siem is not None:
+        server.parts["siem"] = found.siem.status
+    return found
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:

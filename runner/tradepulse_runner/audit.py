@@ -162,13 +162,20 @@ def read_trail(path: Path) -> Iterator[AuditRecord]:
         yield record
 
 
-def _lines(path: Path) -> Iterator[tuple[AuditRecord, int]]:
-    end = 0
+def records_from(path: Path, offset: int) -> Iterator[tuple[AuditRecord, int]]:
+    """Every whole record from byte ``offset`` on, where one begins, and the byte after it. Raises
+    :class:`StateError` for a line that is no record."""
+    return _lines(path, offset)
+
+
+def _lines(path: Path, offset: int = 0) -> Iterator[tuple[AuditRecord, int]]:
+    end = offset
     try:
         stream = path.open("rb")
     except FileNotFoundError:
         return
     with stream:
+        stream.seek(offset)
         for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n"):
                 return
@@ -176,9 +183,10 @@ def _lines(path: Path) -> Iterator[tuple[AuditRecord, int]]:
             try:
                 yield AuditRecord.from_json(json.loads(line)), end
             except (ValueError, KeyError, TypeError) as error:
+                where = f"line {number}{f' after byte {offset}' if offset else ''}"
                 raise StateError(
-                    f"{path}: line {number} is no audit record ({type(error).__name__}); remedy:"
-                    " keep the file as evidence, move it away, and restart"
+                    f"{path}: {where} is no audit record ({type(error).__name__}); remedy: keep"
+                    " the file as evidence, move it away, and restart"
                 ) from error
 
 

@@ -56,7 +56,18 @@ def _secrets(config: RunnerConfig | None, environment: Mapping[str, str]) -> str
         checks.append(lambda: open_stores(config, environment))
         if (database := config.database) is not None:
             checks.append(lambda: require_files(database))
+        checks += _of_admin(config, environment)
     return "\n".join(dict.fromkeys(_failures(checks)))
+
+
+def _of_admin(
+    config: RunnerConfig, environment: Mapping[str, str]
+) -> Iterator[Callable[[], object]]:
+    if config.admin is not None:
+        # Whoever doesn't use it doesn't pay for importing it.
+        from tradepulse_runner.admin.check import checks  # noqa: PLC0415
+
+        yield from checks(config.admin, environment)
 
 
 def _present(folder: Path) -> Callable[[], None]:

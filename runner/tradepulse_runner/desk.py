@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 
-from tradepulse_runner.errors import DurabilityLost, OrderError
+from tradepulse_runner.errors import DurabilityLost, OrderError, OrderNotFound
 from tradepulse_runner.reducing import growing
 from tradepulse_runner.session import VenueSession
 from tradepulse_runner.submission import Submitter
@@ -50,6 +50,13 @@ class Desk:
     def live_orders(self) -> list[str]:
         """Client ids of all orders that aren't closed."""
         return [r.client_id for s in self.sessions.values() for r in s.oms.state.live.values()]
+
+    def venue_of(self, client_id: str) -> str:
+        """The venue whose book has this order. Raises :class:`OrderNotFound`."""
+        for name, session in self.sessions.items():
+            if client_id in session.oms.state.orders:
+                return name
+        raise OrderNotFound(f"{client_id} is not an order of this runner")
 
     # -- doing -----------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.submission import Submitter
 from tradepulse_runner.trading import Trading
 from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.watch_metrics import WatchMetrics
 from tradepulse_runner.writer import LeaseLost, WriterLease
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,8 @@ class LiveExecutionLoop:
         self.on_position_snapshot.connect(lambda venue, _: self.guard.polled(venue))
         self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
         self.metrics.follow_state(lambda: self.phase()[0].trading_state)
+        self._watched = WatchMetrics(self.metrics.registry, connectors)
+        self._watched.follow(self._shown_phase, self._desk.sessions, lambda: self._loss.share)
 
     # -- life ------------------------------------------------------------------------------
 
@@ -208,6 +211,7 @@ class LiveExecutionLoop:
         return session
 
     async def _refused(self, venue: str, began: float) -> None:
+        self._watched.refused.labels(venue).inc()
         if why := self._credentials.verdict(venue, began):
             await self.engage_kill_switch(why)
 
@@ -337,6 +341,9 @@ class LiveExecutionLoop:
             )
         )
 
+    def _shown_phase(self) -> Phase:
+        return self.phase()[0]
+
     def _reduce_reason(self) -> str:
         if self.directive.reduce:
             return f"reducing: {self.directive.reason or 'no reason given'}"
@@ -361,12 +368,12 @@ class LiveExecutionLoop:
         self.on_signal.emit(venue, order)
         return self.submit_order(venue, order)
 
-    async def cancel_order(self, order_id: str, venue: str) -> None:
-        """Cancel one order. Raises :class:`RiskRejected` for too many cancels,
-        :class:`OrderError`, KeyError."""
+    async def cancel_order(self, order_id: str, venue: str | None = None) -> None:
+        """Cancel one order, of whichever venue has it (ids are unique for ever). Raises
+        :class:`RiskRejected` for too many cancels, :class:`OrderError`, KeyError."""
         if self._desk.submitter is None:
             raise RiskRejected("not_trading", "the loop was not started")
-        await self._desk.submitter.cancel(venue, order_id)
+        await self._desk.submitter.cancel(venue or self._desk.venue_of(order_id), order_id)
 
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""

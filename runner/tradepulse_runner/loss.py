@@ -52,6 +52,16 @@ class DailyLoss:
         return why if total >= self._limits.max_daily_loss else ""
 
     @property
+    def share(self) -> float:
+        """Today's largest loss, of the currencies', as a share of the limit; 0 for a gain."""
+        day, totals = self._today(), dict[str, Decimal]()
+        for name, (of_day, lost) in self._lost.items():
+            if of_day == day:
+                currency = _currency(self._sessions[name])
+                totals[currency] = totals.get(currency, ZERO) + lost
+        return max(0.0, float(max(totals.values(), default=ZERO) / self._limits.max_daily_loss))
+
+    @property
     def soft_breach(self) -> str:
         """Why only what reduces may be sent; once reached, it holds until the day ends, so that a
         loss that swings about the limit doesn't switch trading on and off."""

@@ -85,6 +85,7 @@ class Oms:
         self._saved_seq = 0
         self._droppable: list[Path] = []
         self.booked = 0  # fills booked by this process
+        self.damaged = 0  # files that could not be read when it opened
         self._save_lock = asyncio.Lock()
         self.fresh = True
 
@@ -115,6 +116,7 @@ class Oms:
                 path.unlink(missing_ok=True)  # a start that was killed before it wrote anything
         self._droppable = [path for path, last in recovery.segments if 0 < last <= after]
         self._tell(recovery)
+        self.damaged = len(self._file.damaged) + len(recovery.quarantined)
         self._replay(recovery.records)
         self.fresh = snapshot is None and not recovery.records
         self._age_orders()

@@ -19,6 +19,8 @@ from tradepulse_runner.errors import ConfigError
 
 log = logging.getLogger(__name__)
 AUDIT_SECRET = "TRADEPULSE_AUDIT_SECRET"
+#: Of the SIEM client; see ``siem``.
+SIEM_SECRET = "TRADEPULSE_SIEM_CLIENT_SECRET"
 INTERVAL = "TRADEPULSE_SECRET_REFRESH_INTERVAL_SECONDS"
 #: Characters that a secret has at least, and bytes that its file has at most.
 MIN_SECRET, MAX_BYTES = 16, 64 * 1024
@@ -39,16 +41,26 @@ class Read:
 class WatchedSecret:
     """The newest usable value of the secret ``name``. ``value`` is what to use now."""
 
-    def __init__(self, name: str, *, value: str = "", path: Path | None = None) -> None:
-        """Raises :class:`ConfigError` naming variable, file and remedy."""
+    def __init__(
+        self, name: str, *, value: str = "", path: Path | None = None, patient: bool = False
+    ) -> None:
+        """``patient``: a file that can't be used yet is waited for, ``value`` is empty until then.
+        Raises :class:`ConfigError` naming variable, file and remedy."""
         self.name, self._path = name, path
-        self.value = checked(value, f"{name}: its value") if path is None else self._read().text
-        self.problem = ""
-        self.generation = 1
-        self._pending = ""
+        self.problem = self._pending = self.value = ""
+        self.generation = 0
+        try:
+            self.value = checked(value, f"{name}: its value") if path is None else self._read().text
+            self.generation = 1
+        except ConfigError as error:
+            if not patient or path is None:
+                raise
+            self._doubt(str(error))
 
     @classmethod
-    def of(cls, name: str, environment: Mapping[str, str]) -> WatchedSecret | None:
+    def of(
+        cls, name: str, environment: Mapping[str, str], *, patient: bool = False
+    ) -> WatchedSecret | None:
         """From ``<name>`` or ``<name>_PATH``; None when neither is set. Raises
         :class:`ConfigError`."""
         value = environment.get(name, "")
@@ -57,7 +69,7 @@ class WatchedSecret:
             raise ConfigError(f"{name} and {name}_PATH are both set; remedy: unset one of them")
         if not value and not path:
             return None
-        return cls(name, value=value, path=Path(path) if path else None)
+        return cls(name, value=value, path=Path(path) if path else None, patient=patient)
 
     def refresh(self) -> bool:
         """Read the file again; whether there is a new secret now. Never raises."""
@@ -77,13 +89,15 @@ class WatchedSecret:
             return False
         self._pending, self.value = "", found.text
         self.generation += 1
-        log.warning("secret.replaced", extra={"secret": self.name, "generation": self.generation})
+        if self.generation > 1:
+            extra = {"secret": self.name, "generation": self.generation}
+            log.warning("secret.replaced", extra=extra)
         return True
 
     @property
     def settling(self) -> bool:
-        """Whether another value lies there that has to hold still first."""
-        return bool(self._pending)
+        """Whether a value that has to hold still first, or the very first one, is awaited."""
+        return bool(self._pending) or not self.value
 
     def _doubt(self, problem: str) -> None:
         self._pending = ""

@@ -35,7 +35,8 @@ class Server:
         parts: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._parts = parts or {}
+        #: What else ``/status`` says, by key.
+        self.parts = dict(parts or {})
         self._loop, self._release, self._hash = loop, release, config_hash
         self._clock = clock
         self._runners: list[web.AppRunner] = []
@@ -130,7 +131,7 @@ class Server:
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",
             },
-            **{name: tell() for name, tell in self._parts.items()},
+            **{name: tell() for name, tell in self.parts.items()},
         }
 
 

@@ -75,13 +75,13 @@ class Spool:
         self._fd = self._read_fd = -1
         self._reading: _Segment | None = None
         self._offset = self._after = 0
-        self._dirty = False
+        self._dirty, self._saved = False, b""
         self.seq = self.acked = self.saved_seq = 0
+        self.found = 0  # the last number that was there when it was opened
         self.origin = ""
         self.notes: dict[str, Any] = {}
         self.damaged = 0
-        self.arrived, self.drained = asyncio.Event(), asyncio.Event()
-        self.drained.set()
+        self.arrived = asyncio.Event()
 
     # -- life ------------------------------------------------------------------------------
 
@@ -96,10 +96,11 @@ class Spool:
         self.seq = max(self.acked, self.saved_seq)
         if self._segments:
             self.seq = max(self.seq, self._cut(self._segments[-1]))
+        self.found = self.seq
         if not known:  # at once: records are told apart by it
+            self.renew()
             write_durable(self._folder / STATE, self._state(), step=self._step)
         self._new_segment()
-        self._tell()
         self.seek(self.acked)
 
     def _read_state(self) -> bool:
@@ -115,7 +116,6 @@ class Spool:
             remedy = "none: what it holds is sent again, and known by its ids"
             log.error("spool.state_damaged", extra={"file": str(path), "remedy": remedy})
             log.debug("spool.state_damaged", exc_info=error)
-        self.origin = uuid.uuid4().hex
         return False
 
     def _cut(self, segment: _Segment) -> int:
@@ -129,6 +129,11 @@ class Spool:
         segment.size, segment.last = offset, last
         return last
 
+    def renew(self) -> None:
+        """Number under another origin: what is there belongs to it, what was dropped doesn't."""
+        self.origin = uuid.uuid4().hex
+        self.notes["base"] = self.first - 1
+
     def close(self) -> None:
         for fd in (self._fd, self._read_fd):
             if fd >= 0:
@@ -139,8 +144,9 @@ class Spool:
 
     @property
     def has_room(self) -> bool:
-        """Whether an eighth of it is free, so that catching up is worth beginning."""
-        return self.bytes < self._most * 7 // 8
+        """Whether an eighth of it is free or may be, so that catching up is worth beginning."""
+        needed = sum(each.size for each in self._segments if not self._may_go(each))
+        return needed < self._most * 7 // 8
 
     def append(self, payload: bytes) -> int:
         """Keep ``payload``; returns its number. Raises :class:`SpoolFull`, OSError: not kept."""
@@ -160,7 +166,6 @@ class Spool:
         segment.size += len(data)
         self._dirty = True
         self.arrived.set()
-        self.drained.clear()
         return self.seq
 
     def _make_room(self, wanted: int) -> bool:
@@ -170,17 +175,12 @@ class Spool:
         return self.bytes + wanted <= self._most
 
     def _droppable(self) -> bool:
-        """The oldest segment, if all of it is acknowledged on disk and nobody reads it."""
-        oldest = self._segments[0]
-        return (
-            oldest.last is not None
-            and oldest.last <= self._acked_on_disk
-            and (oldest is not self._reading)
-        )
+        return self._may_go(self._segments[0])
 
-    @property
-    def _acked_on_disk(self) -> int:
-        return min(self.acked, self.saved_seq)
+    def _may_go(self, segment: _Segment) -> bool:
+        """Whether all of it is acknowledged on disk and nobody reads it."""
+        known = min(self.acked, self.saved_seq)
+        return segment.last is not None and segment.last <= known and segment is not self._reading
 
     def _new_segment(self) -> _Segment:
         path = self._folder / f"spool.{self.seq + 1:016d}"
@@ -254,19 +254,11 @@ class Spool:
     def ack(self, seq: int) -> None:
         """The reader has everything up to ``seq``."""
         self.acked = max(self.acked, min(seq, self.seq))
-        self._tell()
 
     def rewind(self, seq: int) -> None:
         """The reader has everything up to ``seq`` and, whatever it said before, nothing else."""
         self.acked = min(seq, self.seq)
-        self._tell()
         self.seek(self.acked)
-
-    def _tell(self) -> None:
-        if self.depth:
-            self.drained.clear()
-        else:
-            self.drained.set()
 
     async def save(self) -> None:
         """Sync, write down how far it is, and drop what is not needed any more. Raises
@@ -275,7 +267,9 @@ class Spool:
         if self._dirty:
             self._dirty = False
             await asyncio.to_thread(_sync, self._fd, self._folder)
-        await asyncio.to_thread(write_durable, self._folder / STATE, state, step=self._step)
+        if state != self._saved:
+            await asyncio.to_thread(write_durable, self._folder / STATE, state, step=self._step)
+            self._saved = state
         self.saved_seq = seq
         self._drop_old()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from tests.backing.alertmanager.server import Alertmanager
 from tests.backing.kafka.server import Kafka
 from tests.backing.objectstore.server import ObjectStore
 from tests.backing.postgres.server import Postgres
@@ -20,7 +21,7 @@ from tests.e2e.cluster.progress import Progress, StepFailed
 
 def services() -> Sequence[Service]:
     """All that there are, in the order in which they are started."""
-    return (Kafka(), ObjectStore(), Postgres())
+    return (Kafka(), ObjectStore(), Postgres(), Alertmanager())
 
 
 @click.group(cls=one_sentence(StepFailed))

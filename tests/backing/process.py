@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -84,3 +86,12 @@ class Child:
 
     def _end(self) -> str:
         return "\n".join(tail(self.log, 15)) or f"{self.log} is empty"
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there, with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return int(answer.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False

@@ -113,7 +113,7 @@ class LastDrill(Model):
     result: DrillResult = Field(description="How it ended.")
     release: Text = Field(description="Id of the release that was drilled.")
     report: ObjectName | None = Field(
-        default=None, description="ConfigMap with its report; a live drill files none."
+        default=None, description="ConfigMap with its report; none when it couldn't be filed."
     )
     message: Message = Field(default="", description="What was found, for a person.")
     passed_at: Instant | None = Field(

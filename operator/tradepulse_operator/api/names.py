@@ -43,6 +43,7 @@ CONTAINER = "runner"
 INIT_CONTAINER = "state"
 HTTP_PORT = 8080
 METRICS_PORT = 9000
+ADMIN_PORT = 8443
 STATE_DIR = "/var/lib/tradepulse"
 CONFIG_DIR = "/etc/tradepulse/config"
 CONFIG_FILE = "runner.yaml"

@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from .admin import Admin
 from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
+from .database import Database
 from .drill import DrillStatus, KillSwitchDrill, LastDrill
 from .eventbus import EventBus
 from .guardrails import CutoverPolicy
@@ -442,6 +444,11 @@ class TradingRunnerSpec(Model):
     kill_switch_drill: KillSwitchDrill | None = Field(
         default=None, description="Scheduled drills of the kill switch; none when left out."
     )
+    database: Database | None = Field(
+        default=None,
+        description="PostgreSQL database for the audit trail and copies of the state; they stay on"
+        " the volume alone when left out.",
+    )
     event_bus: EventBus | None = Field(
         default=None,
         description="Kafka, to which ticks, signals, orders and fills are told; nobody when left"
@@ -450,6 +457,10 @@ class TradingRunnerSpec(Model):
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")
     cutover: CutoverSettings = Field(
         default=CutoverSettings(), description="What happens when the release changes."
+    )
+    admin: Admin | None = Field(
+        default=None,
+        description="Admin surface for people (HTTPS); nothing listens when left out.",
     )
     pod: Pod = Field(default=Pod(), description="Where and how the pod runs.")
     suspend: bool = Field(

@@ -92,7 +92,9 @@ class Loop:
     async def _runner(self, key: Key) -> float | None:
         seen = await self._observer.runner(key)
         if seen is None:
+            self._metrics.objects.forget(key)
             return None
+        self._metrics.objects.runner(seen.runner)
         step = self._reconcilers.runner(seen)
         delay = await self._carry_out(key, step)
         await self._emitter.ensure(
@@ -105,7 +107,9 @@ class Loop:
     async def _cutover(self, key: Key) -> float | None:
         seen = await self._observer.cutover(key)
         if seen is None:
+            self._metrics.objects.forget(key)
             return None
+        self._metrics.objects.cutover(key, seen.cutover)
         step = self._reconcilers.cutover(seen)
         delay = await self._carry_out(key, step)
         self._count(seen.cutover, step)

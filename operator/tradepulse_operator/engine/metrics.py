@@ -9,6 +9,7 @@ from tradepulse_operator.ports.kube_http import Call
 from tradepulse_operator.reconcile.conditions import instant
 
 from .key import Key
+from .object_metrics import ObjectMetrics
 
 _SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400)
@@ -17,7 +18,7 @@ _REMEMBERED = 1024
 
 
 class Metrics:
-    """Everything that is counted. Labels are few and bounded: no names of objects."""
+    """Everything that is counted. Labels are few and bounded; `objects` alone names objects."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -85,6 +86,7 @@ class Metrics:
         self.leader = Gauge(
             f"{name}_leader", "1 while this process holds the lease.", registry=self.registry
         )
+        self.objects = ObjectMetrics(self.registry)
         self._counted: dict[str, int] = {}
 
     def waited(self, seconds: float) -> None:

@@ -18,6 +18,7 @@ from tradepulse_operator.api.names import (
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 
+from . import admin
 from .beside import of_cutover, pod, runner_container, volume
 from .manifest import Manifest
 from .podspec import TERMINATION_LOG
@@ -43,6 +44,7 @@ def check_pod(cutover: ReleaseCutover, runner: TradingRunner, target: Release) -
                 *map(_optional, filter(_of_secret, container.get("env", []))),
                 {"name": "TRADEPULSE_TERMINATION_LOG", "value": TERMINATION_LOG},
                 {"name": "TRADEPULSE_SECRETS", "value": folders},
+                *admin.environment(runner, target),
             ],
             "volumeMounts": mounts,
         },

@@ -26,7 +26,7 @@ from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import Risk, TradingRunnerSpec, Venue
 from tradepulse_operator.api.units import NAME_PATTERN
 
-from . import eventbus, objectstore, yaml_text
+from . import admin, database, eventbus, objectstore, yaml_text
 
 #: Keys that the resource sets in another way than by a value of the file.
 _RESERVED = {
@@ -83,7 +83,9 @@ def _own(
         "lease": {"name": runner_name, "namespace": namespace},
         "cold_start": release.cold_start,
         **objectstore.config(spec),
+        **admin.config(spec),
         **eventbus.config(spec),
+        **database.config(spec),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tradepulse_operator.api.drill import RunningDrill
+from tradepulse_operator.api.drill import DrillTarget, RunningDrill
 from tradepulse_operator.api.names import (
     APP_DRILL,
     CONFIG_DIR,
@@ -33,6 +33,11 @@ from .podspec import TERMINATION_LOG
 LONGEST = 300
 #: The termination message that a report is made of has 4 KiB; the text for people is made from it.
 LONGEST_REPORT = 16 * 1024
+_WHAT = {
+    DrillTarget.REHEARSAL: "a rehearsal on paper venues, which says nothing about how fast a real"
+    " venue cancels",
+    DrillTarget.LIVE: "the running process, which trades again once a person resets it",
+}
 
 
 def drill_pod(runner: TradingRunner, drill: RunningDrill, release: Release) -> Manifest:
@@ -69,6 +74,7 @@ def drill_report(runner: TradingRunner, drill: RunningDrill, found: dict[str, An
     """The ConfigMap that keeps what a drill found. `found`: JSON values, see `read`."""
     name = drill_name(runner.metadata.name, drill.scheduled_for)
     content = {**found, "scheduledFor": drill.scheduled_for, "startedAt": drill.started_at}
+    content["target"] = drill.target.value
     content = {"runner": runner.metadata.name, "releaseId": drill.release, **content}
     return {
         "apiVersion": "v1",
@@ -88,8 +94,7 @@ def _markdown(content: dict[str, Any]) -> str:
         f"# Kill-switch drill of {content['runner']}: {passed}",
         "",
         f"Due {content['scheduledFor']}, started {content['startedAt']}, release"
-        f" {content['releaseId']}: a rehearsal on paper venues, which says nothing about how fast a"
-        " real venue cancels.",
+        f" {content['releaseId']}: {_WHAT[DrillTarget(content['target'])]}.",
         "",
         content.get("message", ""),
         "",

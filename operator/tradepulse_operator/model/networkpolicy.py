@@ -3,13 +3,14 @@
 In:  `http` (probes, status) only from pods labelled as the operator, in any namespace; the kubelet
      probes from the node, which policies let through. `metrics` from any pod of the cluster:
      collectors go by many names, and one that is shut out looks like a silent runner, which would
-     roll a good release back. Metrics hold no secret. Nothing from outside the cluster.
+     roll a good release back. Metrics hold no secret. `admin` from whom `admin.allowFrom` names;
+     nothing else from outside the cluster.
 Out: DNS to any address, as node-local resolvers have no pod that a selector could name. HTTPS to
      anywhere but the node's metadata service: to the API server, where the writer lease is kept,
      and to venues. Neither can be selected: the API server is no pod, its addresses change with its
      replicas (and a runner that can't renew stops trading), and venues are named by host. 6443 is
-     where the API server listens behind its service. An object store and the brokers of an event
-     bus may listen at ports of their own.
+     where the API server listens behind its service. An object store, a SIEM, a database and the
+     brokers of an event bus may listen at ports of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from tradepulse_operator.api.names import HTTP_PORT, LABEL_APP, MANAGER, METRICS_PORT
 from tradepulse_operator.api.runner import TradingRunner
 
+from . import admin
 from .labels import selector
 from .manifest import Manifest, metadata, seal
 
@@ -36,7 +38,7 @@ def network_policy(runner: TradingRunner) -> Manifest:
             "spec": {
                 "podSelector": {"matchLabels": selector(runner.metadata.name)},
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [from_operator(), _from_cluster()],
+                "ingress": [from_operator(), _from_cluster(), *admin.ingress(runner.spec)],
                 "egress": _egress(runner),
             },
         }
@@ -59,10 +61,19 @@ def _egress(runner: TradingRunner) -> list[dict[str, Any]]:
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_METADATA_SERVICE]}},
         {"ipBlock": {"cidr": "::/0"}},
     ]
-    store, bus = runner.spec.state.backups.object_store, runner.spec.event_bus
-    others = ({store.port} if store else set()) | (bus.ports if bus else set())
-    ports = [443, 6443, *sorted(others - {443, 6443})]
-    return [dns, {"to": anywhere, "ports": [_port(port) for port in ports]}]
+    ports = [_port(number) for number in (443, 6443, *_of_services(runner))]
+    return [dns, {"to": anywhere, "ports": ports}]
+
+
+def _of_services(runner: TradingRunner) -> list[int]:
+    """Ports of optional services that aren't let out anyway."""
+    spec = runner.spec
+    store, bus, database = spec.state.backups.object_store, spec.event_bus, spec.database
+    wanted = {store.port} if store else set()
+    wanted |= set(bus.ports) if bus else set()
+    wanted |= set(database.ports) if database else set()
+    wanted |= admin.egress(spec)
+    return sorted(wanted - {443, 6443})
 
 
 def _port(number: int, protocol: str = "TCP") -> dict[str, Any]:

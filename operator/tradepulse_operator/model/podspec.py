@@ -23,6 +23,7 @@ from tradepulse_operator.api.names import (
 )
 from tradepulse_operator.api.runner import TradingRunner
 
+from . import admin
 from .intent import Intent, Prepare
 from .quantity import canonical
 from .volumes import credentials, secrets, volumes
@@ -75,10 +76,15 @@ def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
         **_container(runner, intent.release.image),
         "name": CONTAINER,
         "args": ["run", "--config", f"{CONFIG_DIR}/{CONFIG_FILE}"],
-        "env": [*_identity(), _value("TRADEPULSE_CONFIG_HASH", intent.release.config_hash)],
+        "env": [
+            *_identity(),
+            _value("TRADEPULSE_CONFIG_HASH", intent.release.config_hash),
+            *admin.environment(runner, intent.release),
+        ],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+            *admin.ports(intent.release),
         ],
         **_probes(),
         "volumeMounts": [

@@ -30,6 +30,7 @@ from .release import render_release, short_hash
 
 #: In the order in which settings pass them.
 ENVIRONMENTS = ("dev", "staging", "production")
+_LONGEST_LABEL = 63
 #: With a dot: what the operator renders is named after a hash, which has none.
 _VERSION = r"[0-9]+(\.[0-9a-z]+)+(-[0-9a-z]+)*"
 
@@ -62,7 +63,7 @@ def version(runner: TradingRunner) -> str:
     """The version of the settings that `runner` asks for. Raises PromotionError."""
     name, config = runner.metadata.name, runner.spec.release.config
     found = re.fullmatch(f"{re.escape(name)}-({_VERSION})", config or "")
-    if found is None:
+    if found is None or len(found[1]) > _LONGEST_LABEL:
         raise PromotionError(
             f"spec.release.config is {config}: write the name and a version, e.g. {name}-1.0.0"
         )

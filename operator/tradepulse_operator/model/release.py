@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tradepulse_operator.api.release import Release, ReleaseSpec
 from tradepulse_operator.api.runner import TradingRunner
 
-from . import eventbus, objectstore
+from . import admin, database, eventbus, objectstore
 from .config import render
 
 #: Characters of SHA-256 that names and labels carry: 40 bits, for a handful of releases a runner.
@@ -51,7 +51,10 @@ def render_release(
             for venue in runner.spec.venues
             if venue.credentials_secret
         },
-        secrets=objectstore.secrets(runner.spec) | eventbus.secrets(runner.spec),
+        secrets=objectstore.secrets(runner.spec)
+        | eventbus.secrets(runner.spec)
+        | database.secrets(runner.spec)
+        | admin.secrets(runner.spec),
     )
     return Rendered(release, text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradepulse_operator.api.names import HTTP_PORT, METRICS_PORT
+from tradepulse_operator.api.names import ADMIN_PORT, HTTP_PORT, METRICS_PORT
 from tradepulse_operator.api.runner import TradingRunner
 
 from .labels import selector
@@ -26,7 +26,11 @@ def service(runner: TradingRunner) -> Manifest:
                 "clusterIP": "None",
                 "publishNotReadyAddresses": True,
                 "selector": selector(runner.metadata.name),
-                "ports": [_port("http", HTTP_PORT), _port("metrics", METRICS_PORT)],
+                "ports": [
+                    _port("http", HTTP_PORT),
+                    _port("metrics", METRICS_PORT),
+                    *([_port("admin", ADMIN_PORT)] if runner.spec.admin else []),
+                ],
             },
         }
     )

@@ -63,6 +63,8 @@ def view(status: Any) -> ProcessView | None:
             unknown_orders=int(status.get("unknown_orders") or 0),
             writer_epoch=None if epoch is None else int(epoch),
             store_problem=_store_problem(status.get("object_store")),
+            database_problem=_problem(status.get("database")),
+            siem_problem=_problem(status.get("siem")),
             free_bytes=_whole(room.get("free_bytes")),
             backup_bytes=_whole(room.get("backup_bytes")),
             orders=int(orders.get("ok") or 0) + failed,
@@ -79,6 +81,12 @@ def _store_problem(store: Any) -> str | None:
         return None
     problem = str(store.get("problem") or "")
     return problem or ("not all of it is copied yet" if store.get("pending") else "")
+
+
+def _problem(part: Any) -> str | None:
+    """Why an optional service lacks what it should have. What is pending for a moment is none: each
+    look at the process adds to it."""
+    return str(part.get("problem") or "") if isinstance(part, dict) else None
 
 
 def _whole(value: Any) -> int | None:

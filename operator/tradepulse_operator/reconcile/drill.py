@@ -7,7 +7,7 @@ one that was away makes up for one drill, however many it missed.
     due → running (status) → pod → report → last drill (status) → pod deleted → not running (status)
 
 A live drill has no pod: the order to engage the kill switch is part of the runner's intent while it
-runs, see `intent`.
+runs, see `intent`; its report is made of what the process says.
 """
 
 from __future__ import annotations
@@ -55,8 +55,6 @@ class Outcome:
     """How a drill ended, as JSON values (`model.drill.read`)."""
 
     found: dict[str, Any]
-    #: Whether it files a report.
-    report: bool = True
 
     @property
     def result(self) -> DrillResult:
@@ -187,15 +185,16 @@ def _live(view: View, running: RunningDrill) -> Outcome | None:
     engaged = process is not None and process.kill_switch
     if process is not None and engaged and running.scheduled_for not in process.kill_switch_reason:
         other = process.kill_switch_reason
-        return Outcome(_failure(f"something else engaged the kill switch: {other}"), report=False)
+        return Outcome(_failure(f"something else engaged the kill switch: {other}"))
+    took = _age(view, running)
     if engaged and left == 0:
-        took = f"{_age(view, running):.1f} s"
-        message = f"engaged and everything cancelled {took} after the order; reset it by name"
-        found = {"passed": True, "checks": [], "measures": {}, "message": message}
-        return Outcome(found, report=False)
-    if _age(view, running) > _LIVE:
+        message = f"engaged and everything cancelled {took:.1f} s after the order; reset it by name"
+        checks = [["the kill switch is engaged", True], ["nothing is left at the venues", True]]
+        found = {"passed": True, "checks": checks, "measures": {"seconds": round(took, 1)}}
+        return Outcome({**found, "message": message})
+    if took > _LIVE:
         what = f"{left} orders are left" if engaged else "the kill switch is not engaged"
-        return Outcome(_failure(f"{what} {_LIVE:.0f} s after the order"), report=False)
+        return Outcome(_failure(f"{what} {_LIVE:.0f} s after the order"))
     return None
 
 
@@ -212,7 +211,7 @@ def _failure(message: str) -> dict[str, Any]:
 def _filed(view: View, running: RunningDrill, outcome: Outcome) -> bool:
     """Whether the outcome may be recorded: with its report, or without when that can't be filed."""
     overdue = _age(view, running) > _START + LONGEST + _FILING
-    return not outcome.report or overdue or _report(view, running) is not None
+    return overdue or _report(view, running) is not None
 
 
 def _age(view: View, running: RunningDrill) -> float:
@@ -239,25 +238,25 @@ def drill(view: View) -> Step | None:
     """The next request of the drill that is under way; or the removal of what is left of others."""
     found = view.status.drill
     running = found.running if found else None
-    if running is not None and running.target is DrillTarget.REHEARSAL:
-        step = _rehearse(view, running)
+    if running is not None:
+        step = _advance(view, running)
         if step is not None:
             return step
     return _prune(view, running)
 
 
-def _rehearse(view: View, running: RunningDrill) -> Step | None:
+def _advance(view: View, running: RunningDrill) -> Step | None:
     if recorded(view, running):
         return None
-    outcome = _rehearsed(view, running)
+    outcome = _ENDS[running.target](view, running)
     if outcome is not None:
         if _report(view, running) is not None:
             return None
         return Apply(drill_report(view.runner, running, outcome.found))
     active = view.status.active_release
-    if _pod(view, running) is None and active is not None and active.id == running.release:
-        return Apply(drill_pod(view.runner, running, active))
-    return None
+    if running.target is DrillTarget.LIVE or _pod(view, running) is not None or active is None:
+        return None
+    return Apply(drill_pod(view.runner, running, active)) if active.id == running.release else None
 
 
 def _prune(view: View, running: RunningDrill | None) -> Step | None:

@@ -58,6 +58,10 @@ class ProcessView:
     writer_epoch: int | None = None
     #: Why its backups aren't all in the object store; "" when they are, None when it has none.
     store_problem: str | None = None
+    #: Why the database lacks records; "": it takes them, None: not said, or there is none.
+    database_problem: str | None = None
+    #: Why the audit trail isn't forwarded; "" when it is, None when it has no SIEM.
+    siem_problem: str | None = None
     #: Room on its state volume, bytes; None when that release doesn't tell.
     free_bytes: int | None = None
     backup_bytes: int | None = None

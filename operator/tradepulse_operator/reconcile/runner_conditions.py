@@ -1,8 +1,9 @@
 """What the status says about a runner, each condition by a function of its own.
 
 Ready, TradingEnabled, KillSwitch, ReleaseDrift and Monitored are always there, BackupsStored where
-there is an object store, DrillCurrent where drills are scheduled. Reconciling, Stalled and
-ImageMoved are there only while True, and the first two never together (kstatus).
+there is an object store, AuditForwarded where there is a SIEM, DrillCurrent where drills are
+scheduled. Reconciling, Stalled and ImageMoved are there only while True, and the first two never
+together (kstatus).
 """
 
 from __future__ import annotations
@@ -191,14 +192,43 @@ def backups_stored(view: View) -> Said | None:
     if view.runner.spec.state.backups.object_store is None:
         return None
     process = view.seen.process
-    if process is None or process.store_problem is None:
-        before = find_condition(view.status.conditions, "BackupsStored")
-        if before is None:
-            return Said(UNKNOWN, "NoWord", "the process has not told yet")
-        return Said(before.status, before.reason, before.message)
-    if process.store_problem:
-        return Said(FALSE, "Behind", process.store_problem)
-    return Said(TRUE, "Stored", "the object store holds every backup and report of the volume")
+    problem = process.store_problem if process else None
+    fine = "the object store holds every backup and report of the volume"
+    return _stored(view, "BackupsStored", problem, fine)
+
+
+def audit_stored(view: View) -> Said | None:
+    """Whether the database, if there is one, takes the audit trail."""
+    if view.runner.spec.database is None:
+        return None
+    process = view.seen.process
+    problem = process.database_problem if process else None
+    return _stored(view, "AuditStored", problem, "the database takes every record")
+
+
+def _stored(view: View, kind: str, problem: str | None, fine: str) -> Said:
+    """What the process says of an optional service; while it says nothing, what it said last."""
+    if problem is None:
+        return _said_before(view, kind)
+    return Said(FALSE, "Behind", problem) if problem else Said(TRUE, "Stored", fine)
+
+
+def audit_forwarded(view: View) -> Said | None:
+    """Whether the SIEM, if there is one, takes the audit trail."""
+    admin = view.runner.spec.admin
+    if admin is None or admin.siem is None:
+        return None
+    process = view.seen.process
+    problem = process.siem_problem if process else None
+    return _stored(view, "AuditForwarded", problem, "the SIEM takes the audit trail")
+
+
+def _said_before(view: View, kind: str) -> Said:
+    """While the process says nothing, what it said last still stands."""
+    before = find_condition(view.status.conditions, kind)
+    if before is None:
+        return Said(UNKNOWN, "NoWord", "the process has not told yet")
+    return Said(before.status, before.reason, before.message)
 
 
 def conditions(view: View) -> Conditions:
@@ -213,6 +243,8 @@ def conditions(view: View) -> Conditions:
     ):
         found = _set(view, found, kind, said)
     found = _while_true(view, found, "BackupsStored", backups_stored(view))
+    found = _while_true(view, found, "AuditStored", audit_stored(view))
+    found = _while_true(view, found, "AuditForwarded", audit_forwarded(view))
     broken = fault(view)
     stalled = Said(TRUE, broken.reason, broken.message) if broken and not view.moving else None
     found = _while_true(view, found, "Stalled", stalled)

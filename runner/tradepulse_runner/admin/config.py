@@ -13,6 +13,8 @@ from typing import Annotated
 from cryptography import x509
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tradepulse_runner.siem.config import SiemConfig
+
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Word = Annotated[str, Field(min_length=1, max_length=512)]
 
@@ -81,13 +83,15 @@ class MtlsConfig(Section):
 
 
 class AdminConfig(Section):
-    """Where the surface listens, and how callers are known: by ``oauth``, ``mtls`` or either."""
+    """Where the surface listens, how callers are known (by ``oauth``, ``mtls`` or either), and
+    where the audit trail is forwarded to."""
 
     host: str = "0.0.0.0"
     port: Port = 8443
     tls: TlsConfig | None = None
     oauth: OauthConfig | None = None
     mtls: MtlsConfig | None = None
+    siem: SiemConfig | None = None
 
     @model_validator(mode="after")
     def _guarded(self) -> AdminConfig:

@@ -198,6 +198,14 @@ class AuditView(BaseModel):
     secret: SecretView
 
 
+class SiemView(BaseModel):
+    """The forwarding of the audit trail."""
+
+    pending: int = Field(description="Records that the receiver has not acknowledged.")
+    problem: str = Field(description="Why it is behind; empty: it isn't, or not known yet.")
+    secret: SecretView
+
+
 class HealthView(BaseModel):
     """Whether the parts work. Trading needs none but `storage` and `loop`."""
 
@@ -205,3 +213,4 @@ class HealthView(BaseModel):
     heartbeat_age: float = Field(description="Seconds since it turned last.")
     storage: str = Field(description="Why the disk can't be trusted; empty: it can.")
     audit: AuditView
+    siem: SiemView | None = Field(default=None, description="Absent: nothing is forwarded.")

@@ -27,6 +27,7 @@ from tradepulse_runner.secret_file import (
     keep_fresh,
     refresh_interval,
 )
+from tradepulse_runner.siem.start import Siem
 
 log = logging.getLogger(__name__)
 
@@ -50,35 +51,54 @@ class Admin:
         self._interval = refresh_interval(environment)
         self.signer = Signer(self._secret)
         self.trail = AuditTrail(loop.config.state_dir, sign=self.signer)
+        self.siem = self._build_siem(config, loop, environment)
         auditor = Auditor(self.trail.append, timer)
         tokens = Tokens(config.oauth) if config.oauth else None
         certificates = Certificates(config.mtls.clients) if config.mtls else None
         access = Access(tokens, certificates, auditor, timer)
-        self.app = build(Surface(loop, status, access, auditor, self._audit))
+        self.app = build(Surface(loop, status, access, auditor, self._audit, self._forwarding))
         self._server = AdminServer(config, self.app)
         self._fresh: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen; the port. Raises :class:`ConfigError`."""
         port = await self._server.start()
-        work = keep_fresh([self._secret], self._interval)
-        self._fresh = asyncio.create_task(work, name="secrets")
+        secrets = [self._secret, *([self.siem.secret] if self.siem else [])]
+        self._fresh = asyncio.create_task(keep_fresh(secrets, self._interval), name="secrets")
+        if self.siem is not None:
+            self.siem.start()
         return port
 
     async def stop(self) -> None:
         await self._server.stop()
+        if self.siem is not None:
+            await self.siem.stop()
         if self._fresh is not None:
             self._fresh.cancel()
             await asyncio.wait({self._fresh})
         self.trail.close()
 
+    def _build_siem(
+        self, config: AdminConfig, loop: LiveExecutionLoop, environment: Mapping[str, str]
+    ) -> Siem | None:
+        if config.siem is None:
+            return None
+        source, registry = loop.config.runner, loop.metrics.registry
+        return Siem(config.siem, source, self.trail, environment, registry)
+
     def _audit(self) -> schemas.AuditView:
-        secret = self._secret
         return schemas.AuditView(
-            key_id=self.signer.key_id,
-            records=self.trail.seq,
-            secret=schemas.SecretView(generation=secret.generation, problem=secret.problem),
+            key_id=self.signer.key_id, records=self.trail.seq, secret=_view(self._secret)
         )
+
+    def _forwarding(self) -> schemas.SiemView | None:
+        if self.siem is None:
+            return None
+        return schemas.SiemView(**self.siem.status(), secret=_view(self.siem.secret))
+
+
+def _view(secret: WatchedSecret) -> schemas.SecretView:
+    return schemas.SecretView(generation=secret.generation, problem=secret.problem)
 
 
 def audit_secret(environment: Mapping[str, str]) -> WatchedSecret:

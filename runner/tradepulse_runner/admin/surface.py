@@ -25,14 +25,15 @@ MISSED = 5
 
 @dataclass(frozen=True)
 class Surface:
-    """``status``: the process's own word; ``audit``: how signing fares. ``clock`` gives unix
-    seconds."""
+    """``status``: the process's own word; ``audit``, ``siem``: how signing and forwarding fare.
+    ``clock`` gives unix seconds."""
 
     loop: LiveExecutionLoop
     status: Callable[[], dict[str, Any]]
     access: Access
     auditor: Auditor
     audit: Callable[[], schemas.AuditView]
+    siem: Callable[[], schemas.SiemView | None]
     clock: Callable[[], float] = time.time
     #: Two requests that change the latch are done one after the other.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -94,6 +95,7 @@ class Surface:
             heartbeat_age=age if loop.heartbeat else 0.0,
             storage=loop.storage_failure,
             audit=self.audit(),
+            siem=self.siem(),
         )
 
 

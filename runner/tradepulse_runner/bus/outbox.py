@@ -151,7 +151,7 @@ class Outbox:
             **({"o": event.source} if event.source else {}),
         }
         payload = canonical(raw)
-        if len(payload) > LARGEST or self.bytes + len(payload) > self._room(event.stream):
+        if len(payload) > LARGEST or self._with(payload) > self._room(event.stream):
             self._refuse(event, f"no room beside {self.bytes} bytes of at most {self._max}")
             return False
         if not self._append(payload, event.source):
@@ -168,6 +168,9 @@ class Outbox:
     def known(self, venue: str) -> int | None:
         """Sequence number of the journal record that was put last; None: there never was one."""
         return self._sources.get(venue)
+
+    def _with(self, payload: bytes) -> int:
+        return self.bytes + len(frame(0, payload))
 
     def _room(self, stream: Stream) -> float:
         return self._max * (1.0 if stream.kept else RESERVE)

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 
 from tradepulse_runner.bus.config import EventBusConfig, Stream
 from tradepulse_runner.bus.events import ID_HEADER
@@ -90,7 +95,7 @@ def told(error: BaseException) -> str:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, TopicAuthorizationFailedError):
+    if isinstance(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)):
         return "we may not write there; remedy: run what 'tradepulse-runner bus acls' prints"
     if isinstance(error, UnknownTopicOrPartitionError):
         return "there is no such topic; remedy: create it, and run what 'bus acls' prints"

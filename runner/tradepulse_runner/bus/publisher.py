@@ -134,7 +134,7 @@ class Publisher:
         with contextlib.suppress(TimeoutError):
             if self._opened.is_set() and not self._problem:
                 async with asyncio.timeout(GRACE):
-                    await self._outbox.empty.wait()
+                    await self.told()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -142,6 +142,10 @@ class Publisher:
             if self._opened.is_set():
                 await self._outbox.save()
         self._outbox.close()
+
+    async def told(self) -> None:
+        """Until the brokers have everything."""
+        await self._outbox.empty.wait()
 
     def status(self) -> dict[str, Any]:
         """For ``/status``: JSON values."""

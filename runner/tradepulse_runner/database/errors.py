@@ -28,6 +28,8 @@ def told(error: BaseException) -> str:
         return "gives no answer"
     if isinstance(error, asyncpg.PostgresError):
         return f"{type(error).__name__}: {error}"
+    if isinstance(error, asyncpg.InterfaceError):
+        return "the connection was lost"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return type(error).__name__

@@ -63,10 +63,14 @@ class Recorder:
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
     ) -> None:
         """A record was written to the journal of ``venue``."""
-        if not self._ready():
+        try:
+            if not self._ready():
+                self._behind.add(venue)
+            elif venue not in self._behind:
+                self._put(venue, _item(venue, seq, record))
+        except Exception:  # whatever it is: an order is on its way
             self._behind.add(venue)
-        elif venue not in self._behind:
-            self._put(venue, _item(venue, seq, record))
+            log.exception("database.not_recorded")
 
     def replayed(
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
@@ -77,8 +81,11 @@ class Recorder:
         """The journal of ``venue`` was read, up to ``seq``."""
         self.begun.set()
         self._behind.add(venue)
-        if self._ready():
-            self._catch_up(venue, self._journalled(venue))
+        try:
+            if self._ready():
+                self._catch_up(venue, self._journalled(venue))
+        except Exception:
+            log.exception("database.not_caught_up")
 
     def _ready(self) -> bool:
         """Open the spool when it is first used: by then the state directory is ours."""
@@ -106,7 +113,7 @@ class Recorder:
 
     # -- what is looked at -----------------------------------------------------------------
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Catch up with what fell behind, and with what others write: admin and kill switch."""
         if not self.is_open:
             self.problem = ""  # the disk may be well again
@@ -114,17 +121,17 @@ class Recorder:
             return
         for venue in [each for each in self._behind if not each.startswith(".")]:
             self._catch_up(venue, self._journalled(venue))
-        self._follow(ADMIN, TRAIL, self._trail)
-        self._follow(KILL_SWITCH, LATCH, self._latched)
+        await self._follow(ADMIN, TRAIL, self._trail)
+        await self._follow(KILL_SWITCH, LATCH, self._latched)
 
-    def _follow(self, source: str, name: str, items: Callable[[Path], list[Item]]) -> None:
+    async def _follow(self, source: str, name: str, items: Callable[[Path], list[Item]]) -> None:
         path = self._state_dir / name
         try:
             found = path.stat()
             seen = (found.st_mtime_ns, found.st_size)
             if self._seen.get(source) == seen and source not in self._behind:
                 return
-            self._catch_up(source, items(path))
+            self._catch_up(source, await asyncio.to_thread(items, path))
             self._seen[source] = seen
         except FileNotFoundError:
             return

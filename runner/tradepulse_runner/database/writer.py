@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ FOLDER = "database"
 #: Records of one transaction.
 BATCH = 500
 #: Seconds between two looks at what others write, at the files and at the spool's own state.
-INTERVAL = 0.5
+INTERVAL = 1.0
+#: Seconds that a transaction waits for company, so that a steady trickle costs few of them.
+LINGER = 0.05
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 #: Seconds that a stop waits for what isn't stored yet; the next process stores it else.
 GRACE = 2.0
@@ -70,7 +73,8 @@ class DatabaseWriter:
         self._known = max(each.version for each in schema.migrations())
         self._problem = "not connected yet"
         self._waiting_since = 0.0
-        self._connected = False
+        self._connected = self._stopping = self._resumed = False
+        self._finished = asyncio.Event()  # nothing is left that a stop would wait for
         self._chance = random.Random()
         self._task: asyncio.Task[None] | None = None
         self._follow()
@@ -92,9 +96,11 @@ class DatabaseWriter:
 
     async def stop(self) -> None:
         """Store the rest, for a moment; what is left is stored by the next process."""
+        self._stopping = True
+        self._spool.arrived.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE if self._connected else 0):
-                await self._spool.drained.wait()
+                await self._finished.wait()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -155,11 +161,9 @@ class DatabaseWriter:
             while True:
                 if not await self._store(connection):
                     await self._idle()
-                if time.monotonic() - looked >= INTERVAL:
+                if time.monotonic() - looked >= INTERVAL or self._stopping:
                     looked = time.monotonic()
-                    await self._housekeeping()
-                    rows = await self._snapshots.store(connection, self._epoch())
-                    self._metrics.rows.labels("snapshots").inc(rows)
+                    await self._look(connection)
                     if written(self._config) != certificates:
                         log.info("database.certificates_replaced")
                         return
@@ -167,14 +171,29 @@ class DatabaseWriter:
             self._connected = False
             connection.terminate()
 
+    async def _look(self, connection: Connection) -> None:
+        """At what others write, and at the files."""
+        await self._housekeeping()
+        rows = await self._snapshots.store(connection, self._epoch())
+        self._metrics.rows.labels("snapshots").inc(rows)
+        if self._stopping and not self._spool.depth:
+            self._finished.set()
+
     async def _resume(self, connection: Connection) -> None:
         """Read on from where the database is: behind us after a kill -9, before us after it was
         set back."""
-        self.recorder.look()
+        await self.recorder.look()
         end = await audit.head(connection, self._runner, self._spool.origin)
-        first = self._spool.first
-        if end.position + 1 < first and self._spool.seq:
-            self.recorder.lost(end.position + 1, first - 1)
+        if not self._resumed and end.position > self._spool.found:
+            # The volume was set back (a power cut, a restored snapshot): its numbers are given anew
+            # to other records. Under another origin all of it is sent, and known by its ids.
+            log.warning("database.spool_was_set_back", extra={"position": end.position})
+            self._spool.renew()
+            end = replace(end, position=0)
+        self._resumed = True
+        reached, first = max(end.position, self._spool.notes.get("base", 0)), self._spool.first
+        if reached + 1 < first:
+            self.recorder.lost(reached + 1, first - 1)
         if end.position < self._spool.acked:
             extra = {"records": self._spool.acked - end.position}
             log.warning("database.was_set_back", extra=extra)
@@ -183,7 +202,7 @@ class DatabaseWriter:
         self._snapshots.forget()
 
     async def _store(self, connection: Connection) -> bool:
-        """The next batch; whether there was one."""
+        """The next batch; whether there may be more."""
         found = self._spool.read(BATCH)
         if not found:
             return False
@@ -195,16 +214,19 @@ class DatabaseWriter:
         self._anchor(end)
         self._waiting_since = 0.0
         self._metrics.rows.labels("audit_records").inc(rows)
-        return True
+        return len(found) == BATCH
 
     async def _idle(self) -> None:
+        await asyncio.sleep(LINGER)
+        if self._stopping:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL):
                 await self._spool.arrived.wait()
 
     async def _housekeeping(self) -> None:
         try:
-            self.recorder.look()
+            await self.recorder.look()
             await self.recorder.save()
         except (RunnerError, OSError) as error:
             # What is stored is stored: it would be looked up again, and found.

@@ -35,6 +35,31 @@ def open_session(permit: Permit, *, total: float) -> aiohttp.ClientSession:
     )
 
 
+class Connection:
+    """One venue's session, open or not. ``permit``: see :func:`open_session`."""
+
+    def __init__(self, name: str, permit: Permit) -> None:
+        self._name, self._permit = name, permit
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The open session, also for WebSockets. Raises :class:`NeverSent`."""
+        if self._session is None or self._session.closed:
+            raise NeverSent(f"{self._name}: not connected")
+        return self._session
+
+    def open(self, *, total: float) -> None:
+        """Unless it is; ``total``: seconds that an exchange may take."""
+        if self._session is None or self._session.closed:
+            self._session = open_session(self._permit, total=total)
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
 async def exchange(
     name: str, request: AbstractAsyncContextManager[aiohttp.ClientResponse]
 ) -> tuple[int, str, Mapping[str, str]]:

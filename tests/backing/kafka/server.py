@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shlex
 import shutil
 import signal
@@ -64,6 +65,8 @@ class Kafka:
         self._children: dict[int, Child] = {}
         self._ports: dict[int, tuple[int, int, int]] = {}
         self._folder, self._host = Path(), LOOPBACK
+        self._keystore, self._truststore = Path(), Path()
+        self._numbers, self._known = itertools.count(1), set[Path]()
         self.authority: Authority
         self.admin: Pair
 
@@ -151,7 +154,9 @@ class Kafka:
     def context(self, pair: Pair | None = None) -> ssl.SSLContext:
         """Of a client with ``pair``; the administrator's when left out."""
         shown = pair or self.admin
-        context = ssl.create_default_context(cafile=str(self._folder / "tls" / "trust.pem"))
+        context = ssl.create_default_context()
+        for authority in self._known:
+            context.load_verify_locations(cafile=authority)
         context.load_cert_chain(shown.certificate, shown.key)
         return context
 
@@ -161,7 +166,7 @@ class Kafka:
             bootstrap_servers=servers or self.servers(1),
             security_protocol="SSL",
             ssl_context=self.context(),
-            request_timeout_ms=5000,
+            request_timeout_ms=30_000,
         )
 
     # -- orders to it ----------------------------------------------------------------------
@@ -199,7 +204,7 @@ class Kafka:
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(store),
             "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(self._folder / "tls" / "trust.pem"),
+            "ssl.truststore.location": str(self._truststore),
         }
         target.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
         return target
@@ -207,42 +212,47 @@ class Kafka:
     async def trust(self, *authorities: Authority) -> None:
         """From now on believe certificates of these alone, without a restart."""
         self._trust(*(each.certificate for each in authorities))
-        await self._reload("truststore", self._folder / "tls" / "trust.pem")
+        await self._reload()
 
     async def certify(self, authority: Authority) -> None:
         """From now on show certificates of ``authority``, without a restart."""
         self._certify(authority)
         self.admin = authority.issue(ADMIN)
-        await self._reload("keystore", self._folder / "tls" / "broker-store.pem")
+        await self._reload()
 
-    async def _reload(self, store: str, path: Path) -> None:
-        """Brokers look at a file again when they are told to, at each listener."""
+    async def _reload(self) -> None:
+        """Tell each broker, of each listener, where its files are now: always new ones."""
+        stores = {"keystore": self._keystore, "truststore": self._truststore}
+        values = [
+            (f"listener.name.{at}.ssl.{store}.{name}", value)
+            for at in ("ssl", "sasl_ssl")
+            for store, path in stores.items()
+            for name, value in (("location", str(path)), ("type", "PEM"))
+        ]
         admin = self.client()
         await admin.start()
         try:
             for node in NODES:
-                names = [f"listener.name.{at}.ssl.{store}" for at in ("ssl", "sasl_ssl")]
-                values = [(f"{name}.location", str(path)) for name in names]
-                values += [(f"{name}.type", "PEM") for name in names]
                 request = AlterConfigsRequest(resources=[(_BROKER, str(node), values)])
                 answer = await admin._send_request_to_node(node, request)
                 for code, why, *_ in answer.resources:
                     if code:
-                        raise StepFailed(f"broker {node}, {store}: {why}")
+                        raise StepFailed(f"broker {node}: {why}")
         finally:
             await admin.close()
 
     # -- files -----------------------------------------------------------------------------
 
     def _trust(self, *certificates: Path) -> None:
-        texts = b"".join(path.read_bytes() for path in certificates)
-        (self._folder / "tls" / "trust.pem").write_bytes(texts)
+        self._truststore = self._folder / "tls" / f"trust-{next(self._numbers)}.pem"
+        self._truststore.write_bytes(b"".join(path.read_bytes() for path in certificates))
+        self._known |= set(certificates)
 
     def _certify(self, authority: Authority) -> None:
         server = authority.issue("broker", sorted({self._host, self.address, LOOPBACK}))
-        store = self._folder / "tls" / "broker-store.pem"
-        store.write_bytes(server.key.read_bytes() + server.certificate.read_bytes())
-        store.chmod(0o600)
+        self._keystore = self._folder / "tls" / f"broker-{next(self._numbers)}.pem"
+        self._keystore.touch(0o600)
+        self._keystore.write_bytes(server.key.read_bytes() + server.certificate.read_bytes())
 
     def _answers(self, node: int) -> bool:
         port = self._ports[node][1]
@@ -276,7 +286,6 @@ class Kafka:
         controller, mutual, scram = self._ports[node]
         inside = LOOPBACK if self._host == "0.0.0.0" else self._host
         quorum = ",".join(f"{n}@{inside}:{self._ports[n][0]}" for n in NODES)
-        tls = self._folder / "tls"
         values = {
             "process.roles": "broker,controller",
             "node.id": str(node),
@@ -289,9 +298,9 @@ class Kafka:
             "listener.security.protocol.map": "SSL:SSL,SASL_SSL:SASL_SSL,CONTROLLER:SSL",
             "inter.broker.listener.name": "SSL",
             "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(tls / "broker-store.pem"),
+            "ssl.keystore.location": str(self._keystore),
             "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(tls / "trust.pem"),
+            "ssl.truststore.location": str(self._truststore),
             "ssl.client.auth": "required",
             "listener.name.sasl_ssl.ssl.client.auth": "none",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",

@@ -157,6 +157,7 @@ def test_what_was_edited_by_hand_goes_no_further(configs: Path) -> None:
         ("btc-1", "write the name and a version"),
         ("other-1.0.0", "write the name and a version"),
         ("btc-0123456789", "write the name and a version"),
+        (f"btc-1.{'0' * 62}", "write the name and a version"),
     ],
 )
 def test_a_config_without_a_version_is_refused(configs: Path, config: str, says: str) -> None:

@@ -204,7 +204,10 @@ def test_a_live_drill_engages_the_running_process_and_waits_for_a_person() -> No
     assert "drill of" in world.latched
     last = world.runner.status.last_drill
     assert last is not None
-    assert (last.result, last.target, last.report) == ("Passed", "Live", None)
+    assert (last.result, last.target) == ("Passed", "Live")
+    assert [last.report] == reports(world)
+    (told,) = (found for ref, found in world.api.objects.items() if ref.name == last.report)
+    assert "the running process" in told["data"]["report.md"]
     assert pods(world) == []
     # The order is off again, so that a person's reset holds; the latch stays without it.
     assert world.pod is not None

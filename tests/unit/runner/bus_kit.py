@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.unit.runner import kit
 from tests.unit.runner.process import cli
 from tradepulse_runner.bus.config import EventBusConfig, Stream, dead_topic, retry_topic
 from tradepulse_runner.bus.publisher import Publisher
-from tradepulse_runner.domain import OrderStatus
+from tradepulse_runner.domain import Order, OrderStatus, Side
 from tradepulse_runner.oms_state import OrderRecord
 from tradepulse_runner.snapshot import Step, no_fault
 
@@ -97,7 +98,7 @@ def config(kafka: Kafka, folder: Path, name: str = RUNNER, **changes: Any) -> Ev
 
 def happen(bus: Publisher, number: int, *, symbol: str = "BTC-USD") -> None:
     """Journal record ``number`` of a venue: an order's."""
-    order = kit.Order(symbol, kit.Side.BUY, kit.Decimal(1), price=kit.Decimal(100), algo="test")
+    order = Order(symbol, Side.BUY, Decimal(1), price=Decimal(100), algo="test")
     entry = OrderRecord(f"order-{number}", order, OrderStatus.PENDING, 1, 0.0)
     bus.recorded("paper", number, {"t": "intent", "id": entry.client_id, "epoch": 1}, entry)
 

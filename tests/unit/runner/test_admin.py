@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,39 @@ def test_resets_that_were_used_up_do_not_keep_anybody_from_engaging(place: Place
     answers = [place.ask("DELETE", reason="x").status for _ in range(6)]
     assert answers == [200] * 5 + [429]
     assert place.ask("POST", reason="stop").body["outcome"] == "engaged"
+
+
+def test_what_is_shown_is_what_the_process_and_the_venue_have(place: Place) -> None:
+    runner = place.runner
+    runner.until(lambda s: s["open_orders"] >= 2 and any(s["positions"]["paper"].values()))
+    orders = place.ask(path="/admin/orders?limit=1").body
+    assert orders["total"] >= len(orders["orders"]) == 1
+    # What rests is known to the venue under the very id.
+    assert orders["orders"][0]["order"] in runner.venue_orders()
+    assert place.ask(path="/admin/orders?venue=paper").status == 200
+    assert place.ask(path="/admin/orders?venue=other").status == 404
+    place.ask("POST", reason="hold still")
+    runner.until(lambda s: s["kill_switch"]["complete"], "everything cancelled")
+    assert place.ask(path="/admin/orders").body == {"total": 0, "orders": []}
+    (book,) = place.ask(path="/admin/positions").body["venues"]
+    shown = {each["symbol"]: Decimal(each["quantity"]) for each in book["positions"]}
+    assert {symbol: held for symbol, held in shown.items() if held} == runner.venue_positions()
+    state = place.ask(path="/admin/state").body
+    assert (state["kill_switch_reason"], state["state"]) == ("hold still", "HALTED")
+    health = place.ask(path="/admin/health").body
+    assert (health["loop"], health["storage"], health["siem"]) == (True, "", None)
+    assert health["audit"]["records"] == len(place.trail())
+
+
+def test_engaging_is_limited_to_five_a_minute_and_keeps_nobody_from_resetting(
+    place: Place,
+) -> None:
+    answers = [place.ask("POST", reason="stop") for _ in range(6)]
+    assert [answer.status for answer in answers] == [200] * 5 + [429]
+    assert "command line has no such limit" in answers[-1].body["remedy"]
+    # Another person's are their own, and so are resets.
+    assert place.ask("POST", reason="x", token=place.issuer.token("bob")).status == 200
+    assert place.ask("DELETE", reason="over").body["outcome"] == "reset"
 
 
 def test_keys_of_the_issuer_are_replaced_while_it_runs(place: Place) -> None:

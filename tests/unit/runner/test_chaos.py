@@ -83,25 +83,30 @@ def test_a_moment_that_never_came_fails_the_campaign() -> None:
 
 
 def on_one_processor(code: str) -> subprocess.Popen[bytes]:
-    """A process that shares the first processor with whoever else was told so."""
-    pin = f"import os, time; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])\n"
-    return subprocess.Popen([sys.executable, "-c", pin + code])
+    """A process at ``code`` that shares the first processor with whoever else was told so."""
+    pin = f"import os, time; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])"
+    script = f"{pin}\nos.write(1, b'!')\n{code}"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.read(1) == b"!"
+    return process
 
 
 def test_a_process_without_a_processor_is_told_from_one_that_waits() -> None:
-    busy = [on_one_processor("while True: pass") for _ in range(4)]
-    idle = on_one_processor("time.sleep(60)")
+    processes = [on_one_processor("time.sleep(600)")]
+    processes += [on_one_processor("while True: pass") for _ in range(8)]
+    idle, busy, *_ = processes
     try:
-        time.sleep(0.5)  # they start
-        starved, waiting = Hunger(busy[0].pid), Hunger(idle.pid)
+        starved, waiting = Hunger(busy.pid), Hunger(idle.pid)
         time.sleep(1.0)  # what is measured is a span
-        assert starved.share() > STARVED  # a quarter of one processor is its due
+        assert starved.share() > STARVED  # an eighth of one processor is its due
         assert waiting.share() < STARVED / 2
-        busy[0].kill()
-        os.waitid(os.P_PID, busy[0].pid, os.WEXITED | os.WNOWAIT)
+        busy.kill()
+        os.waitid(os.P_PID, busy.pid, os.WEXITED | os.WNOWAIT)
         assert starved.share() > 0  # also once it has ended, until it is reaped
     finally:
-        for process in (*busy, idle):
+        for process in processes:
             process.kill()
             process.wait()
 

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from tests.backing.tls import Authority
+from tests.unit.runner.admin_kit import Issuer
 from tests.unit.runner.process import ROOT
 from tradepulse_runner.cli import main
 from tradepulse_runner.config_check import LONGEST, SECRETS, check
@@ -118,3 +120,25 @@ def test_the_volume_tells_its_room(tmp_path: Path) -> None:
     assert found["backup_bytes"] == 1000
     assert found["free_bytes"] > 0
     assert storage(tmp_path / "gone") == {}
+
+
+def test_what_the_admin_surface_needs_is_looked_for(tmp_path: Path) -> None:
+    issuer = Issuer(tmp_path)
+    url = "https://siem.test/audit"
+    siem = {"endpoint": url, "token_url": url, "client_id": "runner"}
+    tls = {"certificate": str(tmp_path / "tls.crt"), "key": str(tmp_path / "tls.key")}
+    file = config(tmp_path, admin={"oauth": issuer.config(), "tls": tls, "siem": siem})
+    (short := tmp_path / "short").write_text("too-short")
+    said = check(file, {"TRADEPULSE_SIEM_CLIENT_SECRET_PATH": str(short)})
+    assert said["config"] == ""
+    audit, certificate, client = said["secrets"].splitlines()
+    assert "TRADEPULSE_AUDIT_SECRET" in audit
+    assert "admin.tls" in certificate
+    assert f"{short} is shorter than 16 characters" in client
+    server = Authority(tmp_path / "ca").issue("server", ["127.0.0.1"])
+    server.certificate.rename(tls["certificate"])
+    server.key.rename(tls["key"])
+    good = {"TRADEPULSE_SIEM_CLIENT_SECRET": SECRET, "TRADEPULSE_AUDIT_SECRET": SECRET}
+    assert check(file, good)["ok"] is True
+    issuer.jwks.write_text("{}")
+    assert str(issuer.jwks) in check(file, good)["secrets"]

@@ -103,6 +103,7 @@ async def test_the_newest_pair_refused_latches_and_names_the_venue_not_the_key(
     assert reason.startswith("paper refused the newest credentials")
     assert venue.store.current.fingerprint in reason
     assert "generation 2" in reason
+    assert metric(loop, "tradepulse_credentials_refused_total") > 0
     shown = reason + "".join(str(record.__dict__) for record in caplog.records)
     assert not [half for half in (*pair(1), *pair(666)) if half in shown]
     finish(swapped(mount, pair(3)))

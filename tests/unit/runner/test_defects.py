@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.unit.runner.credentials_kit import finish, pair, swapped
 from tests.unit.runner.kit import (
     SYMBOL,
     Venue,
     at_venue,
+    config,
     kill,
     make_loop,
     market,
@@ -25,13 +27,27 @@ from tests.unit.runner.kit import (
     trading,
     until,
 )
+from tests.unit.runner.venues.coinbase_json import fill
+from tradepulse_runner.config import GuardConfig, RunnerConfig
+from tradepulse_runner.credentials import open_stores
 from tradepulse_runner.domain import OrderStatus, Side
-from tradepulse_runner.errors import NotTrading, OrderRejected, OutcomeUnknown, RiskRejected
+from tradepulse_runner.errors import (
+    NotTrading,
+    OrderError,
+    OrderNotFound,
+    OrderRejected,
+    OutcomeUnknown,
+    RiskRejected,
+    StateError,
+)
+from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.loop import LiveExecutionLoop
 from tradepulse_runner.metrics import RunnerMetrics
 from tradepulse_runner.phase import Phase
 from tradepulse_runner.release import Release
 from tradepulse_runner.server import Server
+from tradepulse_runner.venues.binance.wire import Fees, trade_from
+from tradepulse_runner.venues.coinbase.wire import fill_from
 
 
 def state(loop: LiveExecutionLoop) -> Any:
@@ -203,6 +219,31 @@ async def test_defect_4_a_failed_fsync_stops_trading_for_good_and_cancels(tmp_pa
     await loop.shutdown()
 
 
+async def test_defect_4_a_state_that_can_not_be_read_is_never_taken_for_an_empty_one(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as loop:
+        held = loop.submit_order("paper", market(quantity="0.03"))
+        await until(lambda: status(loop, held) is OrderStatus.FILLED)
+        await loop.sessions["paper"].oms.save()
+        loop.submit_order("paper", resting(loop))  # of which the next generation tells
+    book, older = tmp_path / "paper_oms.json", tmp_path / "paper_oms.json.prev"
+    torn = {path: path.read_bytes()[:-40] for path in (book, older)}
+    for path, data in torn.items():
+        path.write_bytes(data)
+    again = make_loop(tmp_path)
+    with pytest.raises(StateError, match="remedy"):
+        await again.start()
+    again._lock.release()
+    assert {path: path.read_bytes() for path in torn} == torn  # nothing was written over it
+    venue = Venue(paper(tmp_path))
+    async with running(tmp_path, venue, cold_start=True) as second:
+        assert state(second).positions == {SYMBOL: Decimal("0.03")}
+        assert venue.placed == []
+    [kept] = await asyncio.to_thread(lambda: list(tmp_path.glob("incidents/cold-start-*")))
+    assert {(kept / path.name).read_bytes() for path in torn} == set(torn.values())
+
+
 # -- 5: what was queued leaves after the kill; a restart clears the switch ------------------------
 
 
@@ -255,6 +296,17 @@ async def test_defect_5_a_halt_during_the_sync_stops_the_order_that_waits_for_it
         assert venue.placed == []
 
 
+async def test_defect_5_a_latch_of_any_age_holds_and_the_heartbeat_goes_on(tmp_path: Path) -> None:
+    KillSwitch(tmp_path, clock=lambda: 0.0).engage("half a century ago")
+    loop = make_loop(tmp_path)
+    await loop.start()
+    await until(lambda: loop.phase()[0] is Phase.HALTED)
+    assert loop.kill_switch == (True, "half a century ago")
+    before = loop.heartbeat
+    await until(lambda: loop.heartbeat > before)
+    await loop.shutdown()
+
+
 async def test_defect_5_daily_loss_latches_the_switch(tmp_path: Path) -> None:
     async with running(tmp_path, max_daily_loss="0.01") as loop:
         await until(lambda: state(loop).day)
@@ -288,6 +340,31 @@ def test_defect_6_every_promised_series_is_in_the_first_scrape() -> None:
     assert 'tradepulse_risk_validations_total{outcome="passed"} 0.0' in text
 
 
+async def test_defect_6_a_gap_in_what_is_measured_is_detected(tmp_path: Path) -> None:
+    venue = Venue(paper(tmp_path))
+    async with running(tmp_path, venue, guard=GuardConfig(gap=1)) as loop:
+        assert loop.guard.status()["silent"] == ""
+
+        async def away() -> None:
+            raise ConnectionRefusedError
+
+        venue.before_any = away
+        await until(lambda: loop.guard.status()["silent"] == "fill_poll paper")
+        assert "live_loop_heartbeat" in loop.metrics.render().decode()
+
+
+async def test_defect_6_credentials_in_the_state_directory_are_reloaded(tmp_path: Path) -> None:
+    mount = tmp_path / "credentials" / "v"
+    finish(swapped(mount, pair(1)))
+    venue = {"name": "v", "connector": "binance", "symbols": ["BTCUSDT"]}
+    stores = open_stores(RunnerConfig.model_validate(config(tmp_path, venues=[venue])), {})
+    async with running(tmp_path, credentials={"paper": stores["v"]}) as loop:
+        finish(swapped(mount, pair(2)))
+        await until(lambda: stores["v"].current.generation == 2)
+        assert (stores["v"].current.key, stores["v"].current.secret) == pair(2)
+        assert loop.phase()[0] is Phase.TRADING
+
+
 # -- 7: money as float, fills without a price -----------------------------------------------------
 
 
@@ -302,6 +379,33 @@ async def test_defect_7_money_is_decimal_from_venue_to_disk(tmp_path: Path) -> N
     assert Decimal(book["cash"]) == -sum(t.quantity * t.price for t in trades)
     for found in book["orders"]:
         assert all(isinstance(found["order"][k], str | None) for k in ("quantity", "price"))
+
+
+@pytest.mark.parametrize("price", [None, "", "0", "0.00"])
+def test_defect_7_a_fill_without_a_price_is_no_trade(price: str | None) -> None:
+    of_binance = {
+        "symbol": "BTCUSDT", "id": 1, "orderId": 2, "price": price, "qty": "1",
+        "commission": "0", "commissionAsset": "USDT", "time": 0, "isBuyer": True,
+    }  # fmt: skip
+    with pytest.raises(OrderError):
+        trade_from(of_binance, "tp-1", Fees([]))
+    with pytest.raises(OrderError):
+        fill_from(fill(price=price))
+
+
+# -- cancelling by an id alone ---------------------------------------------------------------------
+
+
+async def test_an_order_is_cancelled_at_the_venue_that_has_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as loop:
+        one, other = (loop.submit_order("paper", resting(loop)) for _ in range(2))
+        await until(lambda: len(state(loop).working()) == 2)
+        await loop.cancel_order(one)
+        assert status(loop, one) is OrderStatus.CANCELLED
+        await loop.cancel_order(other, "paper")
+        assert status(loop, other) is OrderStatus.CANCELLED
+        with pytest.raises(OrderNotFound, match="no-such-order"):
+            await loop.cancel_order("no-such-order")
 
 
 # -- reconnecting, drift, probes ------------------------------------------------------------------

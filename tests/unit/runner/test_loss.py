@@ -189,3 +189,21 @@ def test_with_one_venue_it_breaks_exactly_at_the_limit(prices: list[int]) -> Non
 )
 def test_the_currency_a_symbol_is_paid_in(symbol: str, wanted: str) -> None:
     assert quote_currency(symbol) == wanted
+
+
+def test_the_share_of_the_limit_is_that_of_the_worst_currency_and_none_for_a_gain() -> None:
+    clock, both = Clock(), [venue("a", "BTC-USD"), venue("b", "BTCUSDT")]
+    loss = watch(clock, *both)
+    for one, symbol in zip(both, ("BTC-USD", "BTCUSDT"), strict=True):
+        holds(one, symbol, 10)
+        loss.broken(one.name)
+    assert loss.share == 0.0
+    both[0].connector.mids["BTC-USD"] = Decimal(98)
+    both[1].connector.mids["BTCUSDT"] = Decimal(95)
+    loss.broken("a")
+    assert loss.share == 0.5
+    both[1].connector.mids["BTCUSDT"] = Decimal(200)
+    loss.broken("b")
+    assert loss.share == 0.2
+    clock.now += DAY
+    assert loss.share == 0.0

@@ -14,10 +14,9 @@ clock of less than the second that Binance tolerates, a second signature within
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import Any
 
@@ -29,9 +28,7 @@ from tradepulse_runner.domain import (
     OrderRef,
     Positions,
     Quote,
-    StreamLost,
     TradePage,
-    VenueEvent,
     VenueOrder,
 )
 from tradepulse_runner.errors import (
@@ -42,7 +39,7 @@ from tradepulse_runner.errors import (
     OutcomeUnknown,
     VenueDisconnected,
 )
-from tradepulse_runner.venues.base import Listener, Permit, always
+from tradepulse_runner.venues.base import Permit, always
 from tradepulse_runner.venues.binance.limits import DEFAULT_LIMIT
 from tradepulse_runner.venues.binance.market_stream import MarketStream
 from tradepulse_runner.venues.binance.options import BinanceOptions, parse_options, shared_base
@@ -60,6 +57,7 @@ from tradepulse_runner.venues.binance.wire import (
     weight_limit_from,
 )
 from tradepulse_runner.venues.http import together
+from tradepulse_runner.venues.streaming import StreamingConnector, Worker
 
 log = logging.getLogger(__name__)
 #: Seconds between two measurements of the server's clock.
@@ -67,7 +65,7 @@ MEASURE_EVERY = 60.0
 ORDER = "/api/v3/order"
 
 
-class BinanceConnector:
+class BinanceConnector(StreamingConnector):
     """Implements :class:`~tradepulse_runner.venues.base.ExecutionConnector`.
 
     ``clock`` gives unix seconds; ``permit``: asked right before an order or cancel leaves.
@@ -82,12 +80,11 @@ class BinanceConnector:
         clock: Callable[[], float],
         permit: Permit = always,
     ) -> None:
-        self.name = venue.name
-        self.symbols = frozenset(venue.symbols)
-        self.streaming = False
+        super().__init__(venue.name, venue.symbols)
         rest_url, self._ws_api_url, self._stream_url = options.urls(sandbox=venue.sandbox)
-        self._rest = Rest(self.name, rest_url, store, recv_window=options.recv_window)
-        self._rest.permit = permit
+        self._rest = Rest(
+            self.name, rest_url, store, recv_window=options.recv_window, permit=permit
+        )
         self._window = options.recv_window / 1000 + options.clock_margin
         self._clock = clock
         self._owners = Owners()
@@ -95,37 +92,31 @@ class BinanceConnector:
         self._markets: dict[str, Market] = {}
         self._quotes: dict[str, Quote] = {}
         self._user: UserStream | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: Listener = _ignore
 
     # -- life ------------------------------------------------------------------------------
 
-    def listen(self, listener: Listener) -> None:
-        self._listener = listener
-
-    async def connect(self) -> None:
-        if self.streaming:
-            return
-        await self.disconnect()
+    async def _open(self) -> Iterable[Worker]:
         self._rest.open()
-        try:
-            await self._rest.measure()
-            market = MarketStream(
-                self.name, self._rest, self._stream_url, self.symbols, self._quotes, self._clock
-            )
-            await together((self._load_markets(), market.read()))
-            await self._open_streams(market)
-        except BaseException:
-            await self.disconnect()
-            raise
+        await self._rest.measure()
+        market = MarketStream(
+            self.name, self._rest, self._stream_url, self.symbols, self._quotes, self._clock
+        )
+        await together((self._load_markets(), market.read()))
+        user = UserStream(
+            self.name,
+            self._rest,
+            self._ws_api_url,
+            self._owners,
+            self._reader.fees,
+            tell=self._tell,
+            lost=self._lose,
+        )
+        await user.start()
+        self._user = user
+        return user.run(), market.run(), market.refresh(), self._keep_time()
 
-    async def disconnect(self) -> None:
-        self.streaming = False
-        tasks, self._tasks, self._user = self._tasks, set(), None
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+    async def _close(self) -> None:
+        self._user = None
         await self._rest.close()
 
     async def _load_markets(self) -> None:
@@ -146,41 +137,6 @@ class BinanceConnector:
             shared = {one.base} & {other.base, other.quote} or {one.quote} & {other.base}
             if shared:
                 raise ConfigError(shared_base(field, shared.pop(), one.symbol, other.symbol))
-
-    async def _open_streams(self, market: MarketStream) -> None:
-        user = UserStream(
-            self.name,
-            self._rest,
-            self._ws_api_url,
-            self._owners,
-            self._reader.fees,
-            tell=self._tell,
-            lost=self._lose,
-        )
-        await user.start()
-        self._user = user
-        self.streaming = True
-        for work in (user.run(), market.run(), market.refresh(), self._keep_time()):
-            self._own(work)
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=self.name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """No worker ends by itself but the one whose stream was lost, which said so."""
-        if task in self._tasks and not task.cancelled() and (why := task.exception()):
-            log.error("venue.worker_failed", extra={"venue": self.name}, exc_info=why)
-            self._lose(f"{type(why).__name__}: {why}")
-
-    def _tell(self, event: VenueEvent) -> None:
-        self._listener(event)
-
-    def _lose(self, reason: str) -> None:
-        self.streaming = False
-        with contextlib.suppress(Exception):  # whoever can't hear it finds out by polling
-            self._listener(StreamLost(reason))
 
     async def _keep_time(self) -> None:
         while True:
@@ -283,10 +239,6 @@ class BinanceConnector:
         if market is None:
             raise VenueDisconnected(f"{self.name}: {symbol} is not known before connecting")
         return market.instrument
-
-
-def _ignore(_event: VenueEvent) -> None:
-    """Nobody listens."""
 
 
 def build_binance(

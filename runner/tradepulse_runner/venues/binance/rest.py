@@ -34,11 +34,12 @@ from tradepulse_runner.venues.binance.limits import Limits
 from tradepulse_runner.venues.binance.refusals import TimestampRefused, refusal
 from tradepulse_runner.venues.binance.signing import (
     Params,
-    SignerCache,
+    make_signer,
     sign_params,
     signed_query,
 )
-from tradepulse_runner.venues.http import NeverSent, exchange, open_session
+from tradepulse_runner.venues.http import Connection, exchange
+from tradepulse_runner.venues.signers import PerGeneration
 
 #: Below the session's own limit, so that the answer tells what happened.
 TOTAL_TIMEOUT = 8.0
@@ -73,15 +74,15 @@ class Rest:
         store: CredentialStore,
         *,
         recv_window: int,
+        permit: Permit = always,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._url, self._store = name, url, store
         self._recv_window = str(recv_window)
-        self._signers = SignerCache()
+        self._signers = PerGeneration(lambda used: make_signer(used.secret))
         self._signers.of(store.current)
-        self.permit: Permit = always
         self._monotonic = monotonic
-        self._session: aiohttp.ClientSession | None = None
+        self._connection = Connection(name, permit)
         self.clock = ServerClock(monotonic)
         self.limits = Limits(name, monotonic, self.clock.now)
 
@@ -89,19 +90,14 @@ class Rest:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The open session, also for WebSockets. Raises :class:`VenueDisconnected`."""
-        if self._session is None or self._session.closed:
-            raise VenueDisconnected(f"{self._name}: not connected")
-        return self._session
+        """The open session, also for WebSockets. Raises :class:`NeverSent`."""
+        return self._connection.session
 
     def open(self) -> None:
-        if self._session is None or self._session.closed:
-            self._session = open_session(self.permit, total=TOTAL_TIMEOUT)
+        self._connection.open(total=TOTAL_TIMEOUT)
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connection.close()
 
     # -- requests --------------------------------------------------------------------------
 
@@ -191,10 +187,7 @@ class Rest:
         return URL(f"{self._url}{path}?{query}" if query else f"{self._url}{path}", encoded=True)
 
     async def _exchange(self, method: str, url: URL, headers: dict[str, str]) -> Any:
-        try:
-            request = self.session.request(method, url, headers=headers, allow_redirects=False)
-        except VenueDisconnected as error:
-            raise NeverSent(str(error)) from None
+        request = self.session.request(method, url, headers=headers, allow_redirects=False)
         status, text, answered = await exchange(self._name, request)
         self.limits.note(answered)
         if status != 200:

@@ -18,7 +18,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tradepulse_runner.credentials import Credential
 from tradepulse_runner.errors import ConfigError
 
 Params = Mapping[str, str]
@@ -67,20 +66,6 @@ class Ed25519Signer:
 def make_signer(secret: str) -> Signer:
     """The scheme is chosen by what the secret is: a PEM is a key pair, all else is HMAC."""
     return Ed25519Signer(secret) if secret.startswith("-----BEGIN") else HmacSigner(secret)
-
-
-class SignerCache:
-    """The signer of the newest credential seen, made once a generation."""
-
-    def __init__(self) -> None:
-        self._generation = 0
-        self._signer: Signer | None = None
-
-    def of(self, credential: Credential) -> Signer:
-        if self._signer is None or credential.generation != self._generation:
-            self._signer = make_signer(credential.secret)
-            self._generation = credential.generation
-        return self._signer
 
 
 def signed_query(params: Params, signer: Signer) -> str:

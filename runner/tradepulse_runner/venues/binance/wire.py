@@ -141,8 +141,8 @@ def trade_from(raw: Mapping[str, Any], client_id: str, fees: Fees) -> Trade:
         client_id,
         symbol,
         Side.BUY if raw["isBuyer"] else Side.SELL,
-        Decimal(raw["price"]),
-        Decimal(raw["qty"]),
+        _traded(raw["price"]),
+        _traded(raw["qty"]),
         raw["time"] / 1000,
         fee,
         fee_symbol,
@@ -212,8 +212,8 @@ def report_from(raw: Mapping[str, Any], fees: Fees) -> tuple[VenueOrder, Trade |
         client_id,
         symbol,
         Side(side.lower()),
-        Decimal(raw["L"]),
-        Decimal(raw["l"]),
+        _traded(raw["L"]),
+        _traded(raw["l"]),
         raw["T"] / 1000,
         fee,
         fee_symbol,
@@ -222,6 +222,14 @@ def report_from(raw: Mapping[str, Any], fees: Fees) -> tuple[VenueOrder, Trade |
 
 
 # -- parts ---------------------------------------------------------------------------------
+
+
+def _traded(text: str) -> Decimal:
+    """Price or quantity of a trade: without one there was none, and a made-up one is worse."""
+    found = Decimal(text)
+    if not found.is_finite() or found <= 0:
+        raise ValueError(f"nothing trades for {text!r}")
+    return found
 
 
 def trade_id(symbol: str, number: int) -> str:

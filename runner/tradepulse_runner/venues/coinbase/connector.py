@@ -16,10 +16,8 @@ instead"), but would make the order if it isn't there: it is never done.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from tradepulse_runner.config import VenueConfig
 from tradepulse_runner.credentials import CredentialStore
@@ -29,9 +27,7 @@ from tradepulse_runner.domain import (
     OrderRef,
     Positions,
     Quote,
-    StreamLost,
     TradePage,
-    VenueEvent,
     VenueOrder,
 )
 from tradepulse_runner.errors import (
@@ -40,7 +36,7 @@ from tradepulse_runner.errors import (
     OrderRejected,
     VenueDisconnected,
 )
-from tradepulse_runner.venues.base import Listener, Permit, always
+from tradepulse_runner.venues.base import Permit, always
 from tradepulse_runner.venues.coinbase.fills import FillReader
 from tradepulse_runner.venues.coinbase.known import Known
 from tradepulse_runner.venues.coinbase.market import Product, positions_from, product_from
@@ -50,13 +46,14 @@ from tradepulse_runner.venues.coinbase.quotes import Quotes
 from tradepulse_runner.venues.coinbase.rest import Rest
 from tradepulse_runner.venues.coinbase.user_stream import UserStream
 from tradepulse_runner.venues.http import together
+from tradepulse_runner.venues.streaming import StreamingConnector, Worker
 
 log = logging.getLogger(__name__)
 #: Seconds between two readings of the venue's clock and of its products.
 REFRESH_EVERY = 60.0
 
 
-class CoinbaseConnector:
+class CoinbaseConnector(StreamingConnector):
     """Implements :class:`~tradepulse_runner.venues.base.ExecutionConnector`.
 
     ``clock`` gives unix seconds; ``permit``: asked right before an order or cancel leaves.
@@ -71,9 +68,7 @@ class CoinbaseConnector:
         clock: Callable[[], float],
         permit: Permit = always,
     ) -> None:
-        self.name = venue.name
-        self.symbols = frozenset(venue.symbols)
-        self.streaming = False
+        super().__init__(venue.name, venue.symbols)
         self.unknown_fence = options.token_lifetime + options.fence_margin
         self._options = options
         self._clock = clock
@@ -90,35 +85,36 @@ class CoinbaseConnector:
         self._products: dict[str, Product] = {}
         self._quotes: Quotes | None = None
         self._user: UserStream | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: Listener = _ignore
 
     # -- life ------------------------------------------------------------------------------
 
-    def listen(self, listener: Listener) -> None:
-        self._listener = listener
-
-    async def connect(self) -> None:
-        if self.streaming:
-            return
-        await self.disconnect()
+    async def _open(self) -> Iterable[Worker]:
         self._rest.open()
-        try:
-            await self._measure()
-            await self._load_products()
-            await self._open_streams()
-        except BaseException:
-            await self.disconnect()
-            raise
+        await self._measure()
+        await self._load_products()
+        options = self._options
+        self._quotes = quotes = Quotes(
+            self.name,
+            self._rest,
+            options.ws_url,
+            self._products,
+            silence=options.silence,
+            clock=self._clock,
+        )
+        self._user = user = UserStream(
+            self.name,
+            self._rest,
+            options.ws_user_url,
+            self._known,
+            fetch=self._orders.by_venue_id,
+            tell=self._tell,
+            silence=options.silence,
+        )
+        await together((quotes.ask(sorted(self.symbols)), user.open()))
+        return user.run(), user.complete(), quotes.listen(), quotes.keep_fresh(), self._refresh()
 
-    async def disconnect(self) -> None:
-        self.streaming = False
-        tasks, self._tasks = self._tasks, set()
+    async def _close(self) -> None:
         user, self._user = self._user, None
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
         if user is not None:
             await user.close()
         await self._orders.close()
@@ -139,51 +135,6 @@ class CoinbaseConnector:
         for symbol in sorted(self.symbols - products.keys()):
             raise ConfigError(f"venues.{self.name}.symbols: {symbol}: unknown to Coinbase")
         self._products = products
-
-    async def _open_streams(self) -> None:
-        options = self._options
-        self._quotes = quotes = Quotes(
-            self.name,
-            self._rest,
-            options.ws_url,
-            self._products,
-            silence=options.silence,
-            clock=self._clock,
-        )
-        self._user = user = UserStream(
-            self.name,
-            self._rest,
-            options.ws_user_url,
-            self._known,
-            fetch=self._orders.by_venue_id,
-            tell=self._tell,
-            silence=options.silence,
-        )
-        await together((quotes.ask(sorted(self.symbols)), user.open()))
-        self.streaming = True
-        for work in (
-            user.run(), user.complete(), quotes.listen(), quotes.keep_fresh(), self._refresh()
-        ):  # fmt: skip
-            self._own(work)
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=self.name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """A worker ends by itself only when the user stream is lost, or through a mistake."""
-        if task not in self._tasks or task.cancelled():
-            return
-        why = task.exception()
-        if not isinstance(why, OrderError):
-            log.error("venue.worker_failed", extra={"venue": self.name}, exc_info=why)
-        self.streaming = False
-        with contextlib.suppress(Exception):  # whoever can't hear it finds out by polling
-            self._listener(StreamLost(str(why)))
-
-    def _tell(self, event: VenueEvent) -> None:
-        self._listener(event)
 
     async def _refresh(self) -> None:
         while True:
@@ -235,10 +186,6 @@ class CoinbaseConnector:
         if product is None:
             raise VenueDisconnected(f"{self.name}: {symbol} is not known before connecting")
         return product.instrument
-
-
-def _ignore(_event: VenueEvent) -> None:
-    """Nobody listens."""
 
 
 def build_coinbase(

@@ -31,9 +31,10 @@ from tradepulse_runner.venues.base import Permit, always
 from tradepulse_runner.venues.coinbase.clock import VenueClock
 from tradepulse_runner.venues.coinbase.limits import Limits
 from tradepulse_runner.venues.coinbase.refusals import Unauthorized, refusal
-from tradepulse_runner.venues.coinbase.tokens import SignerCache
+from tradepulse_runner.venues.coinbase.tokens import Signer
 from tradepulse_runner.venues.coinbase.wire import items, shown
-from tradepulse_runner.venues.http import NeverSent, exchange, open_session
+from tradepulse_runner.venues.http import Connection, exchange
+from tradepulse_runner.venues.signers import PerGeneration
 
 Params = Sequence[tuple[str, str]]  # Coinbase repeats a name for each of several values
 PREFIX = "/api/v3/brokerage"
@@ -76,11 +77,11 @@ class Rest:
     ) -> None:
         self._name, self._url, self._store = name, url, store
         self._host = url.partition("://")[2]
-        self._lifetime, self._permit = token_lifetime, permit
-        self._signers = SignerCache()
+        self._lifetime = token_lifetime
+        self._signers = PerGeneration(Signer)
         self._signers.of(store.current)
         self._monotonic = monotonic
-        self._session: aiohttp.ClientSession | None = None
+        self._connection = Connection(name, permit)
         self.clock = VenueClock(monotonic)
         self.limits = Limits(name, monotonic)
 
@@ -89,18 +90,13 @@ class Rest:
     @property
     def session(self) -> aiohttp.ClientSession:
         """The open session, also for WebSockets. Raises :class:`NeverSent`."""
-        if self._session is None or self._session.closed:
-            raise NeverSent(f"{self._name}: not connected")
-        return self._session
+        return self._connection.session
 
     def open(self) -> None:
-        if self._session is None or self._session.closed:
-            self._session = open_session(self._permit, total=TOTAL_TIMEOUT)
+        self._connection.open(total=TOTAL_TIMEOUT)
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connection.close()
 
     # -- requests --------------------------------------------------------------------------
 
@@ -165,7 +161,7 @@ class Rest:
 
     # -- one exchange ----------------------------------------------------------------------
 
-    def _signer(self, used: Credential) -> Any:
+    def _signer(self, used: Credential) -> Signer:
         try:
             return self._signers.of(used)
         except ConfigError as error:  # a new secret that nothing can be signed with

@@ -57,20 +57,6 @@ class Signer:
         return jwt.encode(claims, self._key, algorithm=self._algorithm, headers=headers)
 
 
-class SignerCache:
-    """The signer of the newest credential seen: a key is parsed once a generation."""
-
-    def __init__(self) -> None:
-        self._generation = 0
-        self._signer: Signer | None = None
-
-    def of(self, credential: Credential) -> Signer:
-        if self._signer is None or credential.generation != self._generation:
-            self._signer = Signer(credential)
-            self._generation = credential.generation
-        return self._signer
-
-
 def load_key(secret: str) -> PrivateKey:
     """The private key in ``secret``. Raises :class:`ConfigError`, never showing it."""
     if secret.lstrip().startswith("-----BEGIN"):

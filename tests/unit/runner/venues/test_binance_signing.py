@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from tradepulse_runner.credentials import Credential
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.venues.binance.signing import (
-    SignerCache,
     make_signer,
     sign_params,
     signed_query,
 )
+from tradepulse_runner.venues.signers import PerGeneration
 
 # rest-api.md, "SIGNED Endpoint Examples for POST /api/v3/order", HMAC keys.
 SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
@@ -127,7 +127,7 @@ def test_a_pem_that_cannot_sign_is_refused_without_being_shown(pem: str) -> None
 
 
 def test_a_key_is_parsed_once_and_again_when_it_was_replaced() -> None:
-    cache = SignerCache()
+    cache = PerGeneration(lambda used: make_signer(used.secret))
     first = cache.of(Credential(KEY, SECRET, 1))
     assert cache.of(Credential(KEY, SECRET, 1)) is first
     second = cache.of(Credential(KEY, SECRET[::-1], 2))

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tradepulse_runner.credentials import Credential
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.venues.coinbase.tokens import Signer, SignerCache, load_key
+from tradepulse_runner.venues.coinbase.tokens import Signer, load_key
+from tradepulse_runner.venues.signers import PerGeneration
 
 KEY = "organizations/1/apiKeys/2"
 URI = "POST api.coinbase.com/api/v3/brokerage/orders"
@@ -100,7 +101,7 @@ def test_a_secret_of_another_kind_is_refused_without_showing_it(secret: str) -> 
 
 
 def test_a_key_is_parsed_once_a_generation() -> None:
-    cache = SignerCache()
+    cache = PerGeneration(Signer)
     first = cache.of(Credential(KEY, RAW, 1))
     assert cache.of(Credential(KEY, RAW, 1)) is first
     assert cache.of(Credential(KEY, pem(ES256), 2)) is not first

@@ -1,0 +1,158 @@
+"""Keeps sending what the trail has and the SIEM hasn't.
+
+One batch after the other, in order: a record is never skipped, as whoever could make one that is
+refused could otherwise hide what follows. Pauses are random and grow up to a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from tradepulse_runner.errors import RunnerError
+from tradepulse_runner.siem.client import SiemClient, SiemError
+from tradepulse_runner.siem.config import SiemConfig
+from tradepulse_runner.siem.position import Spool
+from tradepulse_runner.snapshot import Step, no_fault
+
+log = logging.getLogger(__name__)
+#: Seconds between two looks at the trail while all of it was taken.
+LOOK = 0.5
+#: Seconds of a pause after a failure: never less, at first not more than, never more than.
+SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.1, 0.5, 60.0
+
+
+class ForwardMetrics:
+    """Series of the forwarding; there only where a SIEM is configured."""
+
+    def __init__(self, registry: CollectorRegistry, lag: Callable[[], tuple[int, float]]) -> None:
+        Gauge(
+            "tradepulse_siem_lag_records",
+            "Audit records that the SIEM has not acknowledged.",
+            registry=registry,
+        ).set_function(lambda: float(lag()[0]))
+        Gauge(
+            "tradepulse_siem_lag_seconds",
+            "Age of the oldest audit record that the SIEM has not acknowledged; 0: it has all.",
+            registry=registry,
+        ).set_function(lambda: lag()[1])
+        self.up = Gauge(
+            "tradepulse_siem_up",
+            "1 while the last attempt to forward went well, or none was needed.",
+            registry=registry,
+        )
+        self.up.set(1)
+        self.records = Counter(
+            "tradepulse_siem_records",
+            "Audit records that the SIEM acknowledged.",
+            registry=registry,
+        )
+        self.batches = Counter(
+            "tradepulse_siem_batches",
+            "Batches that were acknowledged, and attempts that failed.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("ok", "error"):
+            self.batches.labels(outcome)
+
+
+class Forwarder:
+    """Forwards ``audit``, whose newest durable record is ``newest()``. ``clock``: unix seconds."""
+
+    def __init__(
+        self,
+        config: SiemConfig,
+        client: SiemClient,
+        audit: Path,
+        newest: Callable[[], int],
+        registry: CollectorRegistry,
+        *,
+        clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
+    ) -> None:
+        self._client, self._newest, self._clock, self._step = client, newest, clock, step
+        self._spool = Spool(audit, config.endpoint, step=step)
+        self._most = self._batch = config.batch
+        self._oldest = clock()
+        self._problem = ""
+        self._metrics = ForwardMetrics(registry, self._lag)
+        pause = wait_random_exponential(
+            multiplier=FIRST_PAUSE, max=LONGEST_PAUSE, min=SHORTEST_PAUSE
+        )
+
+        def wait(state: RetryCallState) -> float:
+            return max(pause(state), _asked_for(state))
+
+        self._retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Exception), wait=wait, before_sleep=self._failed
+        )
+
+    async def run(self) -> None:
+        """Until it is cancelled; fails never."""
+        try:
+            while True:
+                if not await self._retrying(self.forward):
+                    await asyncio.sleep(LOOK)
+        finally:
+            await self._client.close()
+
+    async def forward(self) -> bool:
+        """Send the next batch and remember that it was taken; False when nothing is due."""
+        newest = self._newest()
+        if newest <= self._spool.position.seq:
+            return False
+        batch = await asyncio.to_thread(self._spool.batch, newest, self._most)
+        if batch is None:
+            return False
+        self._oldest = batch.records[0].at
+        await self._client.send(batch.records)
+        self._step("acknowledged")
+        await asyncio.to_thread(self._spool.acknowledge, batch)
+        self._went_well(len(batch.records))
+        self._oldest = batch.records[-1].at
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """For ``/status``: JSON values."""
+        return {"pending": self._lag()[0], "problem": self._problem}
+
+    def _lag(self) -> tuple[int, float]:
+        """Records and seconds; costs nothing, however long the trail is."""
+        records = max(0, self._newest() - self._spool.position.seq)
+        return records, max(0.0, self._clock() - self._oldest) if records else 0.0
+
+    def _went_well(self, records: int) -> None:
+        self._metrics.records.inc(records)
+        self._metrics.batches.labels("ok").inc()
+        self._metrics.up.set(1)
+        self._most = min(self._batch, 2 * self._most)
+        if self._problem:
+            log.info("siem.well_again", extra={"pending": self._lag()[0]})
+        self._problem = ""
+
+    def _failed(self, state: RetryCallState) -> None:
+        assert state.outcome is not None  # called after an attempt
+        error = state.outcome.exception()
+        foreseen = isinstance(error, (RunnerError, OSError))
+        problem = str(error) if foreseen else f"unforeseen: {type(error).__name__}"
+        self._metrics.batches.labels("error").inc()
+        self._metrics.up.set(0)
+        if isinstance(error, SiemError) and error.too_large:
+            self._most = max(1, self._most // 2)
+        if problem != self._problem:
+            extra = {"why": problem, "pending": self._lag()[0]}
+            log.warning("siem.behind", extra=extra, exc_info=None if foreseen else error)
+        self._problem = problem
+
+
+def _asked_for(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return error.wait if isinstance(error, SiemError) else 0.0

@@ -1,0 +1,105 @@
+"""How far the trail was acknowledged: one small file, replaced durably after each batch.
+
+It is written after the acknowledgement. A crash between the two costs a batch that is sent twice,
+under the same ids; the other order would cost a batch that nobody ever sees.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tradepulse_runner.audit import GENESIS, AuditRecord, records_from
+from tradepulse_runner.errors import StateError
+from tradepulse_runner.snapshot import Step, canonical, no_fault, write_durable
+
+log = logging.getLogger(__name__)
+FILE = "audit.forwarded.json"
+#: Bytes of the trail in one batch, at most; one record is always sent.
+LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """``endpoint`` took everything up to the record ``seq`` with ``digest``, which stands in the
+    trail from byte ``start`` to byte ``end``."""
+
+    endpoint: str
+    seq: int = 0
+    digest: str = GENESIS
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is to be sent, and the position once that was taken."""
+
+    records: tuple[AuditRecord, ...]
+    after: Position
+
+
+class Spool:
+    """The trail ``audit`` as it is forwarded to ``endpoint``. Blocks: call it from a thread."""
+
+    def __init__(self, audit: Path, endpoint: str, *, step: Step = no_fault) -> None:
+        self._audit, self._step = audit, step
+        self._path = audit.with_name(FILE)
+        self.position = self._load(endpoint)
+
+    def batch(self, newest: int, most: int) -> Batch | None:
+        """The next records, ``most`` at most, none after ``newest``; None when nothing is due.
+        Raises :class:`StateError` for a damaged trail."""
+        found: list[AuditRecord] = []
+        first = after = self.position
+        for record, end in records_from(self._audit, first.end):
+            full = len(found) >= most or (found and end - first.end > LARGEST)
+            # A record that isn't on disk for sure yet must not be known elsewhere.
+            if full or record.seq > newest:
+                break
+            found.append(record)
+            after = Position(first.endpoint, record.seq, record.digest, after.end, end)
+        return Batch(tuple(found), after) if found else None
+
+    def acknowledge(self, batch: Batch) -> None:
+        """Remember that ``batch`` was taken. Raises :class:`DurabilityLost`."""
+        write_durable(self._path, canonical(asdict(batch.after)) + b"\n", step=self._step)
+        self.position = batch.after
+
+    def _load(self, endpoint: str) -> Position:
+        """What was acknowledged; nothing when another endpoint did it, or of another trail: it is
+        sent from its beginning then, and the receiver knows what it has by the ids."""
+        try:
+            found = _position(json.loads(self._path.read_bytes()))
+        except FileNotFoundError:
+            return Position(endpoint)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("siem.position_lost", extra={"why": type(error).__name__})
+            return Position(endpoint)
+        if found.endpoint == endpoint and self._fits(found):
+            return found
+        log.warning("siem.from_the_beginning", extra={"before": found.endpoint, "now": endpoint})
+        return Position(endpoint)
+
+    def _fits(self, found: Position) -> bool:
+        """Whether the record that was acknowledged last still stands where it did."""
+        if not found.seq:
+            return True
+        try:
+            record, end = next(records_from(self._audit, found.start))
+        except (StopIteration, StateError):
+            return False
+        return (record.digest, record.seq, end) == (found.digest, found.seq, found.end)
+
+
+def _position(raw: dict[str, Any]) -> Position:
+    return Position(
+        str(raw["endpoint"]),
+        int(raw["seq"]),
+        str(raw["digest"]),
+        int(raw["start"]),
+        int(raw["end"]),
+    )

@@ -1,0 +1,1 @@
+"""A receiver of audit records that can be told to fail."""

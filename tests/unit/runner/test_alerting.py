@@ -1,0 +1,201 @@
+"""From a real fault of a real runner to the page: Prometheus and Alertmanager are real, PagerDuty's
+endpoint is a fake."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backing.alertmanager.pagerduty import problem
+from tests.backing.alertmanager.server import ROUTING_KEY, Alertmanager
+from tests.backing.process import Child
+from tests.backing.prometheus import Prometheus
+from tests.backing.service import free_port
+from tests.e2e.cluster.progress import Progress
+from tests.unit.runner.credentials_kit import pair, write
+from tests.unit.runner.process import ROOT, RunnerProcess, cli, eventually
+
+Make = Callable[..., RunnerProcess]
+PATIENCE = 60.0
+
+
+@dataclass
+class Stack:
+    """What watches, and what is woken."""
+
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+
+    def watch(self, name: str, runner: RunnerProcess) -> RunnerProcess:
+        """Scrape it, and only it, from now on; returns once it was."""
+        self.prometheus.scrape({name: f"127.0.0.1:{runner.config['metrics']['port']}"})
+        self.value(f'up{{tradepulse_io_runner="{name}"}} == 1')
+        return runner
+
+    def value(self, query: str) -> float:
+        found = eventually(lambda: self.prometheus.query(query), within=PATIENCE, what=query)
+        return float(found[0]["value"][1])
+
+    def fires(self, alert: str, runner: str) -> dict[str, Any]:
+        """Wait until that alert on that runner does."""
+
+        def look() -> dict[str, Any] | None:
+            return next(iter(self.firing(alert, runner)), None)
+
+        return eventually(look, within=PATIENCE, what=f"{alert} of {runner}")
+
+    def firing(self, alert: str, runner: str) -> list[dict[str, Any]]:
+        wanted = {"alertname": alert, "namespace": "live", "tradepulse_io_runner": runner}
+        return [one for one in self.prometheus.alerts() if wanted.items() <= one["labels"].items()]
+
+    def paged(self, alert: str, runner: str, action: str = "trigger") -> dict[str, Any]:
+        """Wait for the event that PagerDuty gets of it."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.alertmanager.pager.of(alert, action)
+            return next((e for e in found if e["payload"]["group"] == runner), None)
+
+        return eventually(look, within=PATIENCE, what=f"{action} of {alert} on {runner}")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("watching")
+    alertmanager = Alertmanager()
+    with Progress().step("Alertmanager") as step:
+        alertmanager.install(step)
+    try:
+        alertmanager.start(folder / "alertmanager")
+        prometheus = Prometheus(alertmanager.url)
+        try:
+            prometheus.start(folder / "prometheus")
+            yield Stack(prometheus, alertmanager)
+        finally:
+            prometheus.stop()
+    finally:
+        alertmanager.stop()
+    assert alertmanager.pager.refused == []
+
+
+def watched(make: Make, **config: Any) -> RunnerProcess:
+    return make(metrics={"port": free_port()}, **config)
+
+
+def test_an_engaged_kill_switch_pages_at_once_and_a_reset_resolves(
+    make: Make, stack: Stack
+) -> None:
+    runner = stack.watch("stopped", watched(make).start())
+    runner.trade(3)
+    asked = time.time()
+    runner.command("kill-switch", "drill: due now")
+    event = stack.paged("TradePulseKillSwitchEngaged", "stopped")
+    print(f"from the order to the page: {time.time() - asked:.2f} s")
+    assert (event["routing_key"], event["event_action"]) == (ROUTING_KEY, "trigger")
+    assert event["dedup_key"]
+    payload = event["payload"]
+    assert payload["summary"] == "The kill switch of live/stopped is engaged"
+    assert (payload["severity"], payload["class"]) == ("critical", "TradePulseKillSwitchEngaged")
+    (link,) = event["links"]
+    assert link["href"].endswith("/runbooks/TradePulseKillSwitchEngaged.md")
+    assert (ROOT / "docs" / "runbooks" / link["href"].rsplit("/", 1)[-1]).is_file()
+    assert stack.firing("TradePulseScrapeFailing", "stopped") == []
+    runner.command("kill-switch", "")
+    runner.beats()
+    state = ("--state-dir", str(runner.state_dir))
+    done = cli("kill-switch", "reset", *state, "--by", "ada", "--reason", "the drill is over")
+    assert done.exit_code == 0, done.output
+    resolved = stack.paged("TradePulseKillSwitchEngaged", "stopped", "resolve")
+    assert resolved["dedup_key"] == event["dedup_key"]
+
+
+def test_a_runner_that_cannot_be_scraped_pages_until_it_can(make: Make, stack: Stack) -> None:
+    runner = stack.watch("silent", watched(make).start())
+    runner.kill()
+    assert stack.value('up{tradepulse_io_runner="silent"} == 0') == 0
+    told = stack.fires("TradePulseScrapeFailing", "silent")
+    assert told["annotations"]["summary"] == "Prometheus can't scrape live/silent"
+    event = stack.paged("TradePulseScrapeFailing", "silent")
+    runner.start()
+    resolved = stack.paged("TradePulseScrapeFailing", "silent", "resolve")
+    assert resolved["dedup_key"] == event["dedup_key"]
+
+
+def test_a_corrupt_snapshot_pages_though_the_runner_trades_on(make: Make, stack: Stack) -> None:
+    runner = watched(make)
+    for _ in range(2):  # two generations
+        runner.start().trade(3)
+        assert runner.end() == 0
+    snapshot = runner.state_dir / "paper_oms.json"
+    snapshot.write_bytes(b"\0" * len(snapshot.read_bytes()))
+    stack.watch("damaged", runner.start())
+    told = stack.fires("TradePulseSnapshotCorrupt", "damaged")
+    assert told["labels"]["venue"] == "paper"
+    stack.paged("TradePulseSnapshotCorrupt", "damaged")
+    assert list((runner.state_dir / "incidents" / "quarantine").iterdir())
+    runner.trade(3)
+    assert stack.firing("TradePulseKillSwitchEngaged", "damaged") == []
+
+
+@pytest.fixture
+def venue(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Binance's protocol in a process of its own: the folder with its keys, and its urls."""
+    keys, log = tmp_path / "keys", tmp_path / "venue.log"
+    words = [sys.executable, "-m", "tests.venues", "binance", "--interval", "0.2"]
+    child = Child([*words, "--credentials", keys], log, cwd=ROOT)
+    try:
+        child.wait_until(lambda: "ready" in log.read_text().splitlines(), "the venue")
+        lines = [line.split() for line in log.read_text().splitlines()]
+        urls = {
+            words[1].rstrip(":"): words[2] for words in lines if words[1:2] and "_url" in words[1]
+        }
+        yield keys, urls
+    finally:
+        child.stop()
+
+
+def test_a_key_that_is_not_the_venues_pages_and_stops_the_runner(
+    make: Make, stack: Stack, venue: tuple[Path, dict[str, str]]
+) -> None:
+    keys, urls = venue
+    spot = {
+        "name": "spot",
+        "connector": "binance",
+        "symbols": ["BTCUSDT"],
+        "credentials_dir": str(keys),
+        "options": urls,
+    }
+    loop = {"heartbeat_interval": 0.1, "fill_poll_interval": 0.2, "credential_interval": 0.2}
+    runner = stack.watch("mismatched", watched(make, venues=[spot], loop=loop).start())
+    runner.trade(2)
+    assert stack.firing("TradePulseCredentialMismatch", "mismatched") == []
+    write(keys, pair(666))
+    told = stack.fires("TradePulseCredentialMismatch", "mismatched")
+    assert told["labels"]["venue"] == "spot"
+    stack.paged("TradePulseCredentialMismatch", "mismatched")
+    stack.paged("TradePulseKillSwitchEngaged", "mismatched")
+    assert runner.status()["kill_switch"]["engaged"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, ""),
+        ({"routing_key": "other"}, "routing_key"),
+        ({"event_action": "trigge"}, "event_action"),
+        ({"event_action": "resolve", "dedup_key": ""}, "dedup_key"),
+        ({"payload": {"summary": "s", "source": "x"}}, "severity"),
+        ({"payload": {"source": "x", "severity": "error"}}, "summary"),
+        ({"payload": {"summary": "s", "severity": "error"}}, "source"),
+    ],
+)
+def test_the_fake_refuses_what_pagerduty_refuses(change: dict[str, Any], why: str) -> None:
+    payload = {"summary": "s", "source": "x", "severity": "critical"}
+    event = {"routing_key": ROUTING_KEY, "event_action": "trigger", "dedup_key": "k"}
+    found = problem({**event, "payload": payload, **change}, ROUTING_KEY)
+    assert found.startswith((why, f"payload.{why}")) if why else found == ""
