@@ -564,6 +564,15 @@ RULES: tuple[Refusal, ...] = (
         "spec.guardrails.prometheus",
         "not a URL: write e.g. http://prometheus-operated.monitoring:9090",
     ),
+    *(
+        _cutover(
+            _spec("baseline"),
+            {"window": window},
+            "spec.baseline.window",
+            "baseline.window must be from 1m to 1h: raise or lower window",
+        )
+        for window in ("59s", "1h1ms")
+    ),
     _cutover(
         _spec("guardrails"),
         {"interval": "999ms"},
@@ -823,6 +832,7 @@ TRANSITIONS: tuple[Transition, ...] = (
             "checklist": [{"name": "image"}],
             "rehearsal": {"required": True},
             "guardrails": {"errorRate": 1},
+            "baseline": {"window": "5m"},
             "bake": "1m",
             "haltDeadline": "2m",
             "switchDeadline": "1m",

@@ -151,7 +151,7 @@ class Backups:
             fsync_dir(target)
         if (target / RESTORED).exists():
             self._forget_marker()
-            return {"id": key, "skipped": "restored already"}
+            return {"id": key, "skipped": "restored already", "sha256": self._restored(key)}
         found = self.verify(key)
         replaced = self._folder / f"{key}-replaced"
         if not replaced.exists():
@@ -164,6 +164,13 @@ class Backups:
         write_durable(target / RESTORED, canonical(done) + b"\n", step=self._step)
         self._forget_marker()
         return {"id": key, "files": found.files, "bytes": found.bytes, "sha256": found.sha256}
+
+    def _restored(self, key: str) -> str:
+        """Checksum of the manifest that was restored; "" when the mark doesn't tell."""
+        try:
+            return str(json.loads((self._folder / key / RESTORED).read_bytes())["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
     def prune(self, keep: int, *, protect: str) -> None:
         """Keep the newest ``keep`` backups, and ``protect`` whatever its age."""

@@ -6,6 +6,7 @@ import os
 from typing import Any, Protocol
 
 from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.incidents import mounted
 from tradepulse_runner.loop import LiveExecutionLoop
 from tradepulse_runner.recorders import together
 
@@ -24,10 +25,22 @@ class Service(Protocol):
 
 
 def start_services(config: RunnerConfig, loop: LiveExecutionLoop) -> dict[str, Service]:
-    """Those that are configured, by their section's name; before the loop starts."""
-    made = {"object_store": _object_store, "event_bus": _event_bus, "database": _database}
+    """Those that are asked for, by their name in ``/status``; before the loop starts."""
+    made = {
+        "incident": _incident,
+        "object_store": _object_store,
+        "event_bus": _event_bus,
+        "database": _database,
+    }
     found = {name: make(config, loop) for name, make in made.items()}
     return {name: service for name, service in found.items() if service is not None}
+
+
+def _incident(config: RunnerConfig, loop: LiveExecutionLoop) -> Service | None:
+    incident = mounted(config.state_dir, os.environ)
+    if incident is not None:
+        incident.start()
+    return incident
 
 
 def _object_store(config: RunnerConfig, loop: LiveExecutionLoop) -> Service | None:

@@ -10,6 +10,7 @@ import pytest
 from tests.e2e import scenario
 from tests.e2e.client import Cluster, Manifest, is_true, wait_for
 from tests.e2e.watching import PodWatch
+from tradepulse_operator.reconcile.conditions import instant
 from tradepulse_operator.report.replay import replay
 
 
@@ -111,6 +112,8 @@ def test_the_report_holds_the_evidence(rolled: Rolled) -> None:
     assert rolled.fault.split()[0] in data["report.md"].lower() or "heartbeat" in data["report.md"]
     assert scenario.BAD[rolled.fault] in data["report.md"]
     assert scenario.GOOD in data["report.md"]
+    assert "<svg" in data["chart.svg"]
+    assert "baseline-samples.json" in data
     samples = json.loads(data["samples.json"])
     assert samples["runner"], "the samples that the verdict rests on"
     logs = [name for name in data if re.match(r"logs", name)]
@@ -124,9 +127,40 @@ def test_the_verdict_follows_from_the_report_alone(rolled: Rolled) -> None:
     assert found.chain == ""
 
 
+def test_the_evidence_was_filed_within_ten_seconds_of_the_verdict(rolled: Rolled) -> None:
+    decided = next(r["at"] for r in rolled.status["phases"] if r["phase"] == "RollingBack")
+    took = instant(rolled.status["report"]["capturedAt"]) - instant(decided)
+    print(f"\n{rolled.fault}: filed {took:.1f} s after the verdict, the halt included")
+    assert 0 < took <= 10
+
+
+def test_the_runner_was_measured_before_it_was_touched(rolled: Rolled) -> None:
+    baseline = rolled.status["baseline"]
+    assert baseline["service"]["requests"] > 0
+    assert baseline["book"]["sha256"]
+    assert instant(baseline["at"]) < instant(rolled.status["phases"][2]["at"])
+    assert replay(rolled.report()["data"]).baseline == ""
+
+
+def test_the_restored_backup_is_the_recorded_one(rolled: Rolled) -> None:
+    backup = rolled.status["backup"]
+    path = f"/var/lib/tradepulse/backups/{backup['id']}/restored.json"
+    code = f"print(open({path!r}).read())"
+    said = json.loads(rolled.cluster.inside(f"{rolled.runner}-0", rolled.namespace, code))
+    assert said["sha256"] == backup["sha256"]
+
+
 def test_the_report_is_on_the_state_volume(rolled: Rolled) -> None:
     path = rolled.status["report"]["path"]
     assert "report.md" in rolled.files(path)
+    if rolled.fault == "error rate":  # what the kubelet brings later; waited for once
+        rolled.report()
+        wait_for(
+            "the outcome to be on the state volume",
+            lambda: "final-cutover.json" in rolled.files(path),
+            seconds=150,
+            every=3,
+        )
 
 
 def test_the_report_outlives_the_cutover(rolled: Rolled) -> None:

@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 
 from .approvals import SignedApprovals
 from .base import Model, Rule, immutable, required, rule
+from .baseline import Baseline
 from .checklist import MOST_ITEMS, CheckRecord, Confirmation, Waiver
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
@@ -48,6 +49,7 @@ class ReleaseCutoverSpec(CutoverPolicy):
         immutable("checklist", _NEW),
         immutable("rehearsal", _NEW),
         immutable("guardrails", _NEW),
+        immutable("baseline", _NEW),
         immutable("bake", _NEW),
         immutable("haltDeadline", _NEW),
         immutable("switchDeadline", _NEW),
@@ -163,7 +165,8 @@ class BakeStatus(Model):
     timed: float = Field(default=0, description="Order requests whose latency was seen.")
     slow: float = Field(
         default=0,
-        description="Those of them that took longer than p95Latency, interpolated in their bucket.",
+        description="Those of them that took longer than p95Latency, or than the baseline's limit"
+        " where that is lower, interpolated in their bucket.",
     )
     evidence_at: Instant | None = Field(
         default=None, description="Last instant of which the guard could tell anything, RFC 3339."
@@ -226,6 +229,9 @@ class ReleaseCutoverStatus(Model):
         default=None, description="What the rehearsal showed."
     )
     backup: BackupRecord | None = Field(default=None, description="Backup of the order state.")
+    baseline: Baseline | None = Field(
+        default=None, description="The runner as it was before its release was halted."
+    )
     bake: BakeStatus | None = Field(default=None, description="Checkpoint of the bake.")
     verdict: VerdictRecord | None = Field(
         default=None, description="The guard's last verdict that mattered."

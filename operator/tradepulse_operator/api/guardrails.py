@@ -10,6 +10,7 @@ from pydantic import Field
 
 from .approvals import Approvals
 from .base import Model, Rule, matches, required, rule, unique
+from .baseline import BaselinePolicy
 from .checklist import MOST_ITEMS, ChecklistItem
 from .rehearsal import RehearsalPolicy
 from .units import Duration, Name, seconds
@@ -197,6 +198,11 @@ class CutoverPolicy(Model):
     )
     guardrails: Guardrails = Field(
         default=Guardrails(), description="Limits that the release must keep to."
+    )
+    baseline: BaselinePolicy = Field(
+        default=BaselinePolicy(),
+        description="What is measured of the running release before it is touched, to compare"
+        " with.",
     )
     bake: Duration = Field(
         default="5m",

@@ -124,6 +124,8 @@ def replay(report: Path) -> None:
     for one in found.derived:
         word = one.decisive
         click.echo(f"derived:  {word.kind} at {timestamp(one.at)}: {word.reason}: {word.message}")
+    if found.baseline is not None:
+        click.echo(f"baseline: {found.baseline or 'the same'}")
     click.echo(f"chain:    {found.chain or 'whole'}")
     if not found.agrees:
         raise click.ClickException("the samples of this report lead to another verdict")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
@@ -48,7 +49,7 @@ from tradepulse_operator.report.bundle import stage
 from .beside import beside_view
 from .key import Key
 from .pods import address, drill_view, pod_view
-from .question import UNCONFIGURED, question
+from .question import UNCONFIGURED, baseline_question, question
 from .served import Served
 
 #: Children that carry the runner's own name.
@@ -165,6 +166,16 @@ class Observer:
         if asked is None:
             return Recording(now, now, outage=UNCONFIGURED)
         return await self._prometheus.record(asked)
+
+    async def baseline(
+        self, cutover: ReleaseCutover, runner: TradingRunner | None
+    ) -> Recording | None:
+        """Once more, the samples that the baseline was measured on; without the control series,
+        which tells nothing of them. None when none was measured."""
+        asked = baseline_question(cutover, runner, self._default) if runner else None
+        if asked is None:
+            return None
+        return replace(await self._prometheus.record(asked), control=())
 
     async def process(self, where: str) -> ProcessView | None:
         """What the process at that address says; None when it says nothing, or "" is given."""

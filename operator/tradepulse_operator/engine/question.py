@@ -7,7 +7,8 @@ import math
 from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.guard.limits import limits
+from tradepulse_operator.api.units import seconds
+from tradepulse_operator.guard.limits import Limits, limits
 from tradepulse_operator.ports.promql import Question
 from tradepulse_operator.reconcile.conditions import instant
 
@@ -43,7 +44,9 @@ def question(
     if release is None or not url:
         return None
     held = limits(guardrails, runner.spec.monitoring.scrape_interval)
-    back = math.ceil(held.lookback / held.interval) * held.interval
+    waits = cutover.status.phase in _WAITING
+    span = max(held.lookback, _before(cutover, held)) if waits else held.lookback
+    back = math.ceil(span / held.interval) * held.interval
     return Question(
         url=url,
         namespace=cutover.metadata.namespace,
@@ -54,6 +57,33 @@ def question(
         step=held.interval,
         custom={rule.name: rule.query for rule in guardrails.custom},
     )
+
+
+def baseline_question(
+    cutover: ReleaseCutover, runner: TradingRunner, default: str
+) -> Question | None:
+    """Once more, what the baseline was measured on; None when there is nothing to ask for."""
+    status, guardrails = cutover.status, cutover.spec.guardrails
+    url = guardrails.prometheus or default
+    if not url or status.source is None or status.baseline is None:
+        return None
+    held = limits(guardrails, runner.spec.monitoring.scrape_interval)
+    at = instant(status.baseline.at)
+    return Question(
+        url=url,
+        namespace=cutover.metadata.namespace,
+        runner=cutover.spec.runner,
+        release=status.source.id,
+        since=at - _before(cutover, held),
+        until=at,
+        step=held.interval,
+    )
+
+
+def _before(cutover: ReleaseCutover, held: Limits) -> float:
+    """How far back the samples of a baseline reach: the newest is a metricGap old at most, and an
+    increase counts at the later of two samples, which are a guardrails.window apart at most."""
+    return seconds(cutover.spec.baseline.window) + held.window + held.metric_gap
 
 
 def watched(cutover: ReleaseCutover) -> Release | None:

@@ -87,8 +87,13 @@ class Reporter:
         if pod is None:
             parts.missing.setdefault("pod.json", "there is no pod")
         runner = None if live is None else TradingRunner.model_validate(live)
-        recording, process, events, (logs, configs) = await asyncio.gather(
+        recording, baseline, process, events, (logs, configs) = await asyncio.gather(
             parts.get("samples.json", self._observer.recording(cutover, runner, always=True), None),
+            parts.get(
+                "baseline-samples.json",
+                self._observer.baseline(cutover, None if final else runner),
+                None,
+            ),
             parts.get("process", self._observer.process(address(pod or {})), None),
             parts.get("events.json", self._events(cutover, live, pod), ()),
             asyncio.gather(self._logs(parts, pod), self._configs(parts, cutover)),
@@ -100,6 +105,7 @@ class Reporter:
             at=now,
             final=final,
             recording=recording,
+            baseline=baseline,
             limits=bake_limits(cutover, runner) if runner else None,
             queries=queries(asked) if asked else {},
             process=process,

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 #: Chernoff: a release that is just at the limit shows a share q or more in n requests with a
 #: probability of at most exp(-n · KL(q‖limit)). Beyond chance: at most 5 %.
-_BEYOND_CHANCE = math.log(20)
+BEYOND_CHANCE = math.log(20)
 #: Share of requests that may be slower than the 95th percentile.
 SLOWER = 0.05
 
@@ -61,7 +61,7 @@ def beyond_chance(bad: float, total: float, limit: float) -> bool:
     """Whether `bad` of `total` leaves no reasonable doubt that the share is above `limit`."""
     if total <= 0 or bad <= limit * total:
         return False
-    return total * _divergence(bad / total, limit) >= _BEYOND_CHANCE
+    return total * divergence(bad / total, limit) >= BEYOND_CHANCE
 
 
 def slower(limit: float, buckets: Mapping[float, float]) -> float:
@@ -78,7 +78,7 @@ def slower(limit: float, buckets: Mapping[float, float]) -> float:
     return 0.0
 
 
-def _divergence(share: float, limit: float) -> float:
-    """Kullback-Leibler divergence of two coins; 0 < limit < share <= 1."""
+def divergence(share: float, limit: float) -> float:
+    """Kullback-Leibler divergence of two coins; 0 <= share <= 1, 0 < limit < 1."""
     rest = (1 - share) * math.log((1 - share) / (1 - limit)) if share < 1 else 0.0
-    return share * math.log(share / limit) + rest
+    return (share * math.log(share / limit) if share > 0 else 0.0) + rest

@@ -99,7 +99,7 @@ def tally(seen: Evidence, after: float, at: float, limits: Limits) -> Tally:
     """The requests of `after` < t <= `at`, whatever may be doubtful about them."""
     requests, failed = _outcomes(seen.outcomes, after, at)
     try:
-        buckets = _buckets(seen.latency, after, at)
+        buckets = latency_buckets(seen.latency, after, at)
     except ValueError:
         buckets = {}
     timed = max(buckets.values(), default=0.0)
@@ -111,7 +111,7 @@ def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Findi
     if useless:
         return useless
     try:
-        buckets = _buckets(counter, after, at)
+        buckets = latency_buckets(counter, after, at)
         found = quantile(0.95, buckets)
     except ValueError as error:
         return unknown(P95_LATENCY, "MalformedBuckets", f"{LATENCY}: {error}")
@@ -133,7 +133,7 @@ def _quantile(found: Quantile, limits: Limits) -> Finding:
     )
 
 
-def _buckets(counter: Counter, after: float, at: float) -> Mapping[float, float]:
+def latency_buckets(counter: Counter, after: float, at: float) -> Mapping[float, float]:
     """{upper bound: increase}, summed over venues. Raises MalformedBuckets, ValueError."""
     found: defaultdict[float, float] = defaultdict(float)
     bounds: defaultdict[str, set[str]] = defaultdict(set)

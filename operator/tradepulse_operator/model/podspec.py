@@ -80,6 +80,7 @@ def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
             *_identity(),
             _value("TRADEPULSE_CONFIG_HASH", intent.release.config_hash),
             *admin.environment(runner, intent.release),
+            *_incident_id(intent),
         ],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
@@ -97,8 +98,20 @@ def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
                 for volume, venue, _ in credentials(intent)
             ),
             *(_mount(volume, f"{SECRETS_DIR}/{folder}") for volume, folder, _ in secrets(intent)),
+            *([_mount("incident", INCIDENT_DIR)] if _incident_id(intent) else []),
         ],
     }
+
+
+def _incident_id(intent: Intent) -> list[dict[str, Any]]:
+    """The report grows when the rollback has ended: the running process copies that, too."""
+    prepare = intent.prepare
+    if prepare is None or not prepare.incident or not prepare.restore:
+        return []
+    return [
+        _value("TRADEPULSE_INCIDENT_DIR", INCIDENT_DIR),
+        _value("TRADEPULSE_INCIDENT_ID", prepare.restore),
+    ]
 
 
 def _state_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -53,6 +55,7 @@ def view(status: Any) -> ProcessView | None:
         room, orders = status.get("storage") or {}, status.get("orders") or {}
         p95 = (status.get("guard") or {}).get("latency_p95_ms")
         failed = int(orders.get("error") or 0)
+        snapshot = status.get("snapshot") or {}
         return ProcessView(
             state=str(status["state"]),
             halt_token=str(halt.get("token") or ""),
@@ -70,9 +73,27 @@ def view(status: Any) -> ProcessView | None:
             orders=int(orders.get("ok") or 0) + failed,
             failed_orders=failed,
             p95_milliseconds=None if p95 is None else float(p95),
+            positions=_positions(status.get("positions") or {}),
+            snapshot_generation=int(snapshot.get("generation") or 0),
+            snapshot_sha256=str(snapshot.get("sha256") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _positions(venues: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, str, str], ...]:
+    """What is held, by venue and symbol; what is flat holds nothing. No decision rests on it, so
+    what can't be read spoils nothing else."""
+    try:
+        held = [
+            (str(venue), str(symbol), str(quantity))
+            for venue, symbols in venues.items()
+            for symbol, quantity in symbols.items()
+            if Decimal(quantity)
+        ]
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        return ()
+    return tuple(sorted(held))
 
 
 def _store_problem(store: Any) -> str | None:

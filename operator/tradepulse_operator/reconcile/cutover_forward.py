@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from tradepulse_operator.api.cutover import BackupRecord, CutoverPhase
@@ -14,6 +13,7 @@ from tradepulse_operator.model.configmap import config_map
 from tradepulse_operator.model.release import Rendered, render_release
 
 from .approvals import signatures, unsigned
+from .baseline import measured
 from .checklist import gate, holding
 from .cutover_rollback import halted, roll_back
 from .cutover_status import POLL, enter, entered, say
@@ -21,6 +21,7 @@ from .cutover_watch import bake_limits, checkpoint, due, in_words, record, store
 from .heartbeat import require_seen
 from .observed import CutoverObserved, PodView
 from .preflight import Refusal, preflight, stopping
+from .statement import said
 from .step import Apply, Step, Wait
 from .superseded import superseded
 
@@ -99,7 +100,9 @@ def _halt(observed: CutoverObserved) -> Step:
     signed = signatures(observed.cutover, observed.runner) if observed.runner else ""
     message = "the active release cancels its orders and drains"
     message = f"{signed}; {message}" if signed else message
-    return enter(observed, CutoverPhase.HALTING, message, source=source)
+    return enter(
+        observed, CutoverPhase.HALTING, message, source=source, baseline=measured(observed)
+    )
 
 
 def halting(observed: CutoverObserved) -> Step:
@@ -125,8 +128,8 @@ def backing_up(observed: CutoverObserved) -> Step:
     if pod is None or pod.init_exit is None:
         return _not_ready(observed, pod, "waits for the backup of the order state")
     if pod.init_exit != 0:
-        said = _said(pod).get("error") or pod.init_message or "no message"
-        message = f"the state container ended with {pod.init_exit}: {said}"
+        why = said(pod).get("error") or pod.init_message or "no message"
+        message = f"the state container ended with {pod.init_exit}: {why}"
         return roll_back(observed, "BackupFailed", message)
     backup = _backup(observed, pod)
     if backup is None:
@@ -236,18 +239,9 @@ def _not_ready(observed: CutoverObserved, pod: PodView | None, message: str) -> 
     return say(observed, message, min(POLL, left))
 
 
-def _said(pod: PodView) -> dict[str, Any]:
-    """The state container's last word: a JSON object, or nothing that can be used."""
-    try:
-        found = json.loads(pod.init_message)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _backup(observed: CutoverObserved, pod: PodView) -> BackupRecord | None:
     """The backup of this very cutover, if the state container told of it."""
-    found = _said(pod).get("backup")
+    found = said(pod).get("backup")
     try:
         backup = BackupRecord.model_validate(found)
     except ValueError:

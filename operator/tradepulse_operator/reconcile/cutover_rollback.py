@@ -28,10 +28,12 @@ from tradepulse_operator.guard.bake import (
 )
 from tradepulse_operator.guard.limits import Limits
 
+from .baseline import still_worse
 from .conditions import instant, timestamp
 from .cutover_status import POLL, enter, entered, ref, say, waits_for, write
 from .cutover_watch import checkpoint, in_words, overdue, stored, verify_limits
 from .observed import CutoverObserved, PodView
+from .restored import unrestored
 from .step import FileReport, Step, Wait
 
 #: Seconds after which the evidence is given up: a failing API must not keep a bad release.
@@ -130,6 +132,9 @@ def _starting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
     if observed.cutover.spec.rollback.state is StateOnRollback.FREEZE and _frozen(observed, pod):
         message = "the state is frozen and the kill switch engaged, as rollback.state asks"
         return stop(observed, "Frozen", message)
+    wrong = unrestored(observed, pod)
+    if wrong:
+        return stop(observed, "NotRestored", wrong)
     if pod and pod.ready:
         return enter(
             observed,
@@ -177,10 +182,11 @@ def verifying(observed: CutoverObserved) -> Step:
         return stop(observed, found.reason, message, verification=stored(progress.checkpoint))
     held_up = not (pod and pod.ready and _would_start_source(observed))
     if progress.decision is Decision.PROMOTE and not held_up:
+        worse = still_worse(cutover, progress.checkpoint.tally)
         return enter(
             observed,
             CutoverPhase.ROLLED_BACK,
-            f"release {source.id} is back and verified; {rollback.message}",
+            f"release {source.id} is back and verified{worse}; {rollback.message}",
             reason=rollback.reason,
             verification=stored(progress.checkpoint),
         )

@@ -19,6 +19,7 @@ from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits, limits
 from tradepulse_operator.guard.tally import Tally
 
+from .baseline import against
 from .conditions import instant, timestamp
 
 #: The longest time between two checkpoints: what lies between is judged again at every look.
@@ -43,12 +44,13 @@ def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
     """What the target is held to while it bakes."""
     spec = cutover.spec
     patient = spec.on_inconclusive is OnInconclusive.HOLD
-    return limits(
+    held = limits(
         spec.guardrails,
         runner.spec.monitoring.scrape_interval,
         required=seconds(spec.bake),
         patience=None if patient else seconds(spec.switch_deadline),
     )
+    return against(cutover, held)
 
 
 def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:

@@ -70,6 +70,11 @@ class ProcessView:
     failed_orders: int = 0
     #: 95th percentile of their latency in its own guard's window; None while it can't be told.
     p95_milliseconds: float | None = None
+    #: (venue, symbol, quantity) of each position other than zero, sorted.
+    positions: tuple[tuple[str, str, str], ...] = ()
+    #: Of its newest snapshot of the order book.
+    snapshot_generation: int = 0
+    snapshot_sha256: str = ""
 
 
 @dataclass(frozen=True)

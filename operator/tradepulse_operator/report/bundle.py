@@ -26,6 +26,7 @@ from .chain import extend
 from .evidence import Evidence
 from .markdown import render
 from .parts import LIMITS, bounded, collected
+from .redact import redact
 
 ANNOTATION_STAGE = f"{GROUP}/report-stage"
 ANNOTATION_UID = f"{GROUP}/cutover-uid"
@@ -56,7 +57,8 @@ def build(evidence: Evidence, previous: Mapping[str, Any] | None = None) -> Mani
     parts = {**old, **collected(evidence)}
     before = _manifest(previous)
     prefix = "final-" if evidence.final else ""
-    missing = before["missing"] | {f"{prefix}{part}": why for part, why in evidence.missing.items()}
+    lacks = {f"{prefix}{part}": redact(why) for part, why in evidence.missing.items()}
+    missing = before["missing"] | lacks
     parts[REPORT] = bounded(render(evidence, parts, missing), LIMITS[REPORT])
     links = extend(before["links"], evidence.stage, parts)
     head = links[-1]["chain"] if links else ""

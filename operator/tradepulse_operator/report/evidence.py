@@ -20,7 +20,8 @@ class Evidence:
     """Everything that was collected at one time. `at`: unix seconds.
 
     `logs`, `configs`: name → text (`runner`, `state`, `previous`; `source`, `target`).
-    `limits`: what the target is held to. `missing`: part → why it could not be collected.
+    `limits`: what the target is held to. `baseline`: the samples of before the halt that the
+    baseline was measured on. `missing`: part → why it could not be collected.
     """
 
     cutover: ReleaseCutover
@@ -28,6 +29,7 @@ class Evidence:
     final: bool
     recording: Recording | None = None
     limits: Limits | None = None
+    baseline: Recording | None = None
     queries: Mapping[str, str] = field(default_factory=dict)
     process: ProcessView | None = None
     pod: Mapping[str, Any] | None = None

@@ -15,8 +15,10 @@ from tradepulse_operator.api.cutover import (
 from tradepulse_operator.api.guardrails import StateOnRollback
 from tradepulse_operator.reconcile.conditions import instant, timestamp
 
+from .before import baseline, people
 from .evidence import Evidence
 from .redact import redact
+from .tables import bullets, cell, number, table
 
 _LOOK_AT = {
     "errorRate": "the errors in logs-runner.txt, and the venue's own status page",
@@ -41,8 +43,10 @@ def render(evidence: Evidence, parts: Mapping[str, str], missing: Mapping[str, s
         "## What happened\n\n" + _story(cutover),
         "## Timeline\n\n" + _timeline(cutover, evidence.at),
         "## Verdict\n\n" + _verdict(cutover.status.verdict) + _picture(parts),
-        "## What was done\n\n" + _bullets(_done(cutover)),
-        "## What to look at\n\n" + _bullets(_advice(evidence)),
+        "## Before anything was touched\n\n" + people(cutover),
+        "## Baseline\n\n" + baseline(evidence),
+        "## What was done\n\n" + bullets(_done(cutover)),
+        "## What to look at\n\n" + bullets(_advice(evidence)),
         "## The process when this was written\n\n" + _process(evidence),
         "## Parts\n\n" + _parts(parts, missing),
     ]
@@ -64,7 +68,7 @@ def _title(evidence: Evidence) -> str:
         "Ended": status.finished_at or "not yet",
         "Written": timestamp(evidence.at),
     }
-    return f"# {_cell(meta.name)}: {how}{still}\n\n" + _table(("", ""), rows.items())
+    return f"# {cell(meta.name)}: {how}{still}\n\n" + table(("", ""), rows.items())
 
 
 def _story(cutover: ReleaseCutover) -> str:
@@ -72,19 +76,19 @@ def _story(cutover: ReleaseCutover) -> str:
     target = status.target.image if status.target else "the new release"
     reason = status.rollback
     if reason is None:
-        return f"The move to {target} ended {status.phase}: {_cell(status.message)}"
+        return f"The move to {target} ended {status.phase}: {cell(status.message)}"
     told = f"{reason.reason}: {reason.message}" if reason.message else reason.reason
     end = {
         CutoverPhase.ROLLED_BACK: "The previous release trades again and its rollback is verified.",
         CutoverPhase.HALTED: "**The rollback could not be verified. Nothing trades: the kill"
         " switch is engaged, and a person must decide.**",
     }.get(status.phase or CutoverPhase.PENDING, "The rollback is under way.")
-    return f"{target} was taken back at {reason.started_at} ({_cell(told)}). {end}"
+    return f"{target} was taken back at {reason.started_at} ({cell(told)}). {end}"
 
 
 def _timeline(cutover: ReleaseCutover, now: float) -> str:
     rows = (_entered(*pair, now=now) for pair in _pairs(cutover.status.phases))
-    return _table(("Entered", "Phase", "Lasted", "Why"), rows)
+    return table(("Entered", "Phase", "Lasted", "Why"), rows)
 
 
 def _pairs(
@@ -105,12 +109,12 @@ def _verdict(verdict: VerdictRecord | None) -> str:
     rows = {
         "Verdict": verdict.verdict.value,
         "Guardrail": verdict.guardrail or "none",
-        "Measured": _number(verdict.value),
-        "Allowed": _number(verdict.limit),
+        "Measured": number(verdict.value),
+        "Allowed": number(verdict.limit),
         "Judged instant": verdict.at,
         "In words": verdict.message,
     }
-    return _table(("", ""), rows.items())
+    return table(("", ""), rows.items())
 
 
 def _picture(parts: Mapping[str, str]) -> str:
@@ -143,7 +147,7 @@ def _advice(evidence: Evidence) -> Iterable[str]:
     verdict = evidence.cutover.status.verdict
     if verdict and verdict.verdict in (VerdictKind.BREACH, VerdictKind.GAP):
         found = _LOOK_AT.get(verdict.guardrail, "the query of this guardrail in queries.json")
-        yield f"For {_cell(verdict.guardrail)}: {found}."
+        yield f"For {cell(verdict.guardrail)}: {found}."
     process = evidence.process
     if process and process.unknown_orders:
         yield f"{process.unknown_orders} orders whose fate is unknown: compare with the venue."
@@ -166,31 +170,13 @@ def _process(evidence: Evidence) -> str:
         "Orders of unknown fate": str(found.unknown_orders),
         "Writer epoch": str(found.writer_epoch),
     }
-    return _table(("", ""), rows.items())
+    return table(("", ""), rows.items())
 
 
 def _parts(parts: Mapping[str, str], missing: Mapping[str, str]) -> str:
     rows = [(name, f"{len(text.encode())} bytes") for name, text in sorted(parts.items())]
     rows += [(name, f"not collected: {why}") for name, why in sorted(missing.items())]
     return (
-        _table(("Part", ""), rows)
+        table(("Part", ""), rows)
         + "\n\nmanifest.json holds a hash of every part, chained; a part that was changed shows."
     )
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *(tuple(_cell(c) for c in row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or "- Nothing."
-
-
-def _cell(text: str) -> str:
-    """`text` on one line, harmless inside a table."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
-
-
-def _number(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.6g}"

@@ -14,12 +14,13 @@ from .replay import write_limits
 from .samples import fit
 
 _KIB = 1024
-#: Bytes that a part may have, by its stage. Their sum is below 800 KiB, and so below what etcd
+#: Bytes that a part may have, by its stage. Their sum is below 900 KiB, and so below what etcd
 #: (1.5 MiB) and the API server (1 MiB of data in a ConfigMap) take.
 LIMITS: Mapping[str, int] = {
     "report.md": 48 * _KIB,
     "cutover.json": 24 * _KIB,
     "samples.json": 160 * _KIB,
+    "baseline-samples.json": 96 * _KIB,
     "chart.svg": 96 * _KIB,
     "limits.json": 2 * _KIB,
     "queries.json": 16 * _KIB,
@@ -57,6 +58,9 @@ def collected(evidence: Evidence) -> dict[str, str]:
         raw["limits.json"] = _json(write_limits(evidence.limits)) if evidence.limits else ""
         raw["config.diff"] = _diff(evidence.configs)
         raw["chart.svg"] = _chart(evidence)
+        if evidence.baseline is not None:
+            limit = _limit(evidence, "baseline-samples.json")
+            raw["baseline-samples.json"] = fit(evidence.baseline, limit)[0]
     prefix = "final-" if evidence.final else ""
     return {
         f"{prefix}{part}": bounded(_redacted(part, text), LIMITS[f"{prefix}{part}"])
@@ -90,7 +94,7 @@ def _redacted(part: str, text: str) -> str:
     if not part.endswith(".json"):
         return redact(text)
     found = redact_values(json.loads(text))
-    if part == "samples.json":
+    if part.endswith("samples.json"):
         return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
     return _json(found)
 

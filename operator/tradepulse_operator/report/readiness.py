@@ -12,6 +12,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.reconcile.approvals import counts, roles, unsigned
 
 from .redact import redact
+from .tables import cell, table
 
 _OPEN = (CheckResult.PENDING, CheckResult.FAIL)
 
@@ -27,12 +28,12 @@ def readiness(cutover: ReleaseCutover, runner: TradingRunner | None = None) -> s
         "Not ready." if open_ones else "Ready: every item holds or is waived, all have signed."
     )
     sections = [
-        f"# Release readiness: {_cell(cutover.metadata.name)}",
-        verdict + "".join(f"\n- {_cell(each)}" for each in open_ones),
-        "## Release\n\n" + _table(("", "From", "To"), _releases(cutover)),
-        "## Checklist\n\n" + _table(("Item", "Result", "By", "Since", "Found"), _items(cutover)),
+        f"# Release readiness: {cell(cutover.metadata.name)}",
+        verdict + "".join(f"\n- {cell(each)}" for each in open_ones),
+        "## Release\n\n" + table(("", "From", "To"), _releases(cutover)),
+        "## Checklist\n\n" + table(("Item", "Result", "By", "Since", "Found"), _items(cutover)),
         "## Rehearsal\n\n" + _rehearsal(cutover),
-        "## Sign-offs\n\n" + _table(("Role", "By", "Counts"), _signatures(cutover, runner)),
+        "## Sign-offs\n\n" + table(("Role", "By", "Counts"), _signatures(cutover, runner)),
     ]
     return redact("\n\n".join(sections) + "\n")
 
@@ -83,7 +84,7 @@ def _rehearsal(cutover: ReleaseCutover) -> str:
         ("Ended", found.finished_at or "not yet"),
         ("Orders", f"{found.orders}, {found.failed} failed, p95 {p95}"),
     ]
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _signatures(cutover: ReleaseCutover, runner: TradingRunner | None) -> Iterable[tuple[str, ...]]:
@@ -98,12 +99,3 @@ def _counts(cutover: ReleaseCutover, grant: Grant | None) -> str:
     if grant is None or target is None:
         return "no"
     return "yes" if counts(grant, target.id, target.image_id) else "no, it is of another release"
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *(tuple(_cell(c) for c in row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

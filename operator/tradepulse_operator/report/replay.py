@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover, VerdictKind, VerdictRecord
 from tradepulse_operator.api.guardrails import CustomGuardrail
+from tradepulse_operator.api.units import seconds
 from tradepulse_operator.guard.evidence import evidence
 from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits
 from tradepulse_operator.guard.overall import weighed
 from tradepulse_operator.guard.verdict import judge_evidence, tally
+from tradepulse_operator.reconcile.baseline import against, service_of
 from tradepulse_operator.reconcile.conditions import instant
 from tradepulse_operator.reconcile.cutover_watch import checkpoint
 
 from . import samples
 from .chain import broken
 
+_BASELINE = "baseline-samples.json"
 _BAD = frozenset({VerdictKind.BREACH, VerdictKind.GAP})
 
 
@@ -37,19 +40,22 @@ class Replay:
     """What the report says and what follows from it.
 
     `derived`: the verdicts of the consecutive instants that decided, oldest first. `chain`: what is
-    wrong with the report's chain of hashes, or "".
+    wrong with the report's chain of hashes, or "". `baseline`: the same of the baseline that the
+    limits follow from; None where its samples are not in the report.
     """
 
     recorded: VerdictRecord
     derived: tuple[Verdict, ...]
     chain: str
+    baseline: str | None = None
 
     @property
     def agrees(self) -> bool:
         """Whether the guard would decide the same again."""
         last = self.derived[-1].decisive
         return (
-            all(one.kind in _BAD for one in self.derived)
+            not self.baseline
+            and all(one.kind in _BAD for one in self.derived)
             and self.derived[-1].sure
             and (last.kind, last.guardrail) == (self.recorded.verdict, self.recorded.guardrail)
             and last.value == self.recorded.value
@@ -83,7 +89,30 @@ def replay(parts: Mapping[str, str]) -> Replay:
         weighed(judge_evidence(seen, one, limits), whole - tally(seen, one, at, limits), limits)
         for one in earlier
     )
-    return Replay(recorded=recorded, derived=tuple(derived), chain=_chain(parts))
+    return Replay(
+        recorded=recorded,
+        derived=tuple(derived),
+        chain=_chain(parts),
+        baseline=_baseline(parts, cutover, limits),
+    )
+
+
+def _baseline(parts: Mapping[str, str], cutover: ReleaseCutover, held: Limits) -> str | None:
+    """What is wrong with the baseline, measured once more on its own samples."""
+    recorded = cutover.status.baseline
+    if recorded is None or recorded.service is None or _BASELINE not in parts:
+        return None
+    _json(parts, _BASELINE)
+    recording, at = samples.load(parts[_BASELINE]), instant(recorded.at)
+    reach = seconds(recorded.service.window) + held.window
+    if recording.outage or recording.since > at - reach:
+        return None
+    found = service_of(recording, at, cutover.spec.baseline, held)
+    if found != recorded.service:
+        return "its samples lead to another one"
+    spec = cutover.spec.guardrails
+    plain = replace(held, error_rate=spec.error_rate, p95=seconds(spec.p95_latency))
+    return "" if against(cutover, plain) == held else "limits.json has other limits"
 
 
 def _limits(found: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limits:

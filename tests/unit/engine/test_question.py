@@ -9,7 +9,7 @@ import pytest
 from tests.unit.engine.world import cutover, runner
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.engine.question import question
+from tradepulse_operator.engine.question import baseline_question, question
 from tradepulse_operator.ports.promql import Question
 from tradepulse_operator.reconcile.conditions import instant, timestamp
 
@@ -41,3 +41,23 @@ def test_a_custom_query_is_evaluated_at_the_ticks_that_are_judged(ticks: int) ->
     found = asked("Baking", ticks * step + 3, bake=bake)
     assert (BEGAN - found.since) % step == 0
     assert found.since < BEGAN + ticks * step
+
+
+def test_before_the_halt_the_span_holds_the_baseline() -> None:
+    found = asked("Preflight", 10)
+    assert found.release == "aaaa"
+    assert found.until - found.since >= 600 + 60
+    assert asked("Baking", 10).since > found.since
+
+
+def test_the_baseline_can_be_asked_for_again() -> None:
+    at = {"at": timestamp(BEGAN - 100)}
+    moved = ReleaseCutover.model_validate(cutover("RollingBack", baseline=at))
+    runs = TradingRunner.model_validate(runner())
+    found = baseline_question(moved, runs, "")
+    assert found
+    assert (found.release, found.until) == ("aaaa", BEGAN - 100)
+    # The window, and a guardrails.window before it for the first increase.
+    assert found.since <= BEGAN - 100 - 600 - 60
+    plain = ReleaseCutover.model_validate(cutover("RollingBack"))
+    assert baseline_question(plain, runs, "") is None

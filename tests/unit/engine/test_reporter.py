@@ -14,6 +14,7 @@ from tests.unit.engine.world import CUTOVER, POD, World, cutover
 from tradepulse_operator.engine import key as keys
 from tradepulse_operator.ports import kinds
 from tradepulse_operator.ports.kube_errors import Unavailable
+from tradepulse_operator.reconcile.conditions import instant
 from tradepulse_operator.reconcile.step import FileReport, Ref
 
 REPORT = kinds.ref(kinds.CONFIG_MAP, "ns", "btc-1-incident")
@@ -41,6 +42,21 @@ async def test_everything_is_collected_and_the_stage_is_seen() -> None:
     assert seen
     assert seen.report == "final"
     assert data(world)["logs-runner.txt"] == found["logs-runner.txt"]
+
+
+async def test_the_baseline_is_asked_for_once_more_while_its_release_can_be_compared() -> None:
+    world = World()
+    baseline = {"at": "2027-01-15T08:00:00Z", "service": {"window": "10m"}}
+    world.kube.put(cutover("RollingBack", baseline=baseline))
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    found = json.loads(data(world)["baseline-samples.json"])
+    assert found["until"] == instant("2027-01-15T08:00:00Z")
+    assert {asked.release for asked in world.prometheus.asked} == {"aaaa", "bbbb"}
+    asked = len(world.prometheus.asked)
+    world.kube.put(cutover("RolledBack", baseline=baseline))
+    await world.reporter.file(FileReport(CUTOVER, final=True))
+    assert len(world.prometheus.asked) == asked + 1
+    assert "baseline-samples.json" in data(world)
 
 
 async def test_an_empty_log_is_said_to_be() -> None:

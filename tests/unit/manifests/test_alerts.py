@@ -36,6 +36,11 @@ RULES: list[dict[str, Any]] = [rule for group in RULE["spec"]["groups"] for rule
 NAMES = [rule["alert"] for rule in RULES]
 SECTIONS = ("What it means", "Impact", "How to look", "What to do", "How to verify")
 
+#: Nothing connects to it.
+BUS = EventBusConfig.model_construct(
+    bootstrap_servers=["kafka:9093"], security_protocol="SSL", ssl_cafile=Path("ca.pem")
+)
+
 
 @pytest.fixture(scope="module")
 def promtool() -> Path:
@@ -116,7 +121,7 @@ def test_every_metric_of_a_rule_is_served_by_the_runner_or_the_operator() -> Non
     CredentialMetrics(runner.registry, ["paper"])
     GuardMetrics(runner.registry)
     UploadMetrics(runner.registry)
-    PublisherMetrics(runner.registry, EventBusConfig.model_construct())
+    PublisherMetrics(runner.registry, BUS)
     ConsumerMetrics(runner.registry, ["topic"])
     DatabaseMetrics(runner.registry)
     WatchMetrics(runner.registry, {"paper": None})

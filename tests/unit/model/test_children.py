@@ -273,7 +273,18 @@ def test_a_missing_report_does_not_hold_up_the_way_back() -> None:
     volumes = {volume["name"]: volume for volume in pod(owner, run)["volumes"]}
     assert volumes["incident"]["configMap"] == {"name": "gone", "optional": True}
     (container,) = pod(owner, run)["containers"]
+    assert "incident" in {mount["name"] for mount in container["volumeMounts"]}
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    assert env["TRADEPULSE_INCIDENT_DIR"] == "/etc/tradepulse/incident"
+    assert env["TRADEPULSE_INCIDENT_ID"] == "u"
+
+
+def test_without_a_report_the_process_is_told_of_none() -> None:
+    (container,) = pod(runner(), intent_of(runner(), prepare=Prepare("old:1", restore="u")))[
+        "containers"
+    ]
     assert "incident" not in {mount["name"] for mount in container["volumeMounts"]}
+    assert not [item for item in container["env"] if "INCIDENT" in item["name"]]
 
 
 # The others.

@@ -69,6 +69,24 @@ async def test_room_and_orders_are_taken_where_they_are_told() -> None:
     assert (found.orders, found.failed_orders, found.p95_milliseconds) == (11, 2, 12.5)
 
 
+def test_the_book_is_taken_where_it_is_told() -> None:
+    book = {
+        "positions": {"b": {"ETH-USD": "-0.5"}, "a": {"BTC-USD": "1.25", "SOL-USD": "0.00"}},
+        "snapshot": {"generation": 7, "sha256": "abc"},
+    }
+    found = view({**STATUS, **book})
+    assert found
+    assert found.positions == (("a", "BTC-USD", "1.25"), ("b", "ETH-USD", "-0.5"))
+    assert (found.snapshot_generation, found.snapshot_sha256) == (7, "abc")
+
+
+@pytest.mark.parametrize("positions", [{"a": {"BTC-USD": "much"}}, {"a": ["1"]}, ["a"], "a"])
+def test_a_book_that_cannot_be_read_hides_no_halt(positions: Any) -> None:
+    found = view({**STATUS, "positions": positions})
+    assert found
+    assert (found.halt_complete, found.positions) == (True, ())
+
+
 @pytest.mark.parametrize("body", ["", "no", "[]", "{}", '{"state": ', '"x"', "x" * 100_000])
 async def test_anything_else_is_no_word(body: str) -> None:
     async def handler(_: web.Request) -> web.Response:

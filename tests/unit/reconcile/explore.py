@@ -20,7 +20,8 @@ from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRA
 
 _BACK = {"RollingBack", "Verifying", "RolledBack", "Halted"}
 _FORWARD = {"BackingUp", "Switching", "Baking"}
-_UNTOUCHED = {"", "Pending", "Preflight", "AwaitingApproval", "Halting", "Failed"}
+_BEFORE = {"", "Pending", "Preflight", "AwaitingApproval"}
+_UNTOUCHED = {*_BEFORE, "Halting", "Failed"}
 #: Kinds of edges.
 SYSTEM, OBEDIENT, TIME, FAULT = "system", "obedient", "time", "fault"
 
@@ -113,8 +114,9 @@ def _cutover(real: Real, world: World) -> Iterator[Edge]:
         asked = EVIDENCE if world.cut.phase in JUDGED else ("",)
         for evidence in asked:
             found = real.ask_cutover(world, evidence)
-            # A whole window of good samples takes longer than any request.
-            quick = evidence != "ok" or world.doing_runner is None
+            # A whole window without a doubt takes longer than any request.
+            whole = evidence == "ok" or (evidence, world.cut.phase) == ("none", "Verifying")
+            quick = not whole or world.doing_runner is None
             if found is not None and quick:
                 check_decision(real, world, evidence, found)
                 to = world._replace(doing_cutover=found)
@@ -231,6 +233,8 @@ def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> Non
 def check_persisted(before: World, after: World) -> None:
     """Invariants of a change of phase."""
     old, new = before.cut, after.cut
+    if new.phase not in (*_BEFORE, "Failed"):
+        assert new.baseline, f"{new.phase} without a baseline"
     if old.phase in FINAL:
         assert new.phase == old.phase, f"{old.phase} was left for {new.phase}"
     if old.phase in _BACK:

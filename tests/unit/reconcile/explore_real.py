@@ -15,6 +15,7 @@ from unittest import mock
 
 from tests.unit.reconcile import cutovers as some
 from tests.unit.reconcile.explore_state import JUDGED, Cut, Pod, Run, Template, World
+from tradepulse_operator.api.baseline import Baseline
 from tradepulse_operator.api.checklist import CheckRecord, CheckResult
 from tradepulse_operator.api.cutover import (
     BackupRecord,
@@ -317,6 +318,7 @@ def abstract(status: ReleaseCutoverStatus) -> Cut:
         report=status.report is not None,
         gave_up=bool(rollback and "could not be filed" in rollback.message),
         paused=bool(moving and moving.reason == "Paused"),
+        baseline=status.baseline is not None,
         checks=_checked(status),
     )
 
@@ -378,6 +380,8 @@ def concrete(cut: Cut, late: bool, overdue: bool, evidence: str) -> ReleaseCutov
         )
     if phase is CutoverPhase.VERIFYING:
         changes["verification"] = stored(begin(NOW - age))
+    if cut.baseline:
+        changes["baseline"] = Baseline(at=timestamp(NOW))
     if cut.backup:
         changes["backup"] = BackupRecord(id=some.UID, files=1)
     if cut.verdict:

@@ -27,6 +27,8 @@ class Cut(NamedTuple):
     report: bool = False
     gave_up: bool = False
     paused: bool = False
+    #: Whether the running release was measured.
+    baseline: bool = False
     #: The checklist: "" unknown, pending, fail (a secret is missing) or pass.
     checks: str = ""
 

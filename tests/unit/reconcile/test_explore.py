@@ -122,6 +122,10 @@ def forgets_the_verdict(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cutover_forward, "roll_back", silent)
 
 
+def forgets_the_baseline(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cutover_forward, "measured", lambda _: None)
+
+
 def skips_the_evidence(patch: pytest.MonkeyPatch) -> None:
     def hasty(observed: CutoverObserved, rollback: Any) -> Step:
         return cutover_rollback._next(observed, rollback, RollbackStep.STOPPING)
@@ -209,6 +213,7 @@ BUGS: dict[str, tuple[Change, str]] = {
     "promotes blindly": (promotes_blindly, "Succeeded without evidence"),
     "rolls back on silence": (rolls_back_on_silence, "rolled back on"),
     "forgets the verdict": (forgets_the_verdict, "without its verdict"),
+    "forgets the baseline": (forgets_the_baseline, "without a baseline"),
     "skips the evidence": (skips_the_evidence, "the evidence is gone"),
     "rolls a rollback back": (rolls_a_rollback_back, "a rollback (of a rollback|that begins anew)"),
     "leaves a final phase": (leaves_a_final_phase, "was left for"),

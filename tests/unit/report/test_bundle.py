@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.report.evidence import cutover, evidence, recording
+from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.names import LABEL_CUTOVER, LABEL_RUNNER
 from tradepulse_operator.guard.samples import Recording, Series
+from tradepulse_operator.reconcile.observed import ProcessView
 from tradepulse_operator.report import bundle, chain, samples
 from tradepulse_operator.report.parts import LIMITS, bounded
 
-MOST = 800 * 1024
+PROCESS = ProcessView("HALTED", halt_complete=True)
+MOST = 900 * 1024
 
 
 def data(manifest: dict[str, object]) -> dict[str, str]:
@@ -159,6 +163,87 @@ def test_no_environment_and_no_secret_is_reported() -> None:
     everything = "".join(data(bundle.build(evidence())).values())
     assert "hunter2" not in everything
     assert "SECRET" not in everything
+
+
+#: How a secret gets where somebody wrote one, each with the word that must not be seen.
+PLANTED = (
+    "api_secret: PLANTED0",
+    "password=PLANTED1 and more",
+    '{"apiKey": "PLANTED2", "n": 1}',
+    "X-MBX-APIKEY: PLANTED3",
+    "Authorization: Bearer PLANTED4-PLANTED4",
+    "postgres://trader:PLANTED5@db:5432/audit",
+    "POST /order?symbol=BTC&signature=PLANTED6&timestamp=1",
+    "-----BEGIN EC PRIVATE KEY-----\nPLANTED7\n-----END EC PRIVATE KEY-----",
+    "eyJPLANTED8.eyJPLANTED8.PLANTED8",
+    "sasl_password='PLANTED9'",
+)
+
+
+def test_planted_secrets_are_in_no_part_of_either_stage() -> None:
+    text = "\n".join(PLANTED)
+    event = dict(evidence().events[0])
+    found = cutover().wire()
+    found["spec"]["waivers"] = [{"check": "image", "by": "ada", "reason": PLANTED[1]}]
+    found["spec"]["guardrails"] = {"custom": [{"name": "own", "query": PLANTED[6], "max": 1}]}
+    found["status"]["verdict"]["message"] = PLANTED[4]
+    found["status"]["rollback"]["message"] = PLANTED[0]
+    found["status"]["checklist"] = [
+        {"name": "secrets", "result": "Fail", "message": PLANTED[2], "at": "x"}
+    ]
+    pod = dict(evidence().pod or {})
+    pod["status"] = {"message": text, "initContainerStatuses": [{"message": PLANTED[5]}]}
+    pod["metadata"] = {"name": "btc-0", "annotations": {"note": PLANTED[3], "token": "PLANTED"}}
+    labels = {"__name__": "up", "url": PLANTED[6]}
+    samples = replace(recording(), custom={"own": (Series(labels, ((2.0, 1.0),)),)})
+    everything: dict[str, Any] = {
+        "cutover": ReleaseCutover.model_validate(found),
+        "recording": samples,
+        "baseline": samples,
+        "queries": {"custom:own": PLANTED[6]},
+        "process": replace(PROCESS, kill_switch=True, kill_switch_reason=PLANTED[1]),
+        "pod": pod,
+        "events": tuple({**event, "message": line} for line in PLANTED),
+        "logs": dict.fromkeys(("runner", "state", "previous"), text),
+        "configs": {"source": "a: 1\n", "target": text},
+        "missing": {"x": PLANTED[5]},
+    }
+    first = bundle.build(evidence(**everything))
+    last = bundle.build(evidence("Halted", final=True, **everything), first)
+    assert len(data(last)) > len(data(first)) > 10
+    for name, part in data(last).items():
+        assert "PLANTED" not in part, (name, part[part.index("PLANTED") - 60 :][:120])
+
+
+def test_people_and_positions_are_told() -> None:
+    found = cutover().wire()
+    found["spec"]["approvals"] = {
+        "required": ["risk"],
+        "granted": [{"role": "risk", "by": "ada", "release": "bbbb"}],
+    }
+    found["spec"]["confirmations"] = [{"check": "on-call", "by": "bob", "note": "Bob is"}]
+    found["spec"]["waivers"] = [{"check": "image", "by": "eve", "reason": "registry is down"}]
+    found["status"]["baseline"] = {
+        "at": "2026-01-02T03:00:05Z",
+        "book": {
+            "generation": 4,
+            "sha256": "beef",
+            "positions": [{"venue": "paper", "symbol": "BTC-USD", "quantity": "1.5"}],
+        },
+    }
+    process = replace(PROCESS, positions=(("paper", "ETH-USD", "-2"),))
+    made = evidence(cutover=ReleaseCutover.model_validate(found), process=process)
+    text = data(bundle.build(made))["report.md"]
+    for said in (
+        "- ada signed release bbbb as risk.",
+        "- bob vouched for on-call: Bob is",
+        "- eve waived image: registry is down",
+        "generation 4, sha256 beef",
+        "| paper | BTC-USD | 1.5 | 0 |",
+        "| paper | ETH-USD | 0 | -2 |",
+        "Its order requests could not be measured.",
+    ):
+        assert said in text, said
 
 
 def test_evidence_may_be_missing_altogether() -> None:
