@@ -137,9 +137,9 @@ class Consumer:
             try:
                 await self._session()
                 pause = FIRST_PAUSE
-            except (KafkaError, BusError, ConfigError, OSError) as error:
+            except (KafkaError, BusError, ConfigError, OSError, sqlite3.Error) as error:
                 # Of our own errors the text, of the client's the name: it may show too much.
-                known = isinstance(error, (BusError, ConfigError))
+                known = isinstance(error, (BusError, ConfigError, sqlite3.Error))
                 self.problem = str(error) if known else type(error).__name__
                 log.warning("bus.consumer_behind", extra={"why": self.problem})
                 await asyncio.sleep(pause)
@@ -171,6 +171,7 @@ class Consumer:
                 await self._turn(consumer, producer)
 
     async def _turn(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+        await self._show(consumer)  # first: a ledger that fails must not hide what waits
         self._wake(consumer)
         batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
         offsets: dict[TopicPartition, int] = {}
@@ -188,7 +189,7 @@ class Consumer:
         if offsets:
             await consumer.commit(offsets)
         self._step("consumer.committed")
-        await self._show(consumer, offsets)
+        self._handled.update(offsets)
 
     def _handle(self, message: Any, routed: list[tuple[str, Any, Received, Exception]]) -> None:
         event = received(message)
@@ -250,11 +251,8 @@ class Consumer:
                 if partition in consumer.assignment():
                     consumer.resume(partition)
 
-    async def _show(
-        self, consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]
-    ) -> None:
+    async def _show(self, consumer: AIOKafkaConsumer) -> None:
         """What is left to do; committed offsets are the truth, ours save asking for them."""
-        self._handled.update(offsets)
         if time.monotonic() < self._shown + LAG_INTERVAL:
             return
         self._shown = time.monotonic()

@@ -29,6 +29,7 @@ from aiokafka.errors import (
 from prometheus_client import CollectorRegistry
 
 from tests.backing.kafka.server import Kafka
+from tests.backing.prometheus import Prometheus
 from tests.backing.service import free_port
 from tests.backing.tls import Authority
 from tests.e2e.cluster.progress import Progress
@@ -453,6 +454,44 @@ def test_the_drop_copy_survives_kill_9(kafka: Kafka, tmp_path: Path) -> None:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def test_a_reader_that_stands_still_fires_an_alert_and_goes_on_when_it_can(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    path, target, port = tmp_path / "runner.yaml", tmp_path / "copy.sqlite", free_port()
+    topic, group = "tradepulse.signals.generated", "tradepulse.recorder"
+    bus = settings(kafka, tmp_path / "tls", READER, publish=["signals.generated"], group=group)
+    path.write_text(yaml.safe_dump(RunnerProcess(tmp_path / "r", event_bus=bus).config))
+    open_recorder(target).close()
+    command = [sys.executable, "-m", "tradepulse_runner", "bus", "record", "--config", str(path)]
+    command += ["--to", str(target), "--metrics-port", str(port)]
+    prometheus = Prometheus()
+    other = sqlite3.connect(target, isolation_level=None)
+    process = subprocess.Popen(command, env=environment(), cwd=ROOT)
+
+    def alert() -> list[dict[str, Any]]:
+        lagging = {"alertname": "TradePulseConsumerLag", "tradepulse_io_runner": "reader"}
+        return [one for one in prometheus.alerts() if lagging.items() <= one["labels"].items()]
+
+    try:
+        prometheus.start(tmp_path / "prometheus")
+        prometheus.scrape({"reader": f"127.0.0.1:{port}"})
+        eventually(lambda: prometheus.query("up == 1"), within=60)
+        other.execute("BEGIN IMMEDIATE")  # whoever holds the file: a backup that hangs, say
+        names = [f"lag-{n}" for n in range(1500)]
+        asyncio.run(produce(kafka, topic, [(name, b"{}") for name in names]))
+        (fired,) = eventually(alert, within=90)
+        assert fired["labels"]["topic"] == topic
+        assert process.poll() is None
+        other.execute("ROLLBACK")
+        eventually(lambda: set(names) <= {name for name, _ in rows(target)}, within=60)
+        eventually(lambda: not alert(), within=60)
+    finally:
+        process.kill()
+        process.wait()
+        prometheus.stop()
+        other.close()
 
 
 def _count(path: Path) -> int:

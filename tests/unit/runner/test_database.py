@@ -238,7 +238,7 @@ KILLS = [
     ("spool.appended", 130),
     ("database.insert", 2),
     ("database.committed", 2),
-    ("rename", 3),
+    ("rename", 1),
 ]
 
 
