@@ -412,10 +412,10 @@ def test_a_failover_to_a_replica_that_lagged_loses_and_doubles_nothing(
     server.primary.kill()
     runner.trade(20)  # nobody stores
     server.replica.start()
-    server.replica.promote()
     server.primary, server.replica = server.replica, server.primary
-    lost = len(asyncio.run(rows(server, full_name(runner))))
-    assert lost < before, "the replica had everything: the test would prove nothing"
+    had = len(asyncio.run(rows(server, full_name(runner))))  # while nobody can write there
+    assert had < before, "the replica had everything: the test would prove nothing"
+    server.primary.promote()
     runner.until(connected, "the new primary")
     runner.trade(20)
     runner.until(connected, "the new primary")
