@@ -137,7 +137,8 @@ def test_the_evidence_was_filed_within_ten_seconds_of_the_verdict(rolled: Rolled
 def test_the_runner_was_measured_before_it_was_touched(rolled: Rolled) -> None:
     baseline = rolled.status["baseline"]
     assert baseline["service"]["requests"] > 0
-    assert baseline["book"]["sha256"]
+    held = {each["symbol"] for each in baseline["book"]["positions"]}
+    assert held <= {"BTC-USD"}  # of a runner so young there is no snapshot yet, but its own word
     assert instant(baseline["at"]) < instant(rolled.status["phases"][2]["at"])
     assert replay(rolled.report()["data"]).baseline == ""
 

@@ -78,7 +78,7 @@ class BookBaseline(Model):
     """The order book that the running release kept, in its own words."""
 
     generation: int = Field(default=0, description="Generation of its newest snapshot.")
-    sha256: Text = Field(default="", description="Checksum of that snapshot.")
+    sha256: Text = Field(default="", description="Its checksum; empty before there is one.")
     positions: Annotated[tuple[HeldPosition, ...], Field(max_length=MOST_POSITIONS)] = Field(
         default=(), description="Positions other than zero, by venue and symbol."
     )
