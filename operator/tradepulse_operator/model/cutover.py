@@ -30,3 +30,8 @@ def stamped(runner: TradingRunner, target: Release) -> Manifest:
             "release": runner.spec.release.wire(),
         },
     }
+
+
+def is_stamped(cutover: ReleaseCutover, runner: TradingRunner) -> bool:
+    """Whether the operator started it for what the runner's spec meant; else a person wrote it."""
+    return any(owner.uid == runner.metadata.uid for owner in cutover.metadata.owner_references)

@@ -15,7 +15,7 @@ from tradepulse_operator.api.runner import (
     RejectedRelease,
     TradingRunnerStatus,
 )
-from tradepulse_operator.model.cutover import stamped
+from tradepulse_operator.model.cutover import is_stamped, stamped
 
 from .conditions import timestamp
 from .runner_faults import fault
@@ -52,6 +52,10 @@ def _promoted(view: View, cutover: ReleaseCutover, target: Release) -> dict[str,
             item for item in status.rejected_releases if item.release.id != target.id
         ),
     }
+    if is_stamped(cutover, view.runner):
+        # Spec and active release agreed on it, even where the spec has moved on meanwhile: the new
+        # wish must not be taken for one that a person's own cutover moved away from.
+        changes["agreed_release"] = target.id
     if status.active_release and status.active_release.id != target.id:
         changes["previous_release"] = status.active_release
     return changes

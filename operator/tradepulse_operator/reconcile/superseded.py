@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tradepulse_operator.api.runner import CutoverMode
 from tradepulse_operator.model.config import ConfigError
+from tradepulse_operator.model.cutover import is_stamped
 from tradepulse_operator.model.release import render_release
 
 from .observed import CutoverObserved
@@ -17,7 +18,7 @@ from .preflight import Refusal
 def superseded(observed: CutoverObserved) -> Refusal | None:
     """Why it has become pointless; None while it hasn't."""
     runner, target = observed.runner, observed.cutover.status.target
-    if runner is None or target is None or not _stamped(observed):
+    if runner is None or target is None or not is_stamped(observed.cutover, runner):
         return None
     if runner.spec.cutover.mode is not CutoverMode.AUTOMATIC:
         return None
@@ -34,9 +35,3 @@ def superseded(observed: CutoverObserved) -> Refusal | None:
         f"spec.release or the configuration moved on before release {target.id} was moved to:"
         " nothing was touched",
     )
-
-
-def _stamped(observed: CutoverObserved) -> bool:
-    owners = observed.cutover.metadata.owner_references
-    runner = observed.runner
-    return runner is not None and any(owner.uid == runner.metadata.uid for owner in owners)

@@ -192,6 +192,21 @@ def test_a_changed_release_is_stamped_claimed_and_promoted() -> None:
     assert world.status["agreedRelease"] == target.id
 
 
+def test_a_spec_that_goes_back_before_the_promotion_is_taken_over_is_followed() -> None:
+    world = settled()
+    before = world.runner.spec.release.wire()
+    world.change(release=NEXT)
+    target = resolve(world.runner, world.runner.spec.release, None)
+    name = f"demo-{target.id}-g2"
+    while name not in world.cutovers:
+        assert not isinstance(world.look(), Wait)
+    until(world, name, PHASE.SUCCEEDED)
+    world.change(release=before)
+    world.settle()
+    assert active(world) == before["image"]
+    assert len(world.cutovers) == 2
+
+
 def test_a_rolled_back_release_is_not_tried_again_by_itself() -> None:
     world = settled()
     world.outcome = PHASE.ROLLED_BACK
