@@ -92,7 +92,7 @@ def agree(cluster: Cluster, namespace: str, venue: Beside) -> None:
         after = venue.truth()["balances"][kind.base]
         return before == after and held == Decimal(after["free"]) + Decimal(after["locked"])
 
-    assert wait_for("positions to agree", look, seconds=60)
+    assert wait_for("positions to agree", look, seconds=180)
 
 
 def test_it_trades_and_agrees_with_the_venue(
