@@ -313,7 +313,9 @@ def show(found: dict[str, dict[str, Any]], stamps: dict[str, int]) -> None:
 
 def show_disk(base: Path, records: int) -> None:
     """Ways to make a record durable, on the disk that the runner was measured on."""
-    found = asyncio.run(disk.compare(base, records))
+    folder = base / "disk"
+    folder.mkdir(exist_ok=True)
+    found = asyncio.run(disk.compare(folder, records))
     click.echo(f"\n{'a record made durable':<32}{'p50 ms':>8}{'p99 ms':>8}{'p50 : journal':>15}")
     journal = statistics.median(found[disk.BASE])
     for name, took in found.items():
