@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shlex
 import shutil
 import signal
@@ -49,6 +50,17 @@ def java(*words: str | Path, archive: str = "SharedArchiveFile") -> list[str]:
     return ["java", *_SMALL, shared, _QUIET, "-cp", f"{jars}/*", *(str(word) for word in words)]
 
 
+def _ensure_java(step: Step) -> None:
+    """A Java runtime and Maven, from Debian where they are missing."""
+    if shutil.which("java") and shutil.which("mvn"):
+        return
+    step.waits_for("Debian's Java and Maven")
+    env, logs = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, Paths.default().logs
+    step.run(["apt-get", "update"], logs / "apt-update.log", env=env)
+    words = ["apt-get", "install", "--yes", "--no-install-recommends"]
+    step.run([*words, "default-jre-headless", "maven"], logs / "apt-java.log", env=env)
+
+
 class Kafka:
     """A cluster; each broker can be killed and started again where it was.
 
@@ -73,6 +85,7 @@ class Kafka:
     # -- life ------------------------------------------------------------------------------
 
     def install(self, step: Step) -> None:
+        _ensure_java(step)
         target = libraries()
         if not target.is_dir():
             step.waits_for("Maven")

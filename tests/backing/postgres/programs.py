@@ -53,8 +53,7 @@ def ensure(step: Step) -> None:
     if not _CREATE.exists():
         _CREATE.parent.mkdir(parents=True, exist_ok=True)
         _CREATE.write_text("create_main_cluster = false\n")
-    step.run(
-        ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"],
-        Paths.default().logs / "apt-postgresql.log",
-        env={"DEBIAN_FRONTEND": "noninteractive"},
-    )
+    env, logs = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, Paths.default().logs
+    step.run(["apt-get", "update"], logs / "apt-update.log", env=env)
+    words = ["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"]
+    step.run(words, logs / "apt-postgresql.log", env=env)
