@@ -209,7 +209,10 @@ def audit_stored(view: View) -> Said | None:
 def _stored(view: View, kind: str, problem: str | None, fine: str) -> Said:
     """What the process says of an optional service; while it says nothing, what it said last."""
     if problem is None:
-        return _said_before(view, kind)
+        before = find_condition(view.status.conditions, kind)
+        if before is None:
+            return Said(UNKNOWN, "NoWord", "the process has not told yet")
+        return Said(before.status, before.reason, before.message)
     return Said(FALSE, "Behind", problem) if problem else Said(TRUE, "Stored", fine)
 
 
@@ -221,14 +224,6 @@ def audit_forwarded(view: View) -> Said | None:
     process = view.seen.process
     problem = process.siem_problem if process else None
     return _stored(view, "AuditForwarded", problem, "the SIEM takes the audit trail")
-
-
-def _said_before(view: View, kind: str) -> Said:
-    """While the process says nothing, what it said last still stands."""
-    before = find_condition(view.status.conditions, kind)
-    if before is None:
-        return Said(UNKNOWN, "NoWord", "the process has not told yet")
-    return Said(before.status, before.reason, before.message)
 
 
 def conditions(view: View) -> Conditions:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 from pathlib import Path
 
 from tests.backing.process import Child
 from tests.backing.service import LOOPBACK, free_port
+from tests.e2e.cluster import packages
 from tests.e2e.cluster.progress import Step
 from tests.e2e.cluster.settings import Paths
 
@@ -21,10 +21,7 @@ def install(step: Step) -> None:
     """Have the program. Raises StepFailed."""
     if shutil.which(_PROGRAM):
         return
-    logs, env = Paths.default().logs, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    step.run(["apt-get", "update"], logs / "apt-update.log", env=env)
-    words = ["apt-get", "install", "--yes", "--no-install-recommends", _PACKAGE]
-    step.run(words, logs / "apt-redis.log", env=env)
+    packages.install(Paths.default(), step, _PACKAGE)
 
 
 def start(folder: Path) -> tuple[Child, str]:

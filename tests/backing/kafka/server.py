@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import shlex
 import shutil
 import signal
@@ -24,6 +23,7 @@ from aiokafka.protocol.admin import AlterConfigsRequest
 from tests.backing.process import Child
 from tests.backing.service import LOOPBACK, free_port
 from tests.backing.tls import Authority, Pair
+from tests.e2e.cluster import packages
 from tests.e2e.cluster.progress import Step, StepFailed
 from tests.e2e.cluster.settings import Paths, inputs_key
 
@@ -55,10 +55,7 @@ def _ensure_java(step: Step) -> None:
     if shutil.which("java") and shutil.which("mvn"):
         return
     step.waits_for("Debian's Java and Maven")
-    env, logs = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, Paths.default().logs
-    step.run(["apt-get", "update"], logs / "apt-update.log", env=env)
-    words = ["apt-get", "install", "--yes", "--no-install-recommends"]
-    step.run([*words, "default-jre-headless", "maven"], logs / "apt-java.log", env=env)
+    packages.install(Paths.default(), step, "default-jre-headless", "maven")
 
 
 class Kafka:

@@ -6,6 +6,7 @@ import os
 import pwd
 from pathlib import Path
 
+from tests.e2e.cluster import packages
 from tests.e2e.cluster.progress import Step, StepFailed
 from tests.e2e.cluster.settings import Paths
 
@@ -53,7 +54,4 @@ def ensure(step: Step) -> None:
     if not _CREATE.exists():
         _CREATE.parent.mkdir(parents=True, exist_ok=True)
         _CREATE.write_text("create_main_cluster = false\n")
-    env, logs = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, Paths.default().logs
-    step.run(["apt-get", "update"], logs / "apt-update.log", env=env)
-    words = ["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"]
-    step.run(words, logs / "apt-postgresql.log", env=env)
+    packages.install(Paths.default(), step, "postgresql")

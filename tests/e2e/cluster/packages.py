@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 
-from tests.e2e.cluster.progress import Progress
+from tests.e2e.cluster.progress import Progress, Step
 from tests.e2e.cluster.settings import Paths
 
 # program → package that brings it
@@ -37,18 +38,20 @@ def ensure(paths: Paths, progress: Progress) -> None:
     missing = missing_packages()
     if not missing:
         return
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with progress.step(f"Installing {', '.join(missing)}") as step:
-        if not _known(missing):
-            step.run(["apt-get", "update"], paths.logs / "apt-update.log", env=env)
-        step.run(
-            ["apt-get", "install", "--yes", "--no-install-recommends", *missing],
-            paths.logs / "apt-install.log",
-            env=env,
-        )
+        install(paths, step, *missing)
 
 
-def _known(packages: list[str]) -> bool:
+def install(paths: Paths, step: Step, *names: str) -> None:
+    """Have Debian's packages of these names. Raises StepFailed."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    if not _known(names):
+        step.run(["apt-get", "update"], paths.logs / "apt-update.log", env=env)
+    words = ["apt-get", "install", "--yes", "--no-install-recommends", *names]
+    step.run(words, paths.logs / "apt-install.log", env=env)
+
+
+def _known(packages: Sequence[str]) -> bool:
     """Whether apt's lists name these packages; a fresh container image comes without lists."""
     shown = subprocess.run(
         ["apt-cache", "show", *packages], capture_output=True, text=True, check=False
