@@ -573,6 +573,29 @@ RULES: tuple[Refusal, ...] = (
         )
         for window in ("59s", "1h1ms")
     ),
+    *(
+        _cutover(_spec("baseline"), {part: value}, f"spec.baseline.{part}.{name}", remedy)
+        for part, value, name, remedy in (
+            ("kafka", {}, "maxLag", "write how many records a reader may be behind"),
+            ("kafka", {"maxLag": -1}, "maxLag", "greater than or equal to 0"),
+            ("kafka", {"maxLag": 10**9 + 1}, "maxLag", "less than or equal to 1000000000"),
+            ("postgres", {}, "maxReplicaLag", "write how long a replica may be behind, e.g. 10s"),
+            ("postgres", {"maxReplicaLag": "0s"}, "maxReplicaLag", "zero is not allowed"),
+            ("postgres", {"maxReplicaLag": "soon"}, "maxReplicaLag", _DURATION),
+        )
+    ),
+    *(
+        _runner(
+            _TEMPLATE,
+            {"template": {"baseline": {part: value}}},
+            f"spec.cutover.template.baseline.{part}",
+            f"baseline.{part} belongs to {service}: add spec.{service}, or remove {part}",
+        )
+        for service, part, value in (
+            ("eventBus", "kafka", {"maxLag": 1}),
+            ("database", "postgres", {"maxReplicaLag": "1s"}),
+        )
+    ),
     _cutover(
         _spec("guardrails"),
         {"interval": "999ms"},

@@ -28,6 +28,8 @@ class Check(StrEnum):
     SAMPLES = "samples"
     ONE_CUTOVER = "one-cutover"
     DRILL = "kill-switch-drill"
+    KAFKA = "kafka"
+    POSTGRES = "postgres"
 
 
 #: The item that `rehearsal.required` brings.

@@ -11,7 +11,7 @@ from pydantic.config import JsonDict
 
 from .approvals import SignedApprovals
 from .base import Model, Rule, immutable, required, rule
-from .baseline import Baseline
+from .baseline import Baseline, StreamsRecord
 from .checklist import MOST_ITEMS, CheckRecord, Confirmation, Waiver
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
@@ -209,7 +209,8 @@ class ReleaseCutoverStatus(Model):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Observations: Ready (finished well), Reconciling while it moves, Stalled when"
-        " a person must decide.",
+        " a person must decide; StreamsIntact at the end, where the runner has an event bus or a"
+        " database.",
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],
@@ -239,6 +240,10 @@ class ReleaseCutoverStatus(Model):
     rollback: RollbackStatus | None = Field(default=None, description="The way back.")
     verification: BakeStatus | None = Field(
         default=None, description="Checkpoint of the watch over the previous release, once back."
+    )
+    streams: StreamsRecord | None = Field(
+        default=None,
+        description="Event bus and database against the baseline, once rolled back or promoted.",
     )
     report: ReportRecord | None = Field(default=None, description="The incident report.")
 

@@ -374,6 +374,7 @@ class Pod(Model):
 
 
 _TEMPLATE = "self.cutover.template.guardrails"
+_BASELINE = "self.cutover.template.baseline"
 
 
 def _gap_is_longer_than_a_scrape(spec: TradingRunnerSpec) -> bool:
@@ -412,6 +413,20 @@ class TradingRunnerSpec(Model):
             " monitoring.scrapeInterval, or scrape more often",
             ".cutover.template.guardrails.window",
             holds=_window_holds_two_scrapes,
+        ),
+        rule(
+            f"!has({_BASELINE}.kafka) || has(self.eventBus)",
+            "baseline.kafka belongs to eventBus: add spec.eventBus, or remove kafka",
+            ".cutover.template.baseline.kafka",
+            holds=lambda it: it.cutover.template.baseline.kafka is None or it.event_bus is not None,
+        ),
+        rule(
+            f"!has({_BASELINE}.postgres) || has(self.database)",
+            "baseline.postgres belongs to database: add spec.database, or remove postgres",
+            ".cutover.template.baseline.postgres",
+            holds=lambda it: (
+                it.cutover.template.baseline.postgres is None or it.database is not None
+            ),
         ),
     )
 

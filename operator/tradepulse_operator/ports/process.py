@@ -13,11 +13,13 @@ import aiohttp
 from tradepulse_operator.api.names import HTTP_PORT
 from tradepulse_operator.reconcile.observed import ProcessView
 
+from . import streams
 from .http_body import bounded
 
 TIMEOUT = 2.0
-#: A status is about 1 KiB; more than this is something else.
-_LARGEST = 64 * 1024
+#: A status is about 1 KiB, and up to 400 KiB with 256 partitions of topics with long names that
+#: eight groups read; more than this is something else.
+_LARGEST = 512 * 1024
 
 
 class Process:
@@ -68,6 +70,8 @@ def view(status: Any) -> ProcessView | None:
             store_problem=_store_problem(status.get("object_store")),
             database_problem=_problem(status.get("database")),
             siem_problem=_problem(status.get("siem")),
+            bus=streams.bus(status.get("bus")),
+            database=streams.database(status.get("database")),
             free_bytes=_whole(room.get("free_bytes")),
             backup_bytes=_whole(room.get("backup_bytes")),
             orders=int(orders.get("ok") or 0) + failed,

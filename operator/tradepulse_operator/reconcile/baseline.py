@@ -7,12 +7,19 @@ more here, from what was observed to its record.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tradepulse_operator.api.baseline import (
+    MOST_PARTITIONS,
     MOST_POSITIONS,
     Baseline,
     BaselinePolicy,
     BookBaseline,
     HeldPosition,
+    KafkaBaseline,
+    PartitionBaseline,
+    PostgresBaseline,
+    ReplicaBaseline,
     ServiceBaseline,
 )
 from tradepulse_operator.api.cutover import ReleaseCutover
@@ -24,6 +31,7 @@ from tradepulse_operator.guard.tally import Tally, beyond_chance
 
 from .conditions import instant, timestamp
 from .observed import CutoverObserved, ProcessView
+from .streams_view import BusView, DatabaseView
 
 
 def measured(observed: CutoverObserved) -> Baseline:
@@ -36,7 +44,14 @@ def measured(observed: CutoverObserved) -> Baseline:
         # then. And up to the very instant that is recorded, which has microseconds.
         at = instant(timestamp(_newest(seen)))
         service = service_of(seen, at, policy, held)
-    return Baseline(at=timestamp(at), service=service, book=_book(observed.process))
+    process = observed.process
+    return Baseline(
+        at=timestamp(at),
+        service=service,
+        book=_book(process),
+        kafka=kafka_of(process.bus) if process and process.bus else None,
+        postgres=postgres_of(process.database) if process and process.database else None,
+    )
 
 
 def _newest(recording: Recording) -> float:
@@ -77,6 +92,45 @@ def _book(process: ProcessView | None) -> BookBaseline | None:
         sha256=process.snapshot_sha256,
         positions=tuple(held[:MOST_POSITIONS]),
         positions_left_out=max(0, len(held) - MOST_POSITIONS),
+    )
+
+
+def kafka_of(bus: BusView) -> KafkaBaseline | None:
+    """`bus` as it is recorded; None before brokers ever answered."""
+    if bus.at is None:
+        return None
+    told = partitions_of(bus)
+    return KafkaBaseline(
+        at=timestamp(bus.at),
+        problem=bus.problem,
+        partitions=told[:MOST_PARTITIONS],
+        partitions_left_out=bus.left_out + max(0, len(told) - MOST_PARTITIONS),
+    )
+
+
+def partitions_of(bus: BusView) -> tuple[PartitionBaseline, ...]:
+    """All that are told."""
+    return tuple(
+        PartitionBaseline(
+            topic=one.topic, partition=one.partition, end=one.end, committed=dict(one.committed)
+        )
+        for one in bus.partitions
+    )
+
+
+def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
+    """`database` as it is recorded; None before it ever answered."""
+    if database.at is None:
+        return None
+    return PostgresBaseline(
+        at=timestamp(database.at),
+        problem=database.problem,
+        primary=database.primary,
+        system=database.system,
+        timeline=database.timeline,
+        lsn=database.lsn,
+        audit_rows=database.audit_rows,
+        replicas=tuple(ReplicaBaseline(**asdict(one)) for one in database.replicas),
     )
 
 

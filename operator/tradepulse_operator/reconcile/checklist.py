@@ -25,9 +25,10 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.model.check_pod import check_pod
 from tradepulse_operator.model.rehearsal_pod import rehearsal_pod
 
-from .checks import IN_A_POD, Finding, check, failed, pending, recorded, settled
+from .checks import IN_A_POD, check, recorded, settled
 from .conditions import timestamp
 from .cutover_status import enter, say
+from .finding import Finding, failed, pending
 from .observed import BesideView, CutoverObserved
 from .rehearsal import rehearsed
 from .step import Apply, Delete, Ref, Step

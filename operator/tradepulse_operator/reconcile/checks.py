@@ -22,8 +22,10 @@ from tradepulse_operator.api.drill import DrillResult
 from tradepulse_operator.api.units import seconds
 
 from .conditions import instant
+from .finding import PASSED, Finding, failed, pending
 from .observed import BesideView, CutoverObserved
 from .preflight import Hold, one_cutover, samples, volume
+from .streams_checks import kafka, postgres
 
 #: The checks that a pod of the target release makes.
 IN_A_POD = frozenset({Check.IMAGE, Check.CONFIG, Check.SECRETS})
@@ -31,29 +33,6 @@ IN_A_POD = frozenset({Check.IMAGE, Check.CONFIG, Check.SECRETS})
 _SPARE = 16 * 1024 * 1024
 #: Exit codes from here on are signals: the process was ended, and didn't answer.
 _SIGNALS = 128
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found. `final`: it can't come true any more. `by`: who said so."""
-
-    result: CheckResult
-    message: str = ""
-    final: bool = False
-    by: str | None = None
-
-
-PASSED = Finding(CheckResult.PASS)
-
-
-def failed(message: str, *, final: bool = False) -> Finding:
-    """It doesn't hold."""
-    return Finding(CheckResult.FAIL, message, final)
-
-
-def pending(message: str) -> Finding:
-    """It can't be told yet."""
-    return Finding(CheckResult.PENDING, message)
 
 
 @dataclass(frozen=True)
@@ -180,6 +159,8 @@ CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], Finding]] = {
     Check.SAMPLES: _samples,
     Check.ONE_CUTOVER: _one_cutover,
     Check.DRILL: _drill,
+    Check.KAFKA: kafka,
+    Check.POSTGRES: postgres,
 }
 
 

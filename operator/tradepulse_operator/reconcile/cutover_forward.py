@@ -23,6 +23,8 @@ from .observed import CutoverObserved, PodView
 from .preflight import Refusal, preflight, stopping
 from .statement import said
 from .step import Apply, Step, Wait
+from .streams import compared, differing
+from .streams_checks import require_served
 from .superseded import superseded
 
 #: Restarts while it starts that count as a crash: it never came up.
@@ -49,6 +51,7 @@ def pending(observed: CutoverObserved) -> Step:
             runner.spec.monitoring.scrape_interval,
         )
         require_seen(found, spec.config, guardrails, scrape, "spec.guardrails")
+        require_served(observed.cutover.spec.baseline, runner.spec)
     except ConfigError as error:
         return fail(observed, error.reason, str(error))
     return _prepared(observed, source, found)
@@ -201,14 +204,20 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     if found:
         changes["verdict"] = record(found)
     if progress.decision is Decision.PROMOTE:
+        told = compared(observed, moved=_reconfigured(observed))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
-        return enter(observed, CutoverPhase.SUCCEEDED, message, **changes)
+        return enter(told, CutoverPhase.SUCCEEDED, message + differing(told), **changes)
     if progress.decision is Decision.INCONCLUSIVE or found is None:
         message = f"the guard could tell nothing for {spec.switch_deadline} (onInconclusive)"
         return roll_back(observed, "Inconclusive", message, **changes)
     decisive = found.decisive
     message = f"{decisive.guardrail}: {decisive.message}"
     return roll_back(observed, decisive.reason, message, **changes)
+
+
+def _reconfigured(observed: CutoverObserved) -> bool:
+    source, target = observed.cutover.status.source, observed.cutover.status.target
+    return not (source and target and source.config_hash == target.config_hash)
 
 
 def fail(observed: CutoverObserved, reason: str, message: str) -> Step:

@@ -35,6 +35,7 @@ from .cutover_watch import checkpoint, in_words, overdue, stored, verify_limits
 from .observed import CutoverObserved, PodView
 from .restored import unrestored
 from .step import FileReport, Step, Wait
+from .streams import compared, differing
 
 #: Seconds after which the evidence is given up: a failing API must not keep a bad release.
 PATIENCE = 30.0
@@ -177,14 +178,15 @@ def verifying(observed: CutoverObserved) -> Step:
     before = checkpoint(cutover.status.verification, entered(cutover.status))
     progress = advance(before, observed.recording, observed.now, held)
     if progress.decision is Decision.ROLLBACK and progress.verdict:
-        found = progress.verdict.decisive
-        message = f"{found.guardrail}: {found.message}"
-        return stop(observed, found.reason, message, verification=stored(progress.checkpoint))
+        broken = progress.verdict.decisive
+        message = f"{broken.guardrail}: {broken.message}"
+        return stop(observed, broken.reason, message, verification=stored(progress.checkpoint))
     held_up = not (pod and pod.ready and _would_start_source(observed))
     if progress.decision is Decision.PROMOTE and not held_up:
-        worse = still_worse(cutover, progress.checkpoint.tally)
+        found = compared(observed)
+        worse = still_worse(cutover, progress.checkpoint.tally) + differing(found)
         return enter(
-            observed,
+            found,
             CutoverPhase.ROLLED_BACK,
             f"release {source.id} is back and verified{worse}; {rollback.message}",
             reason=rollback.reason,

@@ -7,7 +7,9 @@ from tradepulse_operator.api.drill import DrillResult, LastDrill
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 
+from .conditions import find_condition
 from .step import Event
+from .streams import INTACT
 
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -21,12 +23,16 @@ _BAD_PHASES = {
 #: Conditions that are bad when True.
 _BAD_CONDITIONS = {"Stalled", "KillSwitch", "ReleaseDrift", "ImageMoved"}
 #: Conditions that are bad when False.
-_GOOD_CONDITIONS = {"Monitored", "DrillCurrent"}
+_GOOD_CONDITIONS = {"Monitored", "DrillCurrent", INTACT}
 
 
 def cutover_events(cutover: ReleaseCutover) -> list[Event]:
-    """One event per phase that was entered, oldest first."""
-    return [_phase(number, record) for number, record in enumerate(cutover.status.phases)]
+    """One event per phase that was entered, oldest first; one more where event bus or database
+    differ in the end."""
+    found = [_phase(number, record) for number, record in enumerate(cutover.status.phases)]
+    intact = find_condition(cutover.status.conditions, INTACT)
+    differ = intact is not None and intact.status is ConditionStatus.FALSE
+    return [*found, _transition(intact)] if intact and differ else found
 
 
 def runner_events(runner: TradingRunner) -> list[Event]:

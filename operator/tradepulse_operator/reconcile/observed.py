@@ -10,6 +10,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.guard.samples import Recording
 
 from .step import Manifest, Ref
+from .streams_view import BusView, DatabaseView
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class ProcessView:
     database_problem: str | None = None
     #: Why the audit trail isn't forwarded; "" when it is, None when it has no SIEM.
     siem_problem: str | None = None
+    #: What it sees of its event bus and its database; None where it tells nothing of them.
+    bus: BusView | None = None
+    database: DatabaseView | None = None
     #: Room on its state volume, bytes; None when that release doesn't tell.
     free_bytes: int | None = None
     backup_bytes: int | None = None

@@ -16,8 +16,8 @@ from tradepulse_operator.api.rehearsal import RehearsalPolicy, RehearsalStatus
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.guard.tally import beyond_chance
 
-from .checks import Finding, failed, pending
 from .conditions import instant, timestamp
+from .finding import Finding, failed, pending
 from .observed import BesideView, CutoverObserved, ProcessView
 
 #: Seconds beyond the rehearsal in which its process has to answer.

@@ -18,6 +18,7 @@ from tradepulse_operator.reconcile.conditions import instant, timestamp
 from .before import baseline, people
 from .evidence import Evidence
 from .redact import redact
+from .streams import streams
 from .tables import bullets, cell, number, table
 
 _LOOK_AT = {
@@ -45,6 +46,7 @@ def render(evidence: Evidence, parts: Mapping[str, str], missing: Mapping[str, s
         "## Verdict\n\n" + _verdict(cutover.status.verdict) + _picture(parts),
         "## Before anything was touched\n\n" + people(cutover),
         "## Baseline\n\n" + baseline(evidence),
+        "## Event bus and database\n\n" + streams(evidence),
         "## What was done\n\n" + bullets(_done(cutover)),
         "## What to look at\n\n" + bullets(_advice(evidence)),
         "## The process when this was written\n\n" + _process(evidence),
@@ -153,6 +155,9 @@ def _advice(evidence: Evidence) -> Iterable[str]:
         yield f"{process.unknown_orders} orders whose fate is unknown: compare with the venue."
     if process and process.open_orders:
         yield f"{process.open_orders} orders were still open."
+    ended = evidence.cutover.status.streams
+    if ended and ended.differences:
+        yield "Event bus and database: they differ from the baseline, see above."
     if evidence.cutover.status.phase is CutoverPhase.HALTED:
         yield "Positions at the venue: nothing watches them until a person resets the kill switch."
     yield "The samples that were judged: samples.json; every value has the time of its scrape."

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import streams
 from .charts import chart
 from .evidence import Evidence
 from .redact import redact, redact_values
@@ -14,7 +15,7 @@ from .replay import write_limits
 from .samples import fit
 
 _KIB = 1024
-#: Bytes that a part may have, by its stage. Their sum is below 900 KiB, and so below what etcd
+#: Bytes that a part may have, by its stage. Their sum is below 960 KiB, and so below what etcd
 #: (1.5 MiB) and the API server (1 MiB of data in a ConfigMap) take.
 LIMITS: Mapping[str, int] = {
     "report.md": 48 * _KIB,
@@ -23,6 +24,7 @@ LIMITS: Mapping[str, int] = {
     "baseline-samples.json": 96 * _KIB,
     "chart.svg": 96 * _KIB,
     "limits.json": 2 * _KIB,
+    "streams.json": 40 * _KIB,
     "queries.json": 16 * _KIB,
     "events.json": 40 * _KIB,
     "pod.json": 16 * _KIB,
@@ -33,6 +35,7 @@ LIMITS: Mapping[str, int] = {
     "final-cutover.json": 24 * _KIB,
     "final-samples.json": 64 * _KIB,
     "final-events.json": 32 * _KIB,
+    "final-streams.json": 32 * _KIB,
     "final-pod.json": 16 * _KIB,
     "final-logs-runner.txt": 48 * _KIB,
     "final-logs-state.txt": 8 * _KIB,
@@ -45,7 +48,10 @@ def collected(evidence: Evidence) -> dict[str, str]:
     The final stage adds to what was collected while the failed release still ran; it replaces
     nothing of that.
     """
-    raw: dict[str, str] = {"cutover.json": _json(evidence.cutover.wire())}
+    raw: dict[str, str] = {
+        "cutover.json": _json(_cutover(evidence)),
+        "streams.json": streams.raw(evidence, _limit(evidence, "streams.json")),
+    }
     if evidence.recording is not None:
         raw["samples.json"] = fit(evidence.recording, _limit(evidence, "samples.json"))[0]
     if evidence.events:
@@ -67,6 +73,14 @@ def collected(evidence: Evidence) -> dict[str, str]:
         for part, text in raw.items()
         if text and f"{prefix}{part}" in LIMITS
     }
+
+
+def _cutover(evidence: Evidence) -> dict[str, Any]:
+    """The cutover; offsets are in streams.json."""
+    found = evidence.cutover.wire()
+    kafka = ((found.get("status") or {}).get("baseline") or {}).get("kafka") or {}
+    kafka.pop("partitions", None)
+    return found
 
 
 def _chart(evidence: Evidence) -> str:
@@ -94,7 +108,7 @@ def _redacted(part: str, text: str) -> str:
     if not part.endswith(".json"):
         return redact(text)
     found = redact_values(json.loads(text))
-    if part.endswith("samples.json"):
+    if part.endswith(("samples.json", "streams.json")):
         return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
     return _json(found)
 

@@ -15,6 +15,12 @@ from aiohttp.test_utils import TestServer
 
 from tradepulse_operator.ports.process import Process, view
 from tradepulse_operator.reconcile.observed import ProcessView
+from tradepulse_operator.reconcile.streams_view import (
+    BusView,
+    DatabaseView,
+    PartitionView,
+    ReplicaView,
+)
 
 STATUS = {
     "release": {"version": "1", "revision": "x"},
@@ -87,7 +93,7 @@ def test_a_book_that_cannot_be_read_hides_no_halt(positions: Any) -> None:
     assert (found.halt_complete, found.positions) == (True, ())
 
 
-@pytest.mark.parametrize("body", ["", "no", "[]", "{}", '{"state": ', '"x"', "x" * 100_000])
+@pytest.mark.parametrize("body", ["", "no", "[]", "{}", '{"state": ', '"x"', "x" * 600_000])
 async def test_anything_else_is_no_word(body: str) -> None:
     async def handler(_: web.Request) -> web.Response:
         return web.Response(text=body)
@@ -133,3 +139,119 @@ def test_only_true_is_complete(complete: object) -> None:
     found = view({**STATUS, "halt": {"token": "t", "complete": complete}})
     assert found is not None
     assert found.halt_complete is False
+
+
+BUS = {
+    "problem": "",
+    "pending": 3,
+    "at": "2027-01-15T08:00:00Z",
+    "partitions": [
+        {"topic": "t.orders", "partition": 1, "end": 7, "committed": {}},
+        {"topic": "t.orders", "partition": 0, "end": 123, "committed": {"settlement": 120}},
+    ],
+    "partitions_left_out": 2,
+}
+DATABASE = {
+    "problem": "",
+    "at": "2027-01-15T08:00:00Z",
+    "primary": "db-a:5432",
+    "system": "7412",
+    "timeline": 1,
+    "lsn": "0/16B3748",
+    "audit_rows": 123,
+    "replicas": [{"host": "db-b:5432", "lag_bytes": 0, "lag_seconds": 0.25, "problem": ""}],
+}
+
+
+def test_streams_are_taken_where_they_are_told() -> None:
+    found = view({**STATUS, "bus": BUS, "database": DATABASE})
+    assert found
+    assert found.bus == BusView(
+        at=1_800_000_000.0,
+        partitions=(
+            PartitionView("t.orders", 0, 123, {"settlement": 120}),
+            PartitionView("t.orders", 1, 7),
+        ),
+        left_out=2,
+    )
+    assert found.database == DatabaseView(
+        at=1_800_000_000.0,
+        primary="db-a:5432",
+        system="7412",
+        timeline=1,
+        lsn="0/16B3748",
+        audit_rows=123,
+        replicas=(ReplicaView("db-b:5432", 0, 0.25),),
+    )
+
+
+def test_before_anything_answered_there_is_nothing_to_compare() -> None:
+    empty = {"problem": "no broker answers", "pending": 1, "at": None}
+    found = view({**STATUS, "bus": empty, "database": {**empty, "primary": None}})
+    assert found
+    assert found.bus == BusView(problem="no broker answers")
+    assert found.database == DatabaseView(problem="no broker answers")
+    assert found.database_problem == "no broker answers"
+    # A release of before says less of its database, and nothing of its bus.
+    found = view({**STATUS, "database": {"problem": ""}})
+    assert found
+    assert (found.bus, found.database, found.database_problem) == (None, None, "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"at": "yesterday"},
+        {"at": 7},
+        {"partitions": 7},
+        {"partitions": [7]},
+        {"partitions": [{"topic": "t", "partition": 0}]},
+        {"partitions": [{"topic": "t", "partition": 0, "end": 2**63}]},
+        {"partitions": [{"topic": "t", "partition": 0, "end": -1}]},
+        {"partitions": [{"topic": "t", "partition": 0, "end": 1, "committed": {"g": "x"}}]},
+        {"partitions": [{"topic": "t", "partition": 0, "end": float("inf")}]},
+        {"partitions_left_out": "many"},
+        {"audit_rows": 2**70},
+        {"timeline": "new"},
+        {"replicas": [{}]},
+        {"replicas": [{"host": "h", "lag_seconds": float("nan")}]},
+        {"replicas": [{"host": "h", "lag_bytes": -1}]},
+    ],
+)
+def test_streams_that_cannot_be_read_hide_no_halt(change: dict[str, Any]) -> None:
+    found = view({**STATUS, "bus": {**BUS, **change}, "database": {**DATABASE, **change}})
+    assert found
+    assert found.halt_complete
+    assert None in (found.bus, found.database)
+
+
+def test_a_flood_of_partitions_is_bounded_and_counted() -> None:
+    groups = {f"g{n}": n for n in range(20)}
+    many = [
+        {"topic": "t", "partition": n, "end": n, "committed": groups if n == 0 else {}}
+        for n in range(300)
+    ]
+    found = view({**STATUS, "bus": {**BUS, "partitions": many}})
+    assert found
+    assert found.bus
+    assert len(found.bus.partitions) == 256
+    assert found.bus.left_out == 2 + 300 - 256
+    assert len(found.bus.partitions[0].committed) == 8
+
+
+async def test_a_status_of_many_partitions_is_read_whole() -> None:
+    """As long as one may be: 256 partitions, eight groups, names of 128 characters."""
+    names = [f"{n:0128}" for n in range(8)]
+    many = [
+        {"topic": "t" * 150, "partition": n, "end": 10**12, "committed": dict.fromkeys(names, n)}
+        for n in range(256)
+    ]
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.json_response({**STATUS, "bus": {**BUS, "partitions": many}})
+
+    async with process(handler) as port:
+        found = await port.status("127.0.0.1")
+    assert found
+    assert found.bus
+    assert len(found.bus.partitions) == 256

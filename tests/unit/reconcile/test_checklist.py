@@ -23,6 +23,15 @@ from tests.unit.reconcile.cutovers import (
     status,
     written,
 )
+from tests.unit.reconcile.streams import (
+    BUS_SPEC,
+    DATABASE,
+    DATABASE_SPEC,
+    FILLS,
+    ORDERS,
+    bus,
+    telling,
+)
 from tradepulse_operator.api.checklist import Check, CheckRecord, CheckResult
 from tradepulse_operator.api.cutover import ReleaseCutoverStatus
 from tradepulse_operator.api.drill import LastDrill
@@ -32,6 +41,8 @@ from tradepulse_operator.reconcile.conditions import timestamp
 from tradepulse_operator.reconcile.cutover import decide
 from tradepulse_operator.reconcile.observed import BesideView, CutoverObserved
 from tradepulse_operator.reconcile.step import Apply, Delete, Step, Wait
+from tradepulse_operator.reconcile.streams import FRESH
+from tradepulse_operator.reconcile.streams_view import PartitionView, ReplicaView
 
 OK = Samples("ok").recording()
 DIGEST = "registry.test/runner@sha256:aa"
@@ -286,6 +297,139 @@ def test_what_the_runners_owner_asks_for_cannot_be_left_out() -> None:
 def test_every_check_that_can_be_listed_is_made() -> None:
     for check in Check:
         assert written(decide(at(check.value))).checklist[0].name == check.value
+
+
+def served(name: str, process: Any, spec: dict[str, Any] | None = None) -> CutoverObserved:
+    """A cutover that lists the item, of a runner with an event bus and a database."""
+    owner = runner(eventBus=BUS_SPEC, database=DATABASE_SPEC)
+    return at(name, runner=owner, process=process, spec=spec or {})
+
+
+STALE = NOW - FRESH - 1
+LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms"}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "process", "spec", "result", "says"),
+    [
+        ("kafka", telling(), {}, RESULT.PASS, ""),
+        ("kafka", telling(), {"baseline": {"kafka": {"maxLag": 2}}}, RESULT.PASS, ""),
+        ("kafka", None, {}, RESULT.PENDING, "waits for the active release to tell of Kafka"),
+        ("kafka", telling(None), {}, RESULT.FAIL, "doesn't tell of Kafka: look at it yourself"),
+        (
+            "kafka",
+            telling(bus(problem="no broker answers")),
+            {},
+            RESULT.FAIL,
+            "no broker answers: look at the brokers, and spec.eventBus",
+        ),
+        ("kafka", telling(bus(at=STALE)), {}, RESULT.FAIL, "Kafka hasn't answered the active"),
+        ("kafka", telling(bus(at=None)), {}, RESULT.FAIL, "Kafka hasn't answered the active"),
+        (
+            "kafka",
+            telling(),
+            LAG,
+            RESULT.FAIL,
+            f"more than 1 records behind (baseline.kafka.maxLag): settlement on {FILLS}, settlement"
+            f" on {ORDERS}: look at the reader, and let it catch up",
+        ),
+        ("postgres", telling(), {}, RESULT.PASS, ""),
+        ("postgres", None, {}, RESULT.PENDING, "waits for the active release to tell of Postgre"),
+        ("postgres", telling(database=None), {}, RESULT.FAIL, "doesn't tell of PostgreSQL"),
+        (
+            "postgres",
+            telling(database=replace(DATABASE, problem="no server answers")),
+            {},
+            RESULT.FAIL,
+            "no server answers: look at the servers, and spec.database",
+        ),
+        (
+            "postgres",
+            telling(database=replace(DATABASE, at=STALE)),
+            {},
+            RESULT.FAIL,
+            "PostgreSQL hasn't answered the active release within 60 s",
+        ),
+        (
+            "postgres",
+            telling(database=replace(DATABASE, replicas=(ReplicaView("b:1", problem="down"),))),
+            {},
+            RESULT.FAIL,
+            "replica b:1: down: mend it, or take it out of spec.database.hosts",
+        ),
+        (
+            "postgres",
+            telling(database=replace(DATABASE, replicas=(ReplicaView("b:1"),))),
+            LAG,
+            RESULT.FAIL,
+            "replica b:1 doesn't tell how far it is behind",
+        ),
+        (
+            "postgres",
+            telling(),
+            LAG,
+            RESULT.FAIL,
+            "replica db-b:5432 is more than 100ms behind (baseline.postgres.maxReplicaLag)",
+        ),
+    ],
+)
+def test_streams_are_reachable_and_followed(
+    name: str, process: Any, spec: dict[str, Any], result: CheckResult, says: str
+) -> None:
+    found = told(decide(served(name, process, spec)), name)
+    assert found[0] is result
+    assert says in found[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("kafka", "spec.eventBus"), ("postgres", "spec.database")]
+)
+def test_what_the_runner_does_not_have_cannot_be_checked_but_waived(name: str, field: str) -> None:
+    result, message = told(decide(at(name)), name)
+    assert result is RESULT.FAIL
+    assert message == (f"the runner has no {field}: add it, or remove the item {name} or waive it")
+    waiver = {"waivers": [{"check": name, "by": "ada", "reason": "it comes tomorrow"}]}
+    assert told(decide(at(name, spec=waiver)), name)[0] is RESULT.WAIVED
+
+
+def test_what_changes_at_each_look_writes_nothing() -> None:
+    """Offsets and lags move on all the time; what is found stays the same."""
+    late = decide(served("kafka", telling(), LAG))
+    record = written(late).checklist[0]
+    known = {"kafka": (record.result, record.message)}
+    held = {"message": written(late).message, "conditions": written(late).conditions}
+    further = telling(
+        bus(
+            PartitionView(ORDERS, 0, 9000, {"recorder": 9000, "settlement": 12}),
+            PartitionView(FILLS, 0, 99, {"settlement": 42}),
+        )
+    )
+    owner = runner(eventBus=BUS_SPEC, database=DATABASE_SPEC)
+    again = at("kafka", known=known, status=held, runner=owner, process=further, spec=LAG)
+    # The generation is what the status speaks of, so this look has no other news.
+    seen_before = again.cutover.status.model_copy(update={"observed_generation": 1})
+    again = replace(again, cutover=again.cutover.model_copy(update={"status": seen_before}))
+    assert isinstance(decide(again), Wait)
+
+
+@pytest.mark.parametrize(
+    ("part", "policy", "field"),
+    [
+        ("kafka", {"maxLag": 1}, "spec.eventBus"),
+        ("postgres", {"maxReplicaLag": "1s"}, "spec.database"),
+    ],
+)
+def test_a_policy_of_what_the_runner_does_not_have_is_refused(
+    part: str, policy: dict[str, Any], field: str
+) -> None:
+    move = cutover(status(PHASE.PENDING), baseline={part: policy})
+    found = written(decide(seen(move)))
+    assert found.phase is PHASE.FAILED
+    assert f"spec.baseline.{part} asks for what the runner doesn't have: add {field}" in (
+        found.message
+    )
+    owner = runner(eventBus=BUS_SPEC, database=DATABASE_SPEC)
+    assert written(decide(seen(move, runner=owner))).phase is not PHASE.FAILED
 
 
 # --- what is signed is what was checked -----------------------------------------------------------

@@ -19,7 +19,7 @@ from tradepulse_operator.report import bundle, chain, samples
 from tradepulse_operator.report.parts import LIMITS, bounded
 
 PROCESS = ProcessView("HALTED", halt_complete=True)
-MOST = 900 * 1024
+MOST = 960 * 1024
 
 
 def data(manifest: dict[str, object]) -> dict[str, str]:
