@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.unit.reconcile.explore_real import Doing, Real, rendered_once
-from tests.unit.reconcile.explore_state import EVIDENCE, JUDGED, World, faults, obedient, time
+from tests.unit.reconcile.explore_state import EVIDENCE, JUDGED, Cut, World, faults, obedient, time
 from tradepulse_operator.api.cutover import FINAL, CutoverPhase
 from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 
@@ -113,14 +113,18 @@ def _cutover(real: Real, world: World) -> Iterator[Edge]:
     if doing is None:
         asked = EVIDENCE if world.cut.phase in JUDGED else ("",)
         for evidence in asked:
-            found = real.ask_cutover(world, evidence)
             # A whole window without a doubt takes longer than any request.
             whole = evidence == "ok" or (evidence, world.cut.phase) == ("none", "Verifying")
             quick = not whole or world.doing_runner is None
-            if found is not None and quick:
-                check_decision(real, world, evidence, found)
-                to = world._replace(doing_cutover=found)
-                yield Edge(SYSTEM, f"cutover: {found[0]} {evidence}", to, evidence)
+            wants = {
+                streams: real.ask_cutover(world, evidence, streams) for streams in real.told(world)
+            }
+            check_streams(world, wants)
+            for found in dict.fromkeys(wants.values()):
+                if found is not None and quick:
+                    check_decision(real, world, evidence, found)
+                    to = world._replace(doing_cutover=found)
+                    yield Edge(SYSTEM, f"cutover: {found[0]} {evidence}", to, evidence)
         return
     done = _sent_cutover(world, doing)
     yield Edge(SYSTEM, "cutover sends", done._replace(doing_cutover=None))
@@ -230,9 +234,33 @@ def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> Non
         assert evidence in allowed, f"rolled back on {evidence}"
 
 
+def check_streams(world: World, wants: dict[str, Doing]) -> None:
+    """Event bus and database decide nothing; what was found is in the write that ends the move."""
+    apart = {_without_streams(doing) for doing in wants.values()}
+    assert len(apart) == 1, f"it depends on its streams: {apart}"
+    answers = world.pod is not None and world.pod.runs and world.pod.state != "crashed"
+    intact = {"same": "True", "differ": "False", "silent": "Unknown"}
+    for streams, doing in wants.items():
+        if doing and doing[0] == "status" and streams:
+            cut = doing[3]
+            assert isinstance(cut, Cut)
+            ends = cut.phase in ("Succeeded", "RolledBack")
+            expected = (intact[streams] if answers else "Unknown") if ends else ""
+            assert cut.streams == expected, f"{cut.phase} tells {cut.streams} of {streams} streams"
+
+
+def _without_streams(doing: Doing) -> Doing:
+    if doing is None or doing[0] != "status":
+        return doing
+    assert isinstance(doing[3], Cut)
+    return (*doing[:3], doing[3]._replace(streams=""))
+
+
 def check_persisted(before: World, after: World) -> None:
     """Invariants of a change of phase."""
     old, new = before.cut, after.cut
+    if new.streams != old.streams:
+        assert new.phase != old.phase, "a write for the streams alone"
     if new.phase not in (*_BEFORE, "Failed"):
         assert new.baseline, f"{new.phase} without a baseline"
     if old.phase in FINAL:

@@ -14,8 +14,18 @@ from typing import Any
 from unittest import mock
 
 from tests.unit.reconcile import cutovers as some
-from tests.unit.reconcile.explore_state import JUDGED, Cut, Pod, Run, Template, World
-from tradepulse_operator.api.baseline import Baseline
+from tests.unit.reconcile.explore_state import (
+    COMPARED,
+    JUDGED,
+    STREAMS,
+    Cut,
+    Pod,
+    Run,
+    Template,
+    World,
+)
+from tests.unit.reconcile.streams import BUS, ORDERS, bus
+from tradepulse_operator.api.baseline import Baseline, StreamsRecord
 from tradepulse_operator.api.checklist import CheckRecord, CheckResult
 from tradepulse_operator.api.cutover import (
     BackupRecord,
@@ -38,7 +48,8 @@ from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.model import config
 from tradepulse_operator.model.children import children
 from tradepulse_operator.model.release import render_release
-from tradepulse_operator.reconcile.conditions import timestamp
+from tradepulse_operator.reconcile.baseline import kafka_of
+from tradepulse_operator.reconcile.conditions import find_condition, timestamp
 from tradepulse_operator.reconcile.cutover import decide as decide_cutover
 from tradepulse_operator.reconcile.cutover_watch import stored
 from tradepulse_operator.reconcile.drift import ref_of
@@ -62,6 +73,8 @@ from tradepulse_operator.reconcile.step import (
     Wait,
     WriteStatus,
 )
+from tradepulse_operator.reconcile.streams import INTACT
+from tradepulse_operator.reconcile.streams_view import PartitionView
 
 NOW = some.NOW
 #: A request, abstractly: what it is and what it does. None: wait.
@@ -103,6 +116,8 @@ class Real:
     """The real reconcilers under one policy."""
 
     policy: dict[str, Any]
+    #: Whether the running release told of an event bus before it was halted.
+    streams: bool = False
     cutover: Callable[[CutoverObserved], Step] = decide_cutover
     runner: Callable[[RunnerObserved], Step] = decide_runner
     templates: dict[str, Template] = field(default_factory=dict)
@@ -140,17 +155,22 @@ class Real:
             self.manifests.append(manifest)
         return self.templates[key]
 
-    def ask_cutover(self, world: World, evidence: str) -> Doing:
-        """What the cutover reconciler wants, seeing samples that lead to `evidence`."""
+    def told(self, world: World) -> tuple[str, ...]:
+        """What its process may tell of its event bus, where that may matter."""
+        return STREAMS if self.streams and world.cut.phase in COMPARED else ("",)
+
+    def ask_cutover(self, world: World, evidence: str, streams: str = "") -> Doing:
+        """What the cutover reconciler wants, seeing samples that lead to `evidence`, and a process
+        that tells that of its event bus."""
         cut, pod = world.cut, world.pod
         seen = evidence if cut.phase in JUDGED else ""
         shown = pod and pod._replace(template=pod.template._replace(number=0, halt="", kill=False))
         times = (world.late, world.overdue)
         asked = (world.filed, world.asked, world.suspend, world.moved, world.check)
         template = (world.template.release, world.seen is world.template)
-        key = (cut, world.run, times, template, shown, world.latched, seen, asked)
+        key = (cut, world.run, times, template, shown, world.latched, seen, asked, streams)
         if key not in self.known:
-            observed = self._seen_by_cutover(world, seen)
+            observed = self._seen_by_cutover(world, seen, streams)
             step = self.cutover(observed)
             self.known[key] = self._cutover_doing(world, observed.cutover, step)
         return self.known[key]
@@ -203,7 +223,7 @@ class Real:
         assert isinstance(step, Wait), step
         return None
 
-    def _seen_by_cutover(self, world: World, evidence: str) -> CutoverObserved:
+    def _seen_by_cutover(self, world: World, evidence: str, streams: str) -> CutoverObserved:
         cutover = self._cutover(world.cut, world.late, world.overdue, evidence, world.asked)
         return CutoverObserved(
             cutover=cutover,
@@ -211,7 +231,7 @@ class Real:
             runner=self._runner(world.run, suspend=world.suspend, moved=world.moved),
             check=_check_view(world),
             pod=_pod_view(world),
-            process=_process_view(world),
+            process=_process_view(world, streams),
             pvc={"status": {"phase": "Bound"}},
             target_config={"kind": "ConfigMap"},
             stateful_set=self._stateful_set(world),
@@ -282,6 +302,9 @@ class Real:
         self, cut: Cut, late: bool, overdue: bool, evidence: str, asked: tuple[bool, bool]
     ) -> ReleaseCutover:
         found = concrete(cut, late, overdue, evidence)
+        if found.baseline and self.streams:
+            measured = found.baseline.model_copy(update={"kafka": kafka_of(BUS)})
+            found = found.model_copy(update={"baseline": measured})
         abort, signed = asked
         policy = self.policy
         if signed:
@@ -320,7 +343,14 @@ def abstract(status: ReleaseCutoverStatus) -> Cut:
         paused=bool(moving and moving.reason == "Paused"),
         baseline=status.baseline is not None,
         checks=_checked(status),
+        streams=_intact(status),
     )
+
+
+def _intact(status: ReleaseCutoverStatus) -> str:
+    found = find_condition(status.conditions, INTACT)
+    assert (found is None) == (status.streams is None), "half of what was found is told"
+    return found.status.value if found else ""
 
 
 def _checked(status: ReleaseCutoverStatus) -> str:
@@ -387,6 +417,7 @@ def concrete(cut: Cut, late: bool, overdue: bool, evidence: str) -> ReleaseCutov
     if cut.verdict:
         changes["verdict"] = VerdictRecord(verdict=VerdictKind(cut.verdict), at=timestamp(NOW))
     changes["conditions"] = _paused() if cut.paused else ()
+    changes |= _told(cut.streams) if cut.streams else {}
     changes["checklist"] = _records(cut.checks)
     if cut.report:
         changes["report"] = ReportRecord(config_map="move-incident", captured_at=timestamp(NOW))
@@ -407,6 +438,14 @@ def _paused() -> tuple[Condition, ...]:
         type="Reconciling", status=ConditionStatus.TRUE, reason="Paused", last_transition_time=at
     )
     return (found,)
+
+
+def _told(intact: str) -> dict[str, Any]:
+    at = timestamp(NOW)
+    found = Condition(
+        type=INTACT, status=ConditionStatus(intact), reason="Told", last_transition_time=at
+    )
+    return {"streams": StreamsRecord(at=at), "conditions": (found,)}
 
 
 def _pod_view(world: World) -> PodView | None:
@@ -437,7 +476,14 @@ def _pod_view(world: World) -> PodView | None:
 _KILL = "cutover move halted"
 
 
-def _process_view(world: World) -> ProcessView | None:
+_BUSES = {
+    "same": BUS,
+    "differ": bus(PartitionView(ORDERS, 0, 3)),
+    "silent": bus(at=NOW - 100, problem="no broker answers"),
+}
+
+
+def _process_view(world: World, streams: str = "") -> ProcessView | None:
     pod = world.pod
     if pod is None or not pod.runs or pod.state == "crashed":
         return None
@@ -449,4 +495,5 @@ def _process_view(world: World) -> ProcessView | None:
         kill_switch=world.latched,
         kill_switch_reason=_KILL if world.latched else "",
         writer_epoch=1,
+        bus=_BUSES.get(streams),
     )

@@ -13,6 +13,10 @@ from tradepulse_operator.api.cutover import FINAL, CutoverPhase, RollbackStep
 
 #: What a recording leads to: enough good seconds, not enough yet, …; `blind`: nothing for too long.
 EVIDENCE = ("ok", "some", "breach", "gap", "none", "blind")
+#: What the process tells of its event bus, beside the baseline; `silent`: nothing of late.
+STREAMS = ("same", "differ", "silent")
+#: Phases that may end with a word on it.
+COMPARED = ("Baking", "Verifying")
 
 
 class Cut(NamedTuple):
@@ -31,6 +35,8 @@ class Cut(NamedTuple):
     baseline: bool = False
     #: The checklist: "" unknown, pending, fail (a secret is missing) or pass.
     checks: str = ""
+    #: The condition StreamsIntact: "" before it is told, True, False or Unknown.
+    streams: str = ""
 
 
 class Run(NamedTuple):

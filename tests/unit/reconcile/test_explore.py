@@ -34,17 +34,18 @@ IMPATIENT = {"onInconclusive": "Rollback"}
 SIGNED = {"approvals": {"required": ["risk"]}}
 CHECKED = {"checklist": [{"name": "config"}, {"name": "secrets"}]}
 
-#: policy, number of faults, what a person may ask for
-WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
-    ({}, 1, ()),
-    ({}, 0, ("abort",)),
-    (KEEP, 0, ()),
-    (FREEZE, 0, ()),
-    (IMPATIENT, 0, ()),
-    (SIGNED, 0, ("signed", "abort")),
-    (SIGNED, 0, ("signed", "moved")),
-    (CHECKED, 0, ("unlucky",)),
+#: policy, number of faults, what a person may ask for, whether there is an event bus
+WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...], bool]] = [
+    ({}, 1, (), False),
+    ({}, 0, ("abort",), True),
+    (KEEP, 0, (), False),
+    (FREEZE, 0, (), False),
+    (IMPATIENT, 0, (), False),
+    (SIGNED, 0, ("signed", "abort"), False),
+    (SIGNED, 0, ("signed", "moved"), False),
+    (CHECKED, 0, ("unlucky",), False),
 ]
+_INTACT = ("True", "False", "Unknown")
 DEEP: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     ({}, 1, ("abort",)),
     ({}, 0, ("abort", "suspend")),
@@ -56,8 +57,10 @@ DEEP: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
 ]
 
 
-def explored(policy: dict[str, Any], faults: int, wishes: tuple[str, ...]) -> Graph:
-    real, begun = Real(policy), time.monotonic()
+def explored(
+    policy: dict[str, Any], faults: int, wishes: tuple[str, ...], *, streams: bool = False
+) -> Graph:
+    real, begun = Real(policy, streams), time.monotonic()
     graph = explore(real, real.begin(faults, wishes))
     print(
         f"\n{policy or 'Restore, Hold'}, {faults} faults, wishes {wishes}:"
@@ -75,13 +78,17 @@ def must_end(graph: Graph) -> None:
             raise AssertionError(f"never ends on {evidence}:\n{graph.path(number)}")
 
 
-@pytest.mark.parametrize(("policy", "faults", "wishes"), WORLDS)
+@pytest.mark.parametrize(("policy", "faults", "wishes", "streams"), WORLDS)
 def test_whatever_happens_it_is_safe_and_ends(
-    policy: dict[str, Any], faults: int, wishes: tuple[str, ...]
+    policy: dict[str, Any], faults: int, wishes: tuple[str, ...], streams: bool
 ) -> None:
-    graph = explored(policy, faults, wishes)
+    graph = explored(policy, faults, wishes, streams=streams)
     must_end(graph)
     assert {"Succeeded", "Halted"} <= ends(graph).keys()
+    if streams:
+        found = {(world.cut.phase, world.cut.streams) for world in graph.worlds if world.final}
+        told = {(end, intact) for end in ("Succeeded", "RolledBack") for intact in _INTACT}
+        assert told <= found, "some word on the streams is never told"
 
 
 deep = pytest.mark.skipif(os.environ.get("EXPLORE") != "deep", reason="minutes: EXPLORE=deep")
@@ -242,6 +249,32 @@ def test_a_halt_without_the_checklist_is_found(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cutover_forward, "holding", lambda _: "")
     with pytest.raises(Violation, match="halted unchecked"):
         explored(CHECKED, 0, ())
+
+
+def holds_up_for_streams(patch: pytest.MonkeyPatch) -> None:
+    real = dispatch._PHASES[CutoverPhase.VERIFYING]
+
+    def careful(observed: CutoverObserved) -> Step:
+        bus = observed.process.bus if observed.process else None
+        return Wait("mends the bus") if bus and bus.problem else real(observed)
+
+    patch.setitem(dispatch._PHASES, CutoverPhase.VERIFYING, careful)
+
+
+def forgets_the_streams(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(cutover_rollback, "compared", lambda observed: observed)
+
+
+@pytest.mark.parametrize(
+    ("bug", "caught"),
+    [(holds_up_for_streams, "depends on its streams"), (forgets_the_streams, "RolledBack tells")],
+)
+def test_a_deliberate_bug_with_streams_is_found(
+    monkeypatch: pytest.MonkeyPatch, bug: Change, caught: str
+) -> None:
+    bug(monkeypatch)
+    with pytest.raises(Violation, match=caught):
+        explored({}, 0, (), streams=True)
 
 
 @deep
