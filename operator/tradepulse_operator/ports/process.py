@@ -16,8 +16,9 @@ from tradepulse_operator.reconcile.observed import ProcessView
 from .http_body import bounded
 
 TIMEOUT = 2.0
-#: A status is about 1 KiB; more than this is something else.
-_LARGEST = 64 * 1024
+#: A status is about 1 KiB, and up to 400 KiB with 256 partitions of topics with long names that
+#: eight groups read; more than this is something else.
+_LARGEST = 512 * 1024
 
 
 class Process:
@@ -67,6 +68,7 @@ def view(status: Any) -> ProcessView | None:
             writer_epoch=None if epoch is None else int(epoch),
             store_problem=_store_problem(status.get("object_store")),
             database_problem=_problem(status.get("database")),
+            bus_problem=_problem(status.get("bus")),
             siem_problem=_problem(status.get("siem")),
             free_bytes=_whole(room.get("free_bytes")),
             backup_bytes=_whole(room.get("backup_bytes")),

@@ -141,6 +141,15 @@ class Kafka:
         """SIGKILL."""
         self._children[node].kill()
 
+    def freeze(self) -> None:
+        """All of them keep their connections and answer nothing, until :meth:`thaw`."""
+        for child in self._children.values():
+            child.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for child in self._children.values():
+            child.signal(signal.SIGCONT)
+
     def start_broker(self, node: int) -> None:
         """Start one broker where it was; see :meth:`wait_for`."""
         command = java("kafka.Kafka", self._folder / f"{node}.properties")
