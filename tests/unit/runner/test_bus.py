@@ -324,7 +324,10 @@ def _says(bus: Publisher, words: str) -> Any:
 # -- how far topics and readers are --------------------------------------------------------
 
 
-async def test_how_far_topics_and_readers_are_is_told(kafka: Kafka, tmp_path: Path) -> None:
+async def test_how_far_topics_and_readers_are_is_told(
+    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offsets, "INTERVAL", 0.5)
     registry, options = CollectorRegistry(), config(kafka, tmp_path / "tls", readers=[GROUP])
     before = await ends(kafka, ORDERS)
     bus = publisher(options, tmp_path, "places/told", registry=registry)
@@ -427,6 +430,7 @@ async def test_brokers_that_are_gone_are_a_problem_until_they_are_back(
     """Nothing is told meanwhile, so that nobody but the look at the offsets could notice."""
     monkeypatch.setattr(offsets, "INTERVAL", 0.5)
     monkeypatch.setattr(offsets, "PATIENCE", 4.0)
+    monkeypatch.setattr(offsets, "MOST", 4)
     found = offsets.Offsets(
         config(kafka, tmp_path / "tls", readers=[GROUP]),
         "places.gone",
@@ -443,7 +447,8 @@ async def test_brokers_that_are_gone_are_a_problem_until_they_are_back(
         finally:
             kafka.thaw()
         known = found.status()
-        assert known["partitions"], "what was found last stays"
+        assert len(known["partitions"]) == 4, "what was found last stays"
+        assert known["partitions_left_out"] == 11
         await until(_passed(lambda: not found.problem))
         kafka.freeze()  # in the middle of a request, most likely: it holds up no stop
         await asyncio.sleep(1)
