@@ -420,6 +420,8 @@ RULES: tuple[Refusal, ...] = (
             ({"bootstrapServers": ["k:1", "k:1"]}, "bootstrapServers", "listed twice"),
             ({"tlsSecret": "A_Name"}, "tlsSecret", "not the name of an object"),
             ({"topicPrefix": "trade pulse"}, "topicPrefix", "not the beginning of a topic"),
+            ({"readers": ["a b"]}, "readers[0]", "not the name of a consumer group: write letters"),
+            ({"readers": ["desk", "desk"]}, "readers", "remove the group that is listed twice"),
             ({"saslSecret": "user"}, "saslSecret", "saslSecret belongs to securityProtocol SASL_"),
             (
                 {"saslMechanism": "PLAIN"},

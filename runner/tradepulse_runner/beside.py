@@ -29,7 +29,7 @@ def start_services(config: RunnerConfig, loop: LiveExecutionLoop) -> dict[str, S
     made = {
         "incident": _incident,
         "object_store": _object_store,
-        "event_bus": _event_bus,
+        "bus": _event_bus,
         "database": _database,
     }
     found = {name: make(config, loop) for name, make in made.items()}

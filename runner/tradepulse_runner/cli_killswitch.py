@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tradepulse_runner.errors import StateError
 from tradepulse_runner.killreport import read_report
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.lock import LOCK_FILE
+from tradepulse_runner.moment import iso
 from tradepulse_runner.release import load_release
 
 STATE_DIR = click.option(
@@ -159,4 +159,4 @@ def _latch(state_dir: Path) -> KillSwitch:
 
 
 def _when(entry: dict[str, Any]) -> str:
-    return datetime.fromtimestamp(entry["at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso(entry["at"])

@@ -29,6 +29,16 @@ TopicPrefix = Annotated[
     ),
 ]
 
+Group = Annotated[
+    str,
+    Field(max_length=128),
+    matches(
+        r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$",
+        "not the name of a consumer group: write letters, digits, '-', '_' and '.', e.g."
+        " settlement",
+    ),
+]
+
 
 class Stream(StrEnum):
     """What can be told."""
@@ -48,6 +58,12 @@ _SERVERS = Rule(
 _STREAMS = Rule(
     "self.all(a, self.exists_one(b, b == a))",
     "streams must be different: remove the one that is listed twice",
+    holds=unique,
+)
+
+_GROUPS = Rule(
+    "self.all(a, self.exists_one(b, b == a))",
+    "readers must be different: remove the group that is listed twice",
     holds=unique,
 )
 
@@ -107,6 +123,12 @@ class EventBus(Model):
     publish: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=5), _STREAMS] = Field(
         default=tuple(Stream),
         description="What is told, a topic each; market.bars needs no market.ticks.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    readers: Annotated[tuple[Group, ...], Field(max_length=8), _GROUPS] = Field(
+        default=(),
+        description="Consumer groups that read what is told; the runner asks the brokers how far"
+        " they are.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     outbox_mebibytes: Annotated[int, Field(ge=1, le=16_384)] = Field(

@@ -24,6 +24,8 @@ def config(spec: TradingRunnerSpec) -> dict[str, Any]:
         "publish": [stream.value for stream in bus.publish],
         "outbox_max_bytes": bus.outbox_mebibytes << 20,
     }
+    if bus.readers:  # else left out: a release that doesn't know them goes on
+        found["readers"] = list(bus.readers)
     if bus.sasl_secret:
         found["sasl_mechanism"] = bus.sasl_mechanism
         found["sasl_credentials_dir"] = f"{SECRETS_DIR}/{SASL}"

@@ -69,6 +69,7 @@ def view(status: Any) -> ProcessView | None:
             writer_epoch=None if epoch is None else int(epoch),
             store_problem=_store_problem(status.get("object_store")),
             database_problem=_problem(status.get("database")),
+            bus_problem=_problem(status.get("bus")),
             siem_problem=_problem(status.get("siem")),
             bus=streams.bus(status.get("bus")),
             database=streams.database(status.get("database")),

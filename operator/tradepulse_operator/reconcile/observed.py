@@ -61,6 +61,8 @@ class ProcessView:
     store_problem: str | None = None
     #: Why the database lacks records; "": it takes them, None: not said, or there is none.
     database_problem: str | None = None
+    #: Why the brokers lack events; "": they take them, None: not said, or there is no bus.
+    bus_problem: str | None = None
     #: Why the audit trail isn't forwarded; "" when it is, None when it has no SIEM.
     siem_problem: str | None = None
     #: What it sees of its event bus and its database; None where it tells nothing of them.

@@ -1,9 +1,10 @@
 """What the status says about a runner, each condition by a function of its own.
 
 Ready, TradingEnabled, KillSwitch, ReleaseDrift and Monitored are always there, BackupsStored where
-there is an object store, AuditForwarded where there is a SIEM, DrillCurrent where drills are
-scheduled. Reconciling, Stalled and ImageMoved are there only while True, and the first two never
-together (kstatus).
+there is an object store, AuditStored where there is a database, EventsPublished where there is an
+event bus, AuditForwarded where there is a SIEM, DrillCurrent where drills are scheduled.
+Reconciling, Stalled and ImageMoved are there only while True, and the first two never together
+(kstatus).
 """
 
 from __future__ import annotations
@@ -206,14 +207,24 @@ def audit_stored(view: View) -> Said | None:
     return _stored(view, "AuditStored", problem, "the database takes every record")
 
 
-def _stored(view: View, kind: str, problem: str | None, fine: str) -> Said:
+def events_published(view: View) -> Said | None:
+    """Whether the brokers, if there are any, take what is told."""
+    if view.runner.spec.event_bus is None:
+        return None
+    process = view.seen.process
+    problem = process.bus_problem if process else None
+    fine = "the brokers take every event"
+    return _stored(view, "EventsPublished", problem, fine, "Published")
+
+
+def _stored(view: View, kind: str, problem: str | None, fine: str, reason: str = "Stored") -> Said:
     """What the process says of an optional service; while it says nothing, what it said last."""
     if problem is None:
         before = find_condition(view.status.conditions, kind)
         if before is None:
             return Said(UNKNOWN, "NoWord", "the process has not told yet")
         return Said(before.status, before.reason, before.message)
-    return Said(FALSE, "Behind", problem) if problem else Said(TRUE, "Stored", fine)
+    return Said(FALSE, "Behind", problem) if problem else Said(TRUE, reason, fine)
 
 
 def audit_forwarded(view: View) -> Said | None:
@@ -223,7 +234,8 @@ def audit_forwarded(view: View) -> Said | None:
         return None
     process = view.seen.process
     problem = process.siem_problem if process else None
-    return _stored(view, "AuditForwarded", problem, "the SIEM takes the audit trail")
+    fine = "the SIEM takes the audit trail"
+    return _stored(view, "AuditForwarded", problem, fine, "Forwarded")
 
 
 def conditions(view: View) -> Conditions:
@@ -239,6 +251,7 @@ def conditions(view: View) -> Conditions:
         found = _set(view, found, kind, said)
     found = _while_true(view, found, "BackupsStored", backups_stored(view))
     found = _while_true(view, found, "AuditStored", audit_stored(view))
+    found = _while_true(view, found, "EventsPublished", events_published(view))
     found = _while_true(view, found, "AuditForwarded", audit_forwarded(view))
     broken = fault(view)
     stalled = Said(TRUE, broken.reason, broken.message) if broken and not view.moving else None

@@ -1,8 +1,9 @@
 """What the brokers must allow, as commands: each topic and each group by its name, no wildcard.
 
-A runner writes to the topics of its streams. Whoever consumes them reads these and their ``.retry``
-as one group, and writes to ``.retry`` and ``.dlq``. Nothing else: an idempotent producer needs no
-right of the cluster's from Kafka 3.0 on (KIP-679).
+A runner writes to the topics of its streams, and asks how far they and the groups of ``readers``
+are. Whoever consumes them reads these and their ``.retry`` as one group, and writes to ``.retry``
+and ``.dlq``. Nothing else: an idempotent producer needs no right of the cluster's from Kafka 3.0 on
+(KIP-679).
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ def commands(
         raise ConfigError(f"--principal {who!r} is not User:NAME of one; remedy: name one user")
     topics = [config.topic(stream) for stream in sorted(config.publish)]
     found = [_allow(config, who, ("Write", "Describe"), topics, extra)]
+    if config.readers:
+        found.append(_allow(config, who, ("Describe",), (), extra, groups=config.readers))
     if reader is not None:
         read = [name for topic in topics for name in (topic, retry_topic(topic))]
         write = [make(topic) for topic in topics for make in (retry_topic, dead_topic)]
         found += [
-            _allow(config, reader, ("Read", "Describe"), read, extra, group=config.group),
+            _allow(config, reader, ("Read", "Describe"), read, extra, groups=[config.group]),
             _allow(config, reader, ("Write", "Describe"), write, extra),
         ]
     return found
@@ -74,13 +77,13 @@ def _allow(
     operations: Iterable[str],
     topics: Iterable[str],
     extra: Sequence[str],
-    group: str | None = None,
+    groups: Iterable[str] = (),
 ) -> str:
     words = [
         *("kafka-acls", "--bootstrap-server", ",".join(config.bootstrap_servers), *extra),
         *("--add", "--allow-principal", who, "--resource-pattern-type", "literal"),
         *(word for operation in operations for word in ("--operation", operation)),
         *(word for topic in topics for word in ("--topic", topic)),
-        *(("--group", group) if group else ()),
+        *(word for group in groups for word in ("--group", group)),
     ]
     return shlex.join(words)

@@ -60,15 +60,21 @@ Server = Annotated[str, StringConstraints(max_length=260), AfterValidator(_serve
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
+def _once(names: list[str]) -> list[str]:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{twice[0]!r} is listed twice: remove one")
+    return names
+
+
 class EventBusConfig(BaseModel):
     """How the brokers are reached; unknown keys refused, values frozen.
 
     ``ssl_cafile`` (PEM): the authorities that brokers are believed by, the system's are not.
     ``ssl_certfile``, ``ssl_keyfile`` (PEM): our own certificate. ``sasl_credentials_dir`` holds
     ``KAFKA_API_KEY`` (the user) and ``KAFKA_API_SECRET``; else environment variables of these
-    names. ``publish``: streams that are told. ``group``: of the consumers. ``outbox_max_bytes``:
-    what waits on the state volume at most. ``tick_interval``: seconds between two looks at each
-    price; one that didn't change isn't told.
+    names. ``publish``: streams that are told. ``group``: of the consumers. ``readers``: groups
+    whose place is looked at. ``outbox_max_bytes``: what waits on the state volume at most.
+    ``tick_interval``: seconds between two looks at each price; one that didn't change isn't told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,6 +88,7 @@ class EventBusConfig(BaseModel):
     sasl_credentials_dir: Path | None = None
     topic_prefix: Word = "tradepulse"
     group: Word = "tradepulse.recorder"
+    readers: Annotated[list[Word], Field(max_length=8), AfterValidator(_once)] = []
     publish: Annotated[frozenset[Stream], Field(min_length=1)] = frozenset(Stream)
     outbox_max_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 34)] = 64 << 20
     tick_interval: Annotated[float, Field(ge=0.01, le=60)] = 0.25

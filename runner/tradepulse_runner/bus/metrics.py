@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -46,6 +46,24 @@ class PublisherMetrics:
             if stream in config.publish:
                 for outcome in OUTCOMES:
                     self.events.labels(config.topic(stream), outcome)
+
+
+class ReaderMetrics:
+    """How far others are with what is told, as the brokers know it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.lag = Gauge(
+            "tradepulse_bus_reader_lag",
+            "Messages that a group has not committed yet, where it has committed at all.",
+            ["group", "topic"],
+            registry=registry,
+        )
+
+    def show(self, lags: Mapping[tuple[str, str], int]) -> None:
+        """By group and topic; of others nothing is known now."""
+        self.lag.clear()
+        for (group, topic), lag in lags.items():
+            self.lag.labels(group, topic).set(lag)
 
 
 class ConsumerMetrics:

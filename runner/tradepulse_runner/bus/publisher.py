@@ -21,6 +21,7 @@ from tradepulse_runner.bus.client import Access
 from tradepulse_runner.bus.config import EventBusConfig, Stream
 from tradepulse_runner.bus.events import Event, Teller
 from tradepulse_runner.bus.metrics import PublisherMetrics
+from tradepulse_runner.bus.offsets import Offsets
 from tradepulse_runner.bus.outbox import Entry, Outbox
 from tradepulse_runner.bus.producer import Producer, told
 from tradepulse_runner.domain import Order
@@ -64,12 +65,13 @@ class Publisher:
         self._metrics.depth.set_function(lambda: self._outbox.depth)
         self._metrics.bytes.set_function(lambda: self._outbox.bytes)
         self._metrics.age.set_function(lambda: self._outbox.age)
+        self._offsets = Offsets(config, self._name, registry, environment, clock=clock)
         self._bars = Bars()
         self._prices: dict[tuple[str, str], float] = {}
         self._problem = ""
         self.connections = 0  # made by this process
         self._task: asyncio.Task[None] | None = None
-        self._ticks: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
 
     # -- what the loop calls ---------------------------------------------------------------
 
@@ -124,20 +126,22 @@ class Publisher:
     def start(self, connectors: Mapping[str, ExecutionConnector]) -> None:
         """Begin to tell; returns at once."""
         self._task = asyncio.create_task(self._run(), name="bus")
+        self._beside = [asyncio.create_task(self._offsets.run(), name="bus-offsets")]
         if self._config.publish & {Stream.TICKS, Stream.BARS}:
-            self._ticks = asyncio.create_task(self._watch(connectors), name="bus-ticks")
+            watch = asyncio.create_task(self._watch(connectors), name="bus-ticks")
+            self._beside.append(watch)
 
     async def stop(self) -> None:
         """Tell the rest, for a moment; what is left is told by the next process."""
-        if self._ticks is not None:
-            self._ticks.cancel()
+        for each in self._beside:
+            each.cancel()
         with contextlib.suppress(TimeoutError):
             if self._opened.is_set() and not self._problem:
                 async with asyncio.timeout(GRACE):
                     await self.told()
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task, *self._beside})
         with contextlib.suppress(DurabilityLost):  # it would be told twice, under the same ids
             if self._opened.is_set():
                 await self._outbox.save()
@@ -150,11 +154,15 @@ class Publisher:
     def status(self) -> dict[str, Any]:
         """For ``/status``: JSON values."""
         return {
-            "problem": self._problem,
-            "outbox": self._outbox.depth,
+            "problem": self._problem or self._offsets.problem or self._before(),
+            "pending": self._outbox.depth,
             "age": round(self._outbox.age, 3),
             "dropped": sum(self._outbox.dropped.values()),
+            **self._offsets.status(),
         }
+
+    def _before(self) -> str:
+        return "" if self.connections else "not connected yet"
 
     # -- telling ---------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from tradepulse_runner.errors import ConfigError
 #: ``asyncpg.Connection``, which comes without types.
 Connection: TypeAlias = Any
 APPLICATION = "tradepulse-runner"
-_WHO = """
+WHO = """
 SELECT pg_is_in_recovery() AS standby,
        current_setting('default_transaction_read_only')::bool AS read_only,
        (SELECT system_identifier::text FROM pg_control_system()) AS system,
@@ -77,7 +77,22 @@ async def _one(
     context: ssl.SSLContext,
     timelines: dict[str, str],
 ) -> Connection:
-    connection = await asyncpg.connect(
+    connection = await open_one(config, host, port, context)
+    try:
+        found = await connection.fetchrow(WHO, timeout=config.connect_timeout)
+        assert found is not None  # a SELECT without FROM has one row
+        require_primary(dict(found), timelines)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def open_one(
+    config: DatabaseConfig, host: str, port: int, context: ssl.SSLContext
+) -> Connection:
+    """A connection to this server, whatever it is. Raises one of ``FAILURES``."""
+    return await asyncpg.connect(
         host=host,
         port=port,
         user=config.user,
@@ -85,20 +100,14 @@ async def _one(
         ssl=context,
         timeout=config.connect_timeout,
         command_timeout=config.command_timeout,
-        target_session_attrs="any",  # asked below, where it also tells a stale primary
+        target_session_attrs="any",  # WHO tells, and also a stale primary
         server_settings={"application_name": APPLICATION},
     )
-    try:
-        found = await connection.fetchrow(_WHO, timeout=config.connect_timeout)
-        assert found is not None  # a SELECT without FROM has one row
-        _require_primary(dict(found), timelines)
-    except BaseException:
-        connection.terminate()
-        raise
-    return connection
 
 
-def _require_primary(found: Mapping[str, Any], timelines: dict[str, str]) -> None:
+def require_primary(found: Mapping[str, Any], timelines: dict[str, str]) -> None:
+    """Raise :class:`DatabaseError` for a server that says of itself, by ``WHO``, that it isn't one
+    or isn't the newest; ``timelines`` then has the one that it is of."""
     if found["standby"] or found["read_only"]:
         raise DatabaseError("is a replica")
     system, timeline = found["system"], found["timeline"]

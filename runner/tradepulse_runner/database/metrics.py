@@ -48,5 +48,11 @@ class DatabaseMetrics:
             "Audit records that neither journals nor spool hold any more; gaps are in the trail.",
             registry=registry,
         )
+        self.replica_lag = Gauge(
+            "tradepulse_database_replica_lag_bytes",
+            "WAL that a replica hasn't replayed, by host; none while it can't be told.",
+            ["host"],
+            registry=registry,
+        )
         for table in ("audit_records", "snapshots"):
             self.rows.labels(table)

@@ -26,6 +26,7 @@ from tradepulse_runner.database.connection import Connection, connect, written
 from tradepulse_runner.database.errors import FAILURES, told
 from tradepulse_runner.database.metrics import DatabaseMetrics
 from tradepulse_runner.database.recorder import Recorder
+from tradepulse_runner.database.replicas import Replicas
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.errors import RunnerError
 from tradepulse_runner.snapshot import Step, no_fault
@@ -70,13 +71,14 @@ class DatabaseWriter:
         )
         self.recorder = Recorder(state_dir, self._spool, epoch=epoch, clock=clock)
         self._metrics = DatabaseMetrics(registry)
+        self._replicas = Replicas(config, runner, self._timelines, self._metrics, clock=clock)
         self._known = max(each.version for each in schema.migrations())
         self._problem = "not connected yet"
         self._waiting_since = 0.0
         self._connected = self._stopping = self._resumed = False
         self._finished = asyncio.Event()  # nothing is left that a stop would wait for
         self._chance = random.Random()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._follow()
 
     def _follow(self) -> None:
@@ -92,7 +94,10 @@ class DatabaseWriter:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._task = asyncio.create_task(self.run(), name="database")
+        self._tasks = [
+            asyncio.create_task(self.run(), name="database"),
+            asyncio.create_task(self._replicas.run(), name="database-replicas"),
+        ]
 
     async def stop(self) -> None:
         """Store the rest, for a moment; what is left is stored by the next process."""
@@ -101,9 +106,10 @@ class DatabaseWriter:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE if self._connected else 0):
                 await self._finished.wait()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         with contextlib.suppress(RunnerError, OSError):
             await self.recorder.save()
         self._spool.close()
@@ -136,6 +142,7 @@ class DatabaseWriter:
             "spool": self._spool.depth,
             "lag": round(self.lag, 3),
             "missed": self.recorder.missed,
+            **self._replicas.status(),
         }
 
     @property

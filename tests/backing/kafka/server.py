@@ -1,4 +1,4 @@
-"""Three brokers that are controllers too; replication factor 3, nothing allowed without an ACL."""
+"""Three brokers that are controllers too, or fewer; nothing is allowed without an ACL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from tests.e2e.cluster.settings import Paths, inputs_key
 
 POM = Path(__file__).with_name("pom.xml")
 CLUSTER = "Zm9ydHktdHdvLWtyYWZ0IQ"
-NODES = (1, 2, 3)
 ADMIN = "admin"
 #: Seconds that brokers have to leave in order; nobody needs what they would save.
 LEAVE = 2.0
@@ -61,15 +60,21 @@ def _ensure_java(step: Step) -> None:
 class Kafka:
     """A cluster; each broker can be killed and started again where it was.
 
-    ``scram``: password by user who may log in beside the certificates. ``advertised``: where
-    clients find the brokers, when that isn't where they listen.
+    ``brokers``: how many; a topic has as many replicas, at most three. ``scram``:
+    password by user who may log in beside the certificates. ``advertised``: where clients find the
+    brokers, when that isn't where they listen.
     """
 
     name = "kafka"
 
     def __init__(
-        self, *, scram: Mapping[str, str] | None = None, advertised: str | None = None
+        self,
+        *,
+        brokers: int = 3,
+        scram: Mapping[str, str] | None = None,
+        advertised: str | None = None,
     ) -> None:
+        self._nodes, self._copies = range(1, brokers + 1), min(3, brokers)
         self._scram, self._advertised = dict(scram or {}), advertised
         self._children: dict[int, Child] = {}
         self._ports: dict[int, tuple[int, int, int]] = {}
@@ -110,14 +115,14 @@ class Kafka:
         self.admin = self.authority.issue(ADMIN)
         self._trust(self.authority.certificate)
         self._certify(self.authority)
-        self._ports = {n: (free_port(host), free_port(host), free_port(host)) for n in NODES}
-        for node in NODES:
+        self._ports = {n: (free_port(host), free_port(host), free_port(host)) for n in self._nodes}
+        for node in self._nodes:
             (folder / f"{node}.properties").write_text(self._properties(node))
-        with ThreadPoolExecutor(len(NODES)) as pool:
-            list(pool.map(self._format, NODES))
-        for node in NODES:
+        with ThreadPoolExecutor(len(self._nodes)) as pool:
+            list(pool.map(self._format, self._nodes))
+        for node in self._nodes:
             self.start_broker(node)
-        for node in NODES:
+        for node in self._nodes:
             self.wait_for(node)
         return {
             "KAFKA_SSL": self.servers(1),
@@ -141,6 +146,15 @@ class Kafka:
         """SIGKILL."""
         self._children[node].kill()
 
+    def freeze(self) -> None:
+        """All of them keep their connections and answer nothing, until :meth:`thaw`."""
+        for child in self._children.values():
+            child.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for child in self._children.values():
+            child.signal(signal.SIGCONT)
+
     def start_broker(self, node: int) -> None:
         """Start one broker where it was; see :meth:`wait_for`."""
         command = java("kafka.Kafka", self._folder / f"{node}.properties")
@@ -159,7 +173,7 @@ class Kafka:
 
     def servers(self, listener: int) -> str:
         """Bootstrap servers of one listener: 1 mTLS, 2 SCRAM."""
-        return ",".join(f"{self.address}:{self._ports[node][listener]}" for node in NODES)
+        return ",".join(f"{self.address}:{self._ports[node][listener]}" for node in self._nodes)
 
     def context(self, pair: Pair | None = None) -> ssl.SSLContext:
         """Of a client with ``pair``; the administrator's when left out."""
@@ -182,11 +196,12 @@ class Kafka:
     # -- orders to it ----------------------------------------------------------------------
 
     async def create_topics(self, names: Sequence[str], partitions: int = 3) -> None:
-        """With three replicas, two of which must have what is acknowledged."""
+        """With three replicas, two of which must have what is acknowledged, where there are so
+        many brokers."""
         admin = self.client()
         await admin.start()
         try:
-            await admin.create_topics([NewTopic(name, partitions, len(NODES)) for name in names])
+            await admin.create_topics([NewTopic(name, partitions, self._copies) for name in names])
             while not set(names) <= set(await admin.list_topics()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         finally:
@@ -242,7 +257,7 @@ class Kafka:
         admin = self.client()
         await admin.start()
         try:
-            for node in NODES:
+            for node in self._nodes:
                 request = AlterConfigsRequest(resources=[(_BROKER, str(node), values)])
                 answer = await admin._send_request_to_node(node, request)
                 for code, why, *_ in answer.resources:
@@ -272,7 +287,7 @@ class Kafka:
         admin = self.client(server)
         try:
             await admin.start()
-            return len((await admin.describe_cluster())["brokers"]) == len(NODES)
+            return len((await admin.describe_cluster())["brokers"]) == len(self._nodes)
         except KafkaError:
             return False
         finally:
@@ -295,7 +310,7 @@ class Kafka:
     def _properties(self, node: int) -> str:
         controller, mutual, scram = self._ports[node]
         inside = LOOPBACK if self._host == "0.0.0.0" else self._host
-        quorum = ",".join(f"{n}@{inside}:{self._ports[n][0]}" for n in NODES)
+        quorum = ",".join(f"{n}@{inside}:{self._ports[n][0]}" for n in self._nodes)
         values = {
             "process.roles": "broker,controller",
             "node.id": str(node),
@@ -321,12 +336,12 @@ class Kafka:
             "super.users": f"User:CN=broker;User:CN={ADMIN}",
             "allow.everyone.if.no.acl.found": "false",
             "auto.create.topics.enable": "false",
-            "default.replication.factor": "3",
-            "min.insync.replicas": "2",
-            "offsets.topic.replication.factor": "3",
+            "default.replication.factor": str(self._copies),
+            "min.insync.replicas": str(min(2, self._copies)),
+            "offsets.topic.replication.factor": str(self._copies),
             "offsets.topic.num.partitions": "3",
-            "transaction.state.log.replication.factor": "3",
-            "transaction.state.log.min.isr": "2",
+            "transaction.state.log.replication.factor": str(self._copies),
+            "transaction.state.log.min.isr": str(min(2, self._copies)),
             "group.initial.rebalance.delay.ms": "0",
             # A killed broker is noticed within seconds.
             "broker.session.timeout.ms": "3000",

@@ -184,8 +184,8 @@ def said(owner: TradingRunner, word: ProcessView | None) -> Condition | None:
     ("told", "status", "reason"),
     [
         (None, ConditionStatus.UNKNOWN, "NoWord"),
-        ({"pending": 0, "problem": ""}, ConditionStatus.TRUE, "Stored"),
-        ({"pending": 3, "problem": ""}, ConditionStatus.TRUE, "Stored"),
+        ({"pending": 0, "problem": ""}, ConditionStatus.TRUE, "Forwarded"),
+        ({"pending": 3, "problem": ""}, ConditionStatus.TRUE, "Forwarded"),
         ({"pending": 3, "problem": "answered 500"}, ConditionStatus.FALSE, "Behind"),
     ],
 )

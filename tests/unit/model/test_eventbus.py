@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.unit.model.runners import PAPER, intent_of, runner
 from tests.unit.model.test_objectstore import mounted
 from tradepulse_operator.api.eventbus import Stream
+from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.model.networkpolicy import network_policy
 from tradepulse_operator.model.podspec import pod_spec
 from tradepulse_operator.model.release import render_release
+from tradepulse_operator.ports.process import view
+from tradepulse_operator.reconcile.conditions import find_condition
+from tradepulse_operator.reconcile.observed import RunnerObserved
+from tradepulse_operator.reconcile.runner_conditions import conditions
+from tradepulse_operator.reconcile.runner_view import View
 from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.bus.config import Stream as Told
 from tradepulse_runner.config import RunnerConfig
@@ -52,6 +59,16 @@ def test_the_process_understands_what_is_rendered() -> None:
     assert {mounted(owner)[folder] for folder in folders} == {"kafka-tls"}
 
 
+def test_readers_are_rendered_where_there_are_any_and_make_no_new_release_elsewhere() -> None:
+    assert understood(telling(readers=["settlement", "risk.desk"])).readers == [
+        "settlement",
+        "risk.desk",
+    ]
+    before = render_release(telling(), telling().spec.release, None).text
+    assert "readers" not in before
+    assert render_release(telling(readers=[]), telling().spec.release, None).text == before
+
+
 def test_a_password_is_a_mounted_file_as_well() -> None:
     owner = telling(**PASSWORD)
     found = understood(owner)
@@ -80,3 +97,29 @@ def test_the_secrets_are_those_of_the_release_and_a_missing_one_holds_up_nothing
 def test_the_brokers_ports_are_let_out() -> None:
     (_, out) = network_policy(telling())["spec"]["egress"]
     assert [each["port"] for each in out["ports"]] == [443, 6443, 9093, 9094]
+
+
+def said(owner: TradingRunner, told: dict[str, Any] | None) -> Condition | None:
+    process = view({"state": "TRADING", **({"bus": told} if told else {})})
+    seen = RunnerObserved(owner, now=1.0, process=process)
+    return find_condition(conditions(View(seen)), "EventsPublished")
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "reason"),
+    [
+        (None, ConditionStatus.UNKNOWN, "NoWord"),
+        ({"problem": "", "pending": 3}, ConditionStatus.TRUE, "Published"),
+        ({"problem": "no answer", "pending": 3}, ConditionStatus.FALSE, "Behind"),
+    ],
+)
+def test_what_the_process_says_of_it_is_a_condition(
+    told: dict[str, Any] | None, status: ConditionStatus, reason: str
+) -> None:
+    found = said(telling(), told)
+    assert found is not None
+    assert (found.status, found.reason) == (status, reason)
+
+
+def test_a_runner_without_one_has_no_such_condition() -> None:
+    assert said(runner(), None) is None

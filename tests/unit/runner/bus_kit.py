@@ -27,6 +27,8 @@ from tradepulse_runner.oms_state import OrderRecord
 from tradepulse_runner.snapshot import Step, no_fault
 
 RUNNER, READER = "runner", "recorder"
+#: A group of another program, which the runner may ask for.
+GROUP = "settlement"
 SCRAM_USER, SCRAM_PASSWORD = "scram-runner-user", "scram-runner-password"
 TOPICS = [f"tradepulse.{stream}" for stream in Stream]
 
@@ -78,18 +80,25 @@ def prepare(kafka: Kafka, folder: Path) -> None:
     every = [name for t in TOPICS for name in (t, retry_topic(t), dead_topic(t))]
     asyncio.run(kafka.create_topics([*every, "elsewhere"]))
     path = folder / "runner.yaml"
-    path.write_text(yaml.safe_dump(kit.config(folder, event_bus=settings(kafka, folder))))
+    bus = settings(kafka, folder, readers=[GROUP])
+    path.write_text(yaml.safe_dump(kit.config(folder, event_bus=bus)))
     words = ("--reader", f"User:CN={READER}", "--command-config", str(kafka.command_config()))
     printed = cli("bus", "acls", "--config", str(path), *words)
     assert printed.exit_code == 0, printed.output
     lines = printed.output.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     with ThreadPoolExecutor(len(lines)) as pool:
         list(pool.map(kafka.acls, lines))
 
 
-def publisher(config: EventBusConfig, folder: Path, name: str, step: Step = no_fault) -> Publisher:
-    return Publisher(config, name, folder, CollectorRegistry(), {}, step=step)
+def publisher(
+    config: EventBusConfig,
+    folder: Path,
+    name: str,
+    step: Step = no_fault,
+    registry: CollectorRegistry | None = None,
+) -> Publisher:
+    return Publisher(config, name, folder, registry or CollectorRegistry(), {}, step=step)
 
 
 def config(kafka: Kafka, folder: Path, name: str = RUNNER, **changes: Any) -> EventBusConfig:

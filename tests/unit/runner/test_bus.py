@@ -34,6 +34,7 @@ from tests.backing.service import free_port
 from tests.backing.tls import Authority
 from tests.e2e.cluster.progress import Progress
 from tests.unit.runner.bus_kit import (
+    GROUP,
     READER,
     RUNNER,
     SCRAM_PASSWORD,
@@ -51,6 +52,7 @@ from tests.unit.runner.bus_kit import (
 )
 from tests.unit.runner.kit import Crash
 from tests.unit.runner.process import ROOT, RunnerProcess, environment, eventually
+from tradepulse_runner.bus import offsets
 from tradepulse_runner.bus.client import Access
 from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.bus.consumer import Consumer, Ledger, Received
@@ -92,7 +94,7 @@ def test_a_runner_that_is_killed_again_and_again_tells_each_order_and_fill_once(
     try:
         begin(runner)
         runner.trade(60)  # although nobody takes what it tells
-        assert runner.status()["event_bus"]["outbox"] > 60
+        assert runner.status()["bus"]["pending"] > 60
         assert runner.metrics()["tradepulse_bus_up"] == 0
         runner.kill()
         runner.config["event_bus"] = {**bus, "bootstrap_servers": kafka.servers(1).split(",")}
@@ -101,9 +103,9 @@ def test_a_runner_that_is_killed_again_and_again_tells_each_order_and_fill_once(
             runner.trade(30)
             runner.kill()
         begin(runner)
-        runner.until(lambda s: not s["event_bus"]["problem"], "the brokers")
+        runner.until(lambda s: not s["bus"]["problem"], "the brokers")
         runner.halt()
-        runner.until(lambda s: s["event_bus"]["outbox"] == 0, "everything told")
+        runner.until(lambda s: s["bus"]["pending"] == 0, "everything told")
         told = runner.metrics()
         assert runner.end(signal.SIGTERM) == 0
     finally:
@@ -189,7 +191,7 @@ async def test_a_leader_that_is_killed_under_load_costs_no_event(
 
 async def told(bus: Publisher) -> None:
     async def empty() -> bool:
-        return bool(bus.status()["outbox"] == 0)
+        return bool(bus.status()["pending"] == 0)
 
     await until(empty, 90)
 
@@ -307,7 +309,7 @@ async def test_a_user_with_a_password_is_known_and_needs_rights_of_its_own(
     happen(bus, 1)
     try:
         await until(_says(bus, "bus acls"))
-        assert bus.status()["outbox"] > 0  # and it stays there
+        assert bus.status()["pending"] > 0  # and it stays there
     finally:
         await bus.stop()
 
@@ -317,6 +319,145 @@ def _says(bus: Publisher, words: str) -> Any:
         return words in bus.status()["problem"]
 
     return ask
+
+
+# -- how far topics and readers are --------------------------------------------------------
+
+
+async def test_how_far_topics_and_readers_are_is_told(
+    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offsets, "INTERVAL", 0.5)
+    registry, options = CollectorRegistry(), config(kafka, tmp_path / "tls", readers=[GROUP])
+    before = await ends(kafka, ORDERS)
+    bus = publisher(options, tmp_path, "places/told", registry=registry)
+    assert bus.status()["at"] is None
+    assert bus.status()["problem"] == "not connected yet"
+    bus.start({})
+    bus.opened("paper", 0)
+    try:
+        for number in range(1, 41):
+            happen(bus, number, symbol=f"SYM-{number % 7}")
+        await told(bus)
+        now = await ends(kafka, ORDERS)
+        assert sum(now.values()) == sum(before.values()) + 40
+        found = await until(_says_ends(bus, ORDERS, now))
+        assert not found["problem"]
+        assert found["partitions_left_out"] == 0
+        rows = found["partitions"]
+        assert rows == sorted(rows, key=lambda each: (each["topic"], each["partition"]))
+        assert {each["topic"] for each in rows} == {
+            f"tradepulse.{name}" for name in options.publish
+        }
+        assert all(each["committed"] == {} for each in rows)
+        assert reader_lag(registry) is None
+
+        await commit(kafka, ORDERS, {0: now[0], 2: now[2] - 1})
+        found = await until(_says_ends(bus, ORDERS, now, committed=2))
+        committed = {p["partition"]: p["committed"] for p in found["partitions"] if p["committed"]}
+        assert committed == {0: {GROUP: now[0]}, 2: {GROUP: now[2] - 1}}
+        assert reader_lag(registry) == 1  # where it never committed nothing can be said
+        await commit(kafka, ORDERS, now)
+        await until(_passed(lambda: reader_lag(registry) == 0))
+    finally:
+        began = time.monotonic()
+        await bus.stop()
+    assert time.monotonic() - began < 5
+
+
+async def ends(kafka: Kafka, topic: str) -> dict[int, int]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.servers(1), security_protocol="SSL", ssl_context=kafka.context()
+    )
+    await consumer.start()
+    try:
+        found = await consumer.end_offsets([TopicPartition(topic, n) for n in range(3)])
+        return {each.partition: end for each, end in found.items()}
+    finally:
+        await consumer.stop()
+
+
+async def commit(kafka: Kafka, topic: str, places: dict[int, int]) -> None:
+    """What a reader of the group does."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.servers(1),
+        security_protocol="SSL",
+        ssl_context=kafka.context(),
+        group_id=GROUP,
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        where = {TopicPartition(topic, partition): at for partition, at in places.items()}
+        consumer.assign(list(where))
+        await consumer.commit(where)
+    finally:
+        await consumer.stop()
+
+
+def _says_ends(bus: Publisher, topic: str, now: dict[int, int], committed: int = 0) -> Any:
+    async def ask() -> dict[str, Any] | None:
+        found = bus.status()
+        rows = [each for each in found["partitions"] if each["topic"] == topic]
+        fits = {each["partition"]: each["end"] for each in rows} == now
+        return found if fits and sum(1 for r in rows if r["committed"]) >= committed else None
+
+    return ask
+
+
+def reader_lag(registry: CollectorRegistry) -> float | None:
+    labels = {"group": GROUP, "topic": ORDERS}
+    return registry.get_sample_value("tradepulse_bus_reader_lag", labels)
+
+
+async def test_a_group_that_we_may_not_ask_for_is_named(kafka: Kafka, tmp_path: Path) -> None:
+    bus = publisher(
+        config(kafka, tmp_path / "tls", readers=["foreign"]), tmp_path, "places/foreign"
+    )
+    bus.start({})
+    bus.opened("paper", 0)
+    try:
+        happen(bus, 1)
+        await told(bus)  # which holds up nothing
+        await until(_says(bus, "group foreign: we may not ask how far it is; remedy: run what"))
+    finally:
+        await bus.stop()
+
+
+async def test_brokers_that_are_gone_are_a_problem_until_they_are_back(
+    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is told meanwhile, so that nobody but the look at the offsets could notice."""
+    monkeypatch.setattr(offsets, "INTERVAL", 0.5)
+    monkeypatch.setattr(offsets, "PATIENCE", 4.0)
+    monkeypatch.setattr(offsets, "MOST", 4)
+    found = offsets.Offsets(
+        config(kafka, tmp_path / "tls", readers=[GROUP]),
+        "places.gone",
+        CollectorRegistry(),
+        {},
+        clock=time.time,
+    )
+    task = asyncio.create_task(found.run())
+    try:
+        await until(_passed(lambda: found.status()["at"]))
+        kafka.freeze()
+        try:
+            await until(_passed(lambda: "remedy: look whether they run" in found.problem))
+        finally:
+            kafka.thaw()
+        known = found.status()
+        assert len(known["partitions"]) == 4, "what was found last stays"
+        assert known["partitions_left_out"] == 11
+        await until(_passed(lambda: not found.problem))
+        kafka.freeze()  # in the middle of a request, most likely: it holds up no stop
+        await asyncio.sleep(1)
+    finally:
+        began = time.monotonic()
+        task.cancel()
+        await asyncio.wait({task})
+        kafka.thaw()
+    assert time.monotonic() - began < 3
 
 
 # -- readers -------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from tradepulse_runner.bus.bars import Bars
 from tradepulse_runner.bus.client import Access
 from tradepulse_runner.bus.config import EventBusConfig, Stream
 from tradepulse_runner.bus.events import Event
+from tradepulse_runner.bus.offsets import Place, lags
 from tradepulse_runner.bus.outbox import FOLDER, Entry, Outbox
 from tradepulse_runner.bus.publisher import Publisher
 from tradepulse_runner.config import RunnerConfig, parse_model
@@ -63,6 +64,9 @@ def bus(**changes: Any) -> EventBusConfig:
         ({"bootstrap_servers": []}, "event_bus.bootstrap_servers"),
         ({"topic_prefix": "*"}, "event_bus.topic_prefix: value '*'"),
         ({"group": "*"}, "event_bus.group: value '*'"),
+        ({"readers": ["*"]}, "event_bus.readers.0: value '*'"),
+        ({"readers": ["desk", "desk"]}, "'desk' is listed twice: remove one"),
+        ({"readers": [f"group-{n}" for n in range(9)]}, "event_bus.readers"),
         ({"publish": ["orders"]}, "'execution.orders'"),
         ({"ssl_ca": "/x"}, "did you mean 'ssl_cafile'?"),
     ],
@@ -140,6 +144,25 @@ def test_each_right_names_one_topic_or_group(tmp_path: Path) -> None:
     assert _after(read, "--topic") == [orders, f"{orders}.retry"]
     assert _after(read, "--group") == ["tradepulse.recorder"]
     assert _after(forward, "--topic") == [f"{orders}.retry", f"{orders}.dlq"]
+
+
+def test_of_readers_only_where_they_are_may_be_asked() -> None:
+    config = bus(publish=["execution.orders"], readers=["settlement", "risk.desk"])
+    _, describe = ([*shlex.split(line)] for line in commands(config, "User:CN=runner"))
+    assert _after(describe, "--allow-principal") == ["User:CN=runner"]
+    assert _after(describe, "--operation") == ["Describe"]
+    assert _after(describe, "--group") == ["settlement", "risk.desk"]
+    assert _after(describe, "--topic") == []
+
+
+def test_lag_is_that_of_the_partitions_where_a_group_has_committed() -> None:
+    places = (
+        Place("orders", 0, 10, {"a": 4, "b": 10}),
+        Place("orders", 1, 7, {"a": 7}),
+        Place("orders", 2, 99, {}),
+        Place("fills", 0, 3, {"a": 5}),  # the topic was made anew
+    )
+    assert lags(places) == {("a", "orders"): 6, ("b", "orders"): 0, ("a", "fills"): 0}
 
 
 def _after(words: list[str], option: str) -> list[str]:

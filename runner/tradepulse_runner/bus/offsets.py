@@ -1,0 +1,236 @@
+"""How far the topics are and how far they were read, asked of the brokers again and again.
+
+``/status`` repeats the newest finding, and a cutover compares it with the one before. What counts
+is what this process reaches, by its own certificate and from where it is: so it asks, not the
+operator. A task of its own, which no order, no halt and no stop waits for; when it can't be told,
+``problem`` says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupLoadInProgressError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from prometheus_client import CollectorRegistry
+
+from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.config import EventBusConfig
+from tradepulse_runner.bus.metrics import ReaderMetrics
+from tradepulse_runner.errors import BusError, ConfigError
+from tradepulse_runner.moment import iso
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+#: Seconds between two looks, and that one of them may take.
+INTERVAL, PATIENCE = 5.0, 10.0
+#: Milliseconds that one request may take.
+REQUEST_MS = 3_000
+#: Times that a request is made which another broker, or the same one soon, may answer.
+ATTEMPTS, _AGAIN = 4, 0.3
+#: Partitions that are told at most: a status must stay small.
+MOST = 256
+_LEAVE = 1.0
+_RIGHTS = "remedy: run what 'tradepulse-runner bus acls' prints"
+_SILENT = (
+    "the brokers don't say how far the topics are; remedy: look whether they run, and at the"
+    " network policies"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A partition. ``end``: offset of the next message; ``committed``: by group that has."""
+
+    topic: str
+    partition: int
+    end: int
+    committed: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        found = {"topic": self.topic, "partition": self.partition, "end": self.end}
+        return {**found, "committed": dict(self.committed)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the brokers said at ``at`` (unix seconds); sorted by topic and partition."""
+
+    at: float
+    places: tuple[Place, ...]
+    left_out: int
+
+
+class Offsets:
+    """Of the topics that ``config`` tells, and of its readers. ``clock`` gives unix seconds."""
+
+    def __init__(
+        self,
+        config: EventBusConfig,
+        name: str,
+        registry: CollectorRegistry,
+        environment: Mapping[str, str],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config, self._name, self._clock = config, name, clock
+        self._access = Access(config, environment)
+        self._metrics = ReaderMetrics(registry) if config.readers else None
+        self._found: Finding | None = None
+        self.problem = ""
+
+    def status(self) -> dict[str, Any]:
+        """The newest finding, for ``/status``: JSON values."""
+        found = self._found
+        return {
+            "at": iso(found.at) if found else None,
+            "partitions": [place.to_json() for place in found.places] if found else [],
+            "partitions_left_out": found.left_out if found else 0,
+        }
+
+    async def run(self) -> None:
+        """Until it is cancelled; fails never."""
+        while True:
+            try:
+                await self._session()
+                continue  # newer credentials: at once
+            except (BusError, ConfigError) as error:
+                self._say(str(error))
+            except (KafkaError, OSError, TimeoutError):
+                self._say(_SILENT)
+            except Exception as error:  # whatever it is: the trading is not concerned
+                self._say(f"unforeseen: {type(error).__name__}", error)
+            await asyncio.sleep(INTERVAL)
+
+    async def _session(self) -> None:
+        """One connection, until it fails (raises) or there are newer credentials (returns)."""
+        asker = _Asker(self._config, self._access.options(), self._name)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await asker.start()
+            while True:
+                async with asyncio.timeout(PATIENCE):
+                    self._keep(await asker.ask(self._clock))
+                await asyncio.sleep(INTERVAL)
+                if self._access.refresh():
+                    return
+        finally:
+            await asker.close()
+
+    def _keep(self, found: Finding) -> None:
+        if self.problem:
+            log.info("bus.offsets_told_again")
+        self._found, self.problem = found, ""
+        if self._metrics:
+            self._metrics.show(lags(found.places))
+
+    def _say(self, problem: str, error: Exception | None = None) -> None:
+        if problem != self.problem:
+            log.warning("bus.offsets_unknown", extra={"why": problem}, exc_info=error)
+        self.problem = problem
+        if self._metrics:
+            self._metrics.show({})  # an old lag would look like one of now
+
+
+def lags(places: tuple[Place, ...]) -> dict[tuple[str, str], int]:
+    """Messages that are left to read, by group and topic, where the group has committed."""
+    found: dict[tuple[str, str], int] = {}
+    for place in places:
+        for group, offset in place.committed.items():
+            key = (group, place.topic)
+            found[key] = found.get(key, 0) + max(0, place.end - offset)
+    return found
+
+
+class _Asker:
+    """One connection to the brokers; after an error it is closed and another one made."""
+
+    def __init__(self, config: EventBusConfig, options: dict[str, Any], name: str) -> None:
+        self._topics = sorted(config.topic(stream) for stream in config.publish)
+        self._readers = config.readers
+        own = {"client_id": f"{name}.offsets", "request_timeout_ms": REQUEST_MS}
+        # Assigned nothing, so that it reads nothing: that would need another right.
+        self._consumer = AIOKafkaConsumer(**options, **own, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**options, **own)
+
+    async def start(self) -> None:
+        await self._consumer.start()
+        await self._admin.start()
+
+    async def ask(self, clock: Callable[[], float]) -> Finding:
+        """Raises :class:`BusError`, KafkaError, TimeoutError."""
+        every = await _repeated(self._partitions)
+        told = every[:MOST]
+        # First: whoever reads on meanwhile isn't before the end then.
+        committed = {group: await self._committed(group, told) for group in self._readers}
+        ends = await self._consumer.end_offsets(told) if told else {}
+        places = tuple(_place(each, ends[each], committed) for each in told)
+        return Finding(clock(), places, len(every) - len(told))
+
+    async def _partitions(self) -> list[TopicPartition]:
+        """Of the topics that exist, sorted."""
+        found: list[TopicPartition] = []
+        for topic in await self._admin.describe_topics(self._topics):
+            error = for_code(topic["error_code"])
+            if error is TopicAuthorizationFailedError:
+                raise BusError(f"topic {topic['topic']}: we may not ask how far it is; {_RIGHTS}")
+            if error is not UnknownTopicOrPartitionError and topic["error_code"]:
+                raise error()
+            found += [TopicPartition(topic["topic"], p["partition"]) for p in topic["partitions"]]
+        return sorted(found)
+
+    async def _committed(self, group: str, wanted: list[TopicPartition]) -> dict[Any, int]:
+        """Where ``group`` goes on to read; partitions where it never committed left out."""
+
+        async def ask() -> dict[Any, Any]:
+            found = await self._admin.list_consumer_group_offsets(group, partitions=wanted)
+            if len(found) < len(wanted):
+                # How the client takes an error of the whole request. Rights were looked at when the
+                # coordinator was asked for: this one doesn't know the group yet, or no more.
+                raise GroupLoadInProgressError
+            return dict(found)
+
+        if not wanted:
+            return {}
+        try:
+            found = await _repeated(ask)
+        except GroupAuthorizationFailedError:
+            raise BusError(f"group {group}: we may not ask how far it is; {_RIGHTS}") from None
+        return {each: place.offset for each, place in found.items() if place.offset >= 0}
+
+    async def close(self) -> None:
+        """Never raises, never takes long."""
+        for client in (self._consumer.stop, self._admin.close):
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(_LEAVE):
+                    await client()
+
+
+def _place(each: TopicPartition, end: int, committed: Mapping[str, Mapping[Any, int]]) -> Place:
+    known = {group: offsets[each] for group, offsets in committed.items() if each in offsets}
+    return Place(each.topic, each.partition, end, known)
+
+
+async def _repeated(ask: Callable[[], Awaitable[T]]) -> T:
+    """Requests go to any broker: one that was lost just now must not hide the others."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await ask()
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+        await asyncio.sleep(_AGAIN)
+    return await ask()

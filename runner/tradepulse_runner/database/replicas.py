@@ -1,0 +1,271 @@
+"""Where the primary and its replicas are, asked of each of them again and again.
+
+``/status`` repeats the newest finding, and a cutover compares it with the one before. What counts
+is what this process reaches, by its own certificate and from where it is: so it asks, not the
+operator. A task of its own with connections of its own, which nothing waits for.
+
+The primary's position is taken first: a replica that has replayed up to there lacks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import asyncpg
+
+from tradepulse_runner.database.config import DatabaseConfig
+from tradepulse_runner.database.connection import (
+    WHO,
+    Connection,
+    open_one,
+    require_primary,
+    tls,
+    written,
+)
+from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
+from tradepulse_runner.database.metrics import DatabaseMetrics
+from tradepulse_runner.errors import ConfigError
+from tradepulse_runner.moment import iso
+
+log = logging.getLogger(__name__)
+#: Seconds between two looks, and that a server has at most to let us in, or to answer.
+INTERVAL, PATIENCE = 5.0, 3.0
+_NO_PRIMARY = "there is no primary to compare with"
+# What replicas can have: what is only written and not flushed yet isn't sent to them.
+_POSITION = "SELECT pg_current_wal_flush_lsn()::text"
+# The chain's last number: it begins with 1 and has no gap, so that nothing has to be counted.
+_ROWS = "SELECT coalesce((SELECT seq FROM tradepulse.audit_heads WHERE runner = $1), 0)"
+_REPLAYED = """
+SELECT pg_last_wal_replay_lsn()::text AS lsn,
+       extract(epoch FROM clock_timestamp() - coalesce(
+           pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))::float8 AS seconds
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """Of one host. ``lag_bytes``, ``lag_seconds``: None, with the ``problem``, while unknown."""
+
+    host: str
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``at``: when a primary answered last (unix seconds); what follows is of then, other than
+    ``primary`` (None: none now) and ``replicas``. ``audit_rows``: of this runner's trail."""
+
+    at: float | None = None
+    primary: str | None = None
+    system: str = ""
+    timeline: int | None = None
+    lsn: str | None = None
+    audit_rows: int | None = None
+    replicas: tuple[Replica, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        replicas = [asdict(replica) for replica in self.replicas]
+        at = None if self.at is None else iso(self.at)
+        return {**asdict(self), "at": at, "replicas": replicas}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Of one host: who it is, or why that isn't known."""
+
+    host: str
+    who: Mapping[str, Any] | None = None
+    problem: str = ""
+
+
+class Replicas:
+    """Of the servers in ``config``. ``timelines()``: the newest one that was seen, by system.
+    ``clock`` gives unix seconds."""
+
+    def __init__(
+        self,
+        config: DatabaseConfig,
+        runner: str,
+        timelines: Callable[[], Mapping[str, str]],
+        metrics: DatabaseMetrics,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        patience = min(PATIENCE, config.connect_timeout)
+        limits = {"connect_timeout": patience, "command_timeout": PATIENCE}
+        self._config = config.model_copy(update=limits)
+        self._runner, self._timelines, self._clock = runner, timelines, clock
+        self._metrics = metrics
+        self._addresses = dict(zip(config.hosts, config.addresses, strict=True))
+        self._open: dict[str, Connection] = {}
+        self._context: ssl.SSLContext | None = None
+        self._certificates: tuple[float, ...] = ()
+        self._whole: dict[str, float] = {}  # when a replica lacked nothing last, monotonic
+        self._found = Finding()
+
+    def status(self) -> dict[str, Any]:
+        """The newest finding, for ``/status``: JSON values."""
+        return self._found.to_json()
+
+    async def run(self) -> None:
+        """Until it is cancelled; fails never."""
+        try:
+            while True:
+                try:
+                    self._found = await self._look()
+                except Exception as error:  # whatever it is: the trading is not concerned
+                    log.warning("database.replicas_unknown", exc_info=error)
+                    self._found = self._without([], f"unforeseen: {type(error).__name__}")
+                self._show()
+                await asyncio.sleep(INTERVAL)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        for connection in self._open.values():
+            connection.terminate()
+        self._open.clear()
+
+    def _show(self) -> None:
+        self._metrics.replica_lag.clear()
+        for each in self._found.replicas:
+            if each.lag_bytes is not None:
+                self._metrics.replica_lag.labels(each.host).set(each.lag_bytes)
+
+    # -- one look --------------------------------------------------------------------------
+
+    async def _look(self) -> Finding:
+        try:
+            await self._believe()
+        except ConfigError as error:
+            return self._without([], str(error))
+        hosts = self._config.hosts
+        answers = await asyncio.gather(*(self._who(host) for host in hosts))
+        judged = _one_primary([_judged(each, self._timelines()) for each in answers])
+        primary = next((each for each in judged if _leads(each)), None)
+        if primary is None or primary.who is None:
+            return self._without(judged, _NO_PRIMARY)
+        try:
+            lsn, rows = await self._written(primary.host)
+        except FAILURES as error:
+            self._drop(primary.host)
+            return self._without([replace(primary, who=None, problem=told(error))], _NO_PRIMARY)
+        others = [each for each in judged if each.host != primary.host]
+        return Finding(
+            self._clock(),
+            primary.host,
+            primary.who["system"],
+            int(primary.who["timeline"], 16),
+            lsn,
+            rows,
+            tuple(await asyncio.gather(*(self._replica(each, primary, lsn) for each in others))),
+        )
+
+    def _without(self, answers: Sequence[_Answer], why: str) -> Finding:
+        """No primary: what was found last, and of each host why nothing is known of it."""
+        known = {each.host: each.problem for each in answers}
+        replicas = [Replica(host, problem=known.get(host) or why) for host in self._config.hosts]
+        return replace(self._found, primary=None, replicas=tuple(replicas))
+
+    async def _believe(self) -> None:
+        """Use the newest certificates. Raises :class:`ConfigError`."""
+        certificates = written(self._config)
+        if self._context is None or certificates != self._certificates:
+            self._leave()
+            self._context = await asyncio.to_thread(tls, self._config)
+            self._certificates = certificates
+
+    async def _who(self, host: str) -> _Answer:
+        try:
+            if host not in self._open:
+                assert self._context is not None
+                where = self._addresses[host]
+                self._open[host] = await open_one(self._config, *where, self._context)
+            return _Answer(host, dict(await self._open[host].fetchrow(WHO)))
+        except FAILURES as error:
+            self._drop(host)
+            return _Answer(host, problem=told(error))
+
+    def _drop(self, host: str) -> None:
+        if connection := self._open.pop(host, None):
+            connection.terminate()
+
+    async def _written(self, host: str) -> tuple[str, int | None]:
+        """How far the primary is, and how many records the trail has."""
+        connection = self._open[host]
+        lsn = str(await connection.fetchval(_POSITION))
+        try:
+            return lsn, int(await connection.fetchval(_ROWS, self._runner))
+        except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
+            return lsn, None  # the writer says so, with the remedy
+
+    async def _replica(self, each: _Answer, primary: _Answer, lsn: str) -> Replica:
+        assert primary.who is not None
+        if each.who is None or each.problem:
+            return Replica(each.host, problem=each.problem)
+        if each.who["system"] != primary.who["system"]:
+            return Replica(each.host, problem=f"is no copy of {primary.host}, but another system")
+        try:
+            found = await self._open[each.host].fetchrow(_REPLAYED)
+        except FAILURES as error:
+            self._drop(each.host)
+            return Replica(each.host, problem=told(error))
+        if found["lsn"] is None:
+            return Replica(each.host, problem="has replayed nothing yet")
+        return self._compared(each.host, lag_bytes(lsn, found["lsn"]), found["seconds"])
+
+    def _compared(self, host: str, behind: int, seconds: float) -> Replica:
+        """``seconds`` since the last transaction it has: on a quiet primary that is long ago, and
+        the lag isn't longer than since it lacked nothing."""
+        now = time.monotonic()
+        if not behind:
+            self._whole[host] = now
+            return Replica(host, 0, 0.0)
+        since = now - self._whole.get(host, -float("inf"))
+        return Replica(host, behind, round(max(0.0, min(seconds, since)), 3))
+
+
+def lag_bytes(primary: str, replica: str) -> int:
+    """How much WAL lies between two positions, e.g. ``0/16B3748``; 0 when it is ahead."""
+    return max(0, _number(primary) - _number(replica))
+
+
+def _number(lsn: str) -> int:
+    high, _, low = lsn.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def _leads(each: _Answer) -> bool:
+    return each.who is not None and not each.problem and not each.who["standby"]
+
+
+def _judged(each: _Answer, timelines: Mapping[str, str]) -> _Answer:
+    """With the problem of a server that should be the primary, and isn't any more."""
+    if each.who is None or each.who["standby"]:
+        return each
+    try:
+        require_primary(each.who, dict(timelines))
+    except DatabaseError as error:
+        return replace(each, problem=str(error))
+    return each
+
+
+def _one_primary(answers: Sequence[_Answer]) -> list[_Answer]:
+    """Of several that could be written to, the one of the newest timeline leads."""
+    leading = [each for each in answers if _leads(each)]
+    if len(leading) < 2:
+        return list(answers)
+    best = max(leading, key=lambda each: str((each.who or {})["timeline"]))
+    why = f"could be written to as well; remedy: make it a replica of {best.host}"
+    return [
+        replace(each, problem=why) if each in leading and each is not best else each
+        for each in answers
+    ]
