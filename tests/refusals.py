@@ -591,12 +591,22 @@ RULES: tuple[Refusal, ...] = (
             _TEMPLATE,
             {"template": {"baseline": {part: value}}},
             f"spec.cutover.template.baseline.{part}",
-            f"baseline.{part} belongs to {service}: add spec.{service}, or remove {part}",
+            remedy,
         )
-        for service, part, value in (
-            ("eventBus", "kafka", {"maxLag": 1}),
-            ("database", "postgres", {"maxReplicaLag": "1s"}),
+        for part, value, remedy in (
+            ("kafka", {"maxLag": 1}, "baseline.kafka belongs to eventBus.readers: name the"),
+            (
+                "postgres",
+                {"maxReplicaLag": "1s"},
+                "baseline.postgres belongs to database: add spec.database, or remove postgres",
+            ),
         )
+    ),
+    Refusal(
+        RUNNER,
+        {_spec("eventBus"): _BUS, _TEMPLATE: {"template": {"baseline": {"kafka": {"maxLag": 1}}}}},
+        "spec.cutover.template.baseline.kafka",
+        "baseline.kafka belongs to eventBus.readers: name the",
     ),
     _cutover(
         _spec("guardrails"),

@@ -25,8 +25,8 @@ class KafkaPolicy(Model):
     """What is asked of the event bus, before a release is touched and after it was moved."""
 
     max_lag: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
-        description="Records that a reader may be behind in a partition: above it the item kafka of"
-        " the checklist fails, and StreamsIntact is False at the end.",
+        description="Records that a group of spec.eventBus.readers may be behind in a partition:"
+        " above it the item kafka of the checklist fails, and StreamsIntact is False at the end.",
         json_schema_extra=required("write how many records a reader may be behind"),
     )
 
@@ -74,12 +74,12 @@ class BaselinePolicy(Model):
     )
     kafka: KafkaPolicy | None = Field(
         default=None,
-        description="Limits of the event bus; the runner needs spec.eventBus. Offsets are recorded"
-        " and compared without it, too.",
+        description="Limit of the event bus; the runner needs spec.eventBus.readers. Offsets are"
+        " recorded and compared without it, too.",
     )
     postgres: PostgresPolicy | None = Field(
         default=None,
-        description="Limits of the database; the runner needs spec.database. Its position and"
+        description="Limit of the database; the runner needs spec.database. Its position and"
         " replicas are recorded and compared without it, too.",
     )
 

@@ -415,10 +415,14 @@ class TradingRunnerSpec(Model):
             holds=_window_holds_two_scrapes,
         ),
         rule(
-            f"!has({_BASELINE}.kafka) || has(self.eventBus)",
-            "baseline.kafka belongs to eventBus: add spec.eventBus, or remove kafka",
+            f"!has({_BASELINE}.kafka) || (has(self.eventBus) && self.eventBus.readers.size() > 0)",
+            "baseline.kafka belongs to eventBus.readers: name the consumer groups there, or remove"
+            " kafka",
             ".cutover.template.baseline.kafka",
-            holds=lambda it: it.cutover.template.baseline.kafka is None or it.event_bus is not None,
+            holds=lambda it: (
+                it.cutover.template.baseline.kafka is None
+                or (it.event_bus is not None and bool(it.event_bus.readers))
+            ),
         ),
         rule(
             f"!has({_BASELINE}.postgres) || has(self.database)",

@@ -6,7 +6,7 @@ have to work. No message holds a count or a lag, which change at each look.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tradepulse_operator.api.baseline import BaselinePolicy
 from tradepulse_operator.api.checklist import Check, ChecklistItem
@@ -27,8 +27,8 @@ _NAMED = 4
 
 def require_served(policy: BaselinePolicy, runner: TradingRunnerSpec) -> None:
     """Raise ConfigError where `policy` asks something of what the runner doesn't have."""
-    if policy.kafka and runner.event_bus is None:
-        raise _unserved("spec.baseline.kafka", "spec.eventBus")
+    if policy.kafka and not (runner.event_bus and runner.event_bus.readers):
+        raise _unserved("spec.baseline.kafka", "spec.eventBus.readers")
     if policy.postgres and runner.database is None:
         raise _unserved("spec.baseline.postgres", "spec.database")
 
@@ -52,18 +52,30 @@ def kafka(observed: CutoverObserved, _: ChecklistItem) -> Finding:
     lacks = _unreachable(bus, observed.now, "Kafka", "the brokers, and spec.eventBus")
     if lacks or bus is None:
         return failed(lacks)
-    most = policy.max_lag if policy else None
-    late = [] if most is None else list(dict.fromkeys(_late(bus, most)))
-    if late:
-        more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
-        return failed(
-            f"more than {most} records behind (baseline.kafka.maxLag): {', '.join(late[:_NAMED])}"
-            f"{more}: look at the reader, and let it catch up"
+    late = _late(bus, runner.spec.event_bus.readers, policy.max_lag) if policy else ""
+    return failed(late) if late else PASSED
+
+
+def _late(bus: BusView, readers: Iterable[str], most: int) -> str:
+    """Who is too far behind, and what to do; "" when nobody."""
+    known = {group for one in bus.partitions for group in one.committed}
+    never = next((group for group in readers if group not in known), "")
+    if never:
+        return (
+            f"reader {never} has committed no offset yet, so how far it is behind isn't known:"
+            " start it, or take it out of spec.eventBus.readers"
         )
-    return PASSED
+    late = list(dict.fromkeys(_behind(bus, most)))
+    more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
+    return (
+        f"more than {most} records behind (baseline.kafka.maxLag): {', '.join(late[:_NAMED])}"
+        f"{more}: look at the reader, and let it catch up"
+        if late
+        else ""
+    )
 
 
-def _late(bus: BusView, most: int) -> Iterator[str]:
+def _behind(bus: BusView, most: int) -> Iterator[str]:
     for one in bus.partitions:
         for group, lag in lags(one):
             if lag > most:
@@ -82,6 +94,8 @@ def postgres(observed: CutoverObserved, _: ChecklistItem) -> Finding:
     if lacks or database is None:
         return failed(lacks)
     longest = policy.max_replica_lag if policy else None
+    if database.primary is None:
+        return failed("there is no primary: look at the servers, and spec.database.hosts")
     wrong = next(filter(None, (_replica(one, longest) for one in database.replicas)), "")
     return failed(wrong) if wrong else PASSED
 
@@ -89,7 +103,8 @@ def postgres(observed: CutoverObserved, _: ChecklistItem) -> Finding:
 def _replica(one: ReplicaView, longest: str | None) -> str:
     """What is wrong with it, and what to do; "" when nothing."""
     if one.problem:
-        return f"replica {one.host}: {one.problem}: mend it, or take it out of spec.database.hosts"
+        remedy = "mend it, or take it out of spec.database.hosts"
+        return f"replica {one.host}: {_with(remedy, one.problem)}"
     if longest is None:
         return ""
     if one.lag_seconds is None:
@@ -111,7 +126,12 @@ def _unreachable(view: BusView | DatabaseView | None, now: float, what: str, whe
     if view is None:
         return f"the active release doesn't tell of {what}: look at it yourself, and waive the item"
     if view.problem:
-        return f"{view.problem}: look at {where}"
+        return _with(f"look at {where}", view.problem)
     if not fresh(view, now):
         return f"{what} hasn't answered the active release within {FRESH:g} s: look at {where}"
     return ""
+
+
+def _with(remedy: str, problem: str) -> str:
+    """The process names a remedy where it knows one."""
+    return problem if "remedy: " in problem else f"{problem}; remedy: {remedy}"

@@ -19,6 +19,7 @@ BUS_SPEC = {
     "bootstrapServers": ["kafka:9093"],
     "securityProtocol": "SSL",
     "tlsSecret": "bus",
+    "readers": ["recorder", "settlement"],
 }
 DATABASE_SPEC = {"hosts": ["db-a:5432", "db-b:5432"], "user": "runner", "tlsSecret": "db"}
 BUS = BusView(

@@ -24,6 +24,7 @@ from tests.unit.reconcile.cutovers import (
     written,
 )
 from tests.unit.reconcile.streams import (
+    BUS,
     BUS_SPEC,
     DATABASE,
     DATABASE_SPEC,
@@ -321,7 +322,7 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
             telling(bus(problem="no broker answers")),
             {},
             RESULT.FAIL,
-            "no broker answers: look at the brokers, and spec.eventBus",
+            "no broker answers; remedy: look at the brokers, and spec.eventBus",
         ),
         ("kafka", telling(bus(at=STALE)), {}, RESULT.FAIL, "Kafka hasn't answered the active"),
         ("kafka", telling(bus(at=None)), {}, RESULT.FAIL, "Kafka hasn't answered the active"),
@@ -333,6 +334,28 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
             f"more than 1 records behind (baseline.kafka.maxLag): settlement on {FILLS}, settlement"
             f" on {ORDERS}: look at the reader, and let it catch up",
         ),
+        (
+            "kafka",
+            telling(bus(problem="no; remedy: run")),
+            {},
+            RESULT.FAIL,
+            "no; remedy: run",
+        ),
+        (
+            "kafka",
+            telling(replace(BUS, partitions=())),
+            LAG,
+            RESULT.FAIL,
+            "reader recorder has committed no offset yet",
+        ),
+        ("kafka", telling(replace(BUS, partitions=())), {}, RESULT.PASS, ""),
+        (
+            "postgres",
+            telling(database=replace(DATABASE, primary=None)),
+            {},
+            RESULT.FAIL,
+            "there is no primary: look at the servers, and spec.database.hosts",
+        ),
         ("postgres", telling(), {}, RESULT.PASS, ""),
         ("postgres", None, {}, RESULT.PENDING, "waits for the active release to tell of Postgre"),
         ("postgres", telling(database=None), {}, RESULT.FAIL, "doesn't tell of PostgreSQL"),
@@ -341,7 +364,7 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
             telling(database=replace(DATABASE, problem="no server answers")),
             {},
             RESULT.FAIL,
-            "no server answers: look at the servers, and spec.database",
+            "no server answers; remedy: look at the servers, and spec.database",
         ),
         (
             "postgres",
@@ -355,7 +378,7 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
             telling(database=replace(DATABASE, replicas=(ReplicaView("b:1", problem="down"),))),
             {},
             RESULT.FAIL,
-            "replica b:1: down: mend it, or take it out of spec.database.hosts",
+            "replica b:1: down; remedy: mend it, or take it out of spec.database.hosts",
         ),
         (
             "postgres",
@@ -415,7 +438,7 @@ def test_what_changes_at_each_look_writes_nothing() -> None:
 @pytest.mark.parametrize(
     ("part", "policy", "field"),
     [
-        ("kafka", {"maxLag": 1}, "spec.eventBus"),
+        ("kafka", {"maxLag": 1}, "spec.eventBus.readers"),
         ("postgres", {"maxReplicaLag": "1s"}, "spec.database"),
     ],
 )
