@@ -23,7 +23,7 @@ from .observed import CutoverObserved, PodView
 from .preflight import Refusal, preflight, stopping
 from .statement import said
 from .step import Apply, Step, Wait
-from .streams import compared, differing
+from .streams import compared, differing, reconfigured
 from .streams_checks import require_served
 from .superseded import superseded
 
@@ -204,7 +204,7 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     if found:
         changes["verdict"] = record(found)
     if progress.decision is Decision.PROMOTE:
-        told = compared(observed, moved=_reconfigured(observed))
+        told = compared(observed, moved=reconfigured(observed.cutover))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
         return enter(told, CutoverPhase.SUCCEEDED, message + differing(told), **changes)
     if progress.decision is Decision.INCONCLUSIVE or found is None:
@@ -213,11 +213,6 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     decisive = found.decisive
     message = f"{decisive.guardrail}: {decisive.message}"
     return roll_back(observed, decisive.reason, message, **changes)
-
-
-def _reconfigured(observed: CutoverObserved) -> bool:
-    source, target = observed.cutover.status.source, observed.cutover.status.target
-    return not (source and target and source.config_hash == target.config_hash)
 
 
 def fail(observed: CutoverObserved, reason: str, message: str) -> Step:

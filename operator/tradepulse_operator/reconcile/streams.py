@@ -15,6 +15,7 @@ from tradepulse_operator.api.baseline import (
     BaselinePolicy,
     StreamsRecord,
 )
+from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import LONGEST_MESSAGE, seconds
@@ -102,6 +103,12 @@ def _untold(measured: bool, view: BusView | DatabaseView | None, now: float) -> 
 def fresh(view: BusView | DatabaseView, now: float) -> bool:
     """Whether it has answered the runner lately."""
     return view.at is not None and now - view.at <= FRESH
+
+
+def reconfigured(cutover: ReleaseCutover) -> bool:
+    """Whether the target has another configuration than the source, as far as is known."""
+    source, target = cutover.status.source, cutover.status.target
+    return not (source and target and source.config_hash == target.config_hash)
 
 
 def compared(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserved:

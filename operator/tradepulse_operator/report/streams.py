@@ -13,7 +13,7 @@ from tradepulse_operator.api.baseline import (
     ReplicaBaseline,
 )
 from tradepulse_operator.reconcile.baseline import kafka_of, partitions_of, postgres_of
-from tradepulse_operator.reconcile.streams import Compared, compare
+from tradepulse_operator.reconcile.streams import Compared, compare, reconfigured
 from tradepulse_operator.reconcile.streams_view import BusView
 
 from .evidence import Evidence
@@ -112,8 +112,11 @@ def _found(evidence: Evidence) -> Compared:
         return Compared(ended.differences + left, ended.remarks, ended.unknown)
     if before is None:
         return Compared()
+    # Until the end it is the target that runs, and tells.
+    moved = not evidence.final and reconfigured(cutover)
     policy = cutover.spec.baseline
-    return compare(before, evidence.process, None, policy, evidence.at) or Compared()
+    found = compare(before, evidence.process, None, policy, evidence.at, moved=moved)
+    return found or Compared()
 
 
 def _in_words(evidence: Evidence) -> Iterator[str]:

@@ -51,6 +51,14 @@ def test_a_person_sees_before_beside_now_and_what_differs() -> None:
     assert text.index(f"{ORDERS}/0 | 120") < text.index(f"{FILLS}/0 | 40"), "what differs is first"
 
 
+def test_what_the_target_leaves_out_on_purpose_is_not_gone() -> None:
+    """The process of the first stage is the target's, whose configuration is another one here."""
+    gone = PartitionView(ORDERS, 1, -1)
+    assert "Differs:" not in filed(now=bus(gone))["report.md"]
+    halted = filed("Halted", now=bus(gone))["report.md"]
+    assert f"- Differs: {ORDERS}/1 is gone, it ended at 7." in halted
+
+
 def test_nothing_differs_nothing_is_said_to() -> None:
     text = filed()["report.md"]
     assert "- Nothing differs: offsets, positions and replicas are as before" in text
