@@ -1,7 +1,7 @@
 """Append-only journal of one venue's OMS: ``{venue}_journal.{number}``.
 
-A segment starts with ``MAGIC`` and holds :mod:`~tradepulse_runner.frames` of JSON. Sequence numbers
-rise by one across segments.
+A segment starts with ``MAGIC`` and holds ``frames`` of JSON. Sequence numbers rise by one across
+segments.
 
 After a crash two kinds of damage exist and must not be confused. A *torn tail*: the last frame
 is incomplete, it was never synced, it is cut. *Damage in the middle*: good frames follow a bad

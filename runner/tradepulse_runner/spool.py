@@ -1,9 +1,8 @@
 """A durable queue on the state volume: ``spool.{first}`` segments and ``spool.json``.
 
-Segments are made of :mod:`~tradepulse_runner.frames`, as the journal is, and are read back from the
-disk, so that an outage of hours costs no memory. Appending is one write to the kernel, which a
-kill -9 can't undo; a power cut can, within a second: whoever appends must have another source to
-catch up from.
+Segments are made of ``frames``, as the journal is, and are read back from the disk, so that an
+outage of hours costs no memory. Appending is one write to the kernel, which a kill -9 can't undo; a
+power cut can, within a second: whoever appends must have another source to catch up from.
 
 What was acknowledged is kept for a while: a reader whose own memory was set back (a database that
 failed over to a replica that lagged, or was restored) asks for it again.
