@@ -22,7 +22,7 @@ from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, wait_for
 from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.settings import NODE_GATEWAY
 from tests.e2e.test_objectstore import secret
-from tests.unit.runner.bus_kit import GROUP, Message, prepare, read
+from tests.unit.runner.bus_kit import GROUP, Message, commit, prepare, read
 from tests.unit.runner.bus_kit import RUNNER as CLIENT
 from tests.unit.runner.database_kit import migrated, problems, using
 
@@ -84,6 +84,13 @@ class Place:
         """What a reader keeps: each event once, by its id."""
         found = {each.id: each for each in asyncio.run(read(self.kafka, topic))}
         return [each for each in found.values() if each.body["runner"] == self.name]
+
+    def count(self) -> int:
+        """Rows of the runner's audit trail, counted one by one."""
+        query = "SELECT count(*) FROM tradepulse.audit_records WHERE runner = $1"
+        return int(
+            asyncio.run(using(self.database, lambda c: c.fetchval(query, self.name), OBSERVER))
+        )
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         """Bodies of the audit records of a kind."""
@@ -151,7 +158,9 @@ def place(cluster: Cluster, namespace: str, kafka: Kafka, database: Postgres) ->
 def test_what_happens_in_the_pod_is_told_and_stored(place: Place) -> None:
     for kind in ("EventsPublished", "AuditStored"):
         place.says(kind, "True")
-    status = place.until("fills to be told", lambda s: ends(s, FILLS) and s["database"]["at"])
+    status = place.until(
+        "fills to be told and stored", lambda s: ends(s, FILLS) and s["database"]["audit_rows"]
+    )
     bus, database = status["bus"], status["database"]
     assert {each["topic"] for each in bus["partitions"]} == {ORDERS, FILLS}
     assert (bus["problem"], bus["partitions_left_out"]) == ("", 0)
@@ -163,8 +172,10 @@ def test_what_happens_in_the_pod_is_told_and_stored(place: Place) -> None:
     )
     assert database["timeline"] == 1
     assert ends(status, ORDERS) <= sum(1 for _ in place.events(ORDERS))
-    assert database["audit_rows"] > 0
-    assert place.records("intent")
+    assert place.records("fill")
+    asyncio.run(commit(place.kafka, ORDERS, {0: 0, 1: 0, 2: 0}))
+    place.until("the reader to be told of", lambda s: reading(s) == [{GROUP: 0}] * 3)
+    assert database["audit_rows"] <= place.count()
 
 
 def ends(status: dict[str, Any], topic: str) -> int:
@@ -172,29 +183,40 @@ def ends(status: dict[str, Any], topic: str) -> int:
     return sum(each["end"] for each in status["bus"]["partitions"] if each["topic"] == topic)
 
 
+def reading(status: dict[str, Any]) -> list[dict[str, int]]:
+    """Where each group is, by partition of the orders' topic."""
+    return [each["committed"] for each in status["bus"]["partitions"] if each["topic"] == ORDERS]
+
+
 def test_an_outage_of_the_brokers_stops_nothing_and_loses_nothing(place: Place) -> None:
+    began = time.monotonic()
     place.kafka.kill_broker(1)
     told = place.says("EventsPublished", "False")
+    noticed = time.monotonic() - began
     assert (told["reason"], "remedy" in told["message"]) == ("Behind", True)
     submitted = place.status()["orders"]["submitted"]
     place.until("orders to go on", lambda s: s["orders"]["submitted"] > submitted + 20)
     scenario.trading(place.cluster, RUNNER, place.namespace, seconds=5)
 
     took = stopped(place)
-    print(f"kill switch beside brokers that are down: {took:.2f} s")
     assert took < STOPPED_WITHIN
     waiting = place.status()["bus"]["pending"]
     assert waiting > 20
 
     place.kafka.start_broker(1)
     place.kafka.wait_for(1)
+    began = time.monotonic()
     place.until("everything to be told", lambda s: not s["bus"]["pending"])
+    caught_up = time.monotonic() - began
     place.says("EventsPublished", "True")
     place.until("everything to be stored", lambda s: not s["database"]["spool"])
+    place.until("all of it to be counted", lambda s: s["database"]["audit_rows"] == place.count())
     orders = Counter(
         e.body["order_id"] for e in place.events(ORDERS) if e.body["event"] == "intent"
     )
     stored = Counter(record["id"] for record in place.records("intent"))
+    figures = {"noticed": noticed, "stopped": took, "waited": waiting, "caught_up": caught_up}
+    print({**{name: round(value, 2) for name, value in figures.items()}, "orders": len(orders)})
     assert orders == stored
     assert set(orders.values()) == {1}
     fills = Counter(each.body["trade_id"] for each in place.events(FILLS))

@@ -135,6 +135,24 @@ async def read(kafka: Kafka, *topics: str) -> list[Message]:
         await consumer.stop()
 
 
+async def commit(kafka: Kafka, topic: str, places: dict[int, int]) -> None:
+    """What a reader of the group does."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.servers(1),
+        security_protocol="SSL",
+        ssl_context=kafka.context(),
+        group_id=GROUP,
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        where = {TopicPartition(topic, partition): at for partition, at in places.items()}
+        consumer.assign(list(where))
+        await consumer.commit(where)
+    finally:
+        await consumer.stop()
+
+
 def _message(raw: Any) -> Message:
     headers = dict(raw.headers)
     name = headers.get("event-id", b"").decode()

@@ -41,6 +41,7 @@ from tests.unit.runner.bus_kit import (
     SCRAM_USER,
     Message,
     certify,
+    commit,
     config,
     happen,
     of,
@@ -373,24 +374,6 @@ async def ends(kafka: Kafka, topic: str) -> dict[int, int]:
     try:
         found = await consumer.end_offsets([TopicPartition(topic, n) for n in range(3)])
         return {each.partition: end for each, end in found.items()}
-    finally:
-        await consumer.stop()
-
-
-async def commit(kafka: Kafka, topic: str, places: dict[int, int]) -> None:
-    """What a reader of the group does."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka.servers(1),
-        security_protocol="SSL",
-        ssl_context=kafka.context(),
-        group_id=GROUP,
-        enable_auto_commit=False,
-    )
-    await consumer.start()
-    try:
-        where = {TopicPartition(topic, partition): at for partition, at in places.items()}
-        consumer.assign(list(where))
-        await consumer.commit(where)
     finally:
         await consumer.stop()
 

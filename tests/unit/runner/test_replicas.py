@@ -186,6 +186,38 @@ async def test_two_that_could_be_written_to_are_not_both_the_primary() -> None:
     assert "make it a replica of b:1" in judged[0].problem
 
 
+def idle(tmp_path: Path) -> Replicas:
+    """Connected to nobody."""
+    files = {name: tmp_path / name for name in ("ca_file", "cert_file", "key_file")}
+    where = DatabaseConfig(hosts=["a:1", "b:1"], user="runner", **files)
+    return Replicas(where, RUNNER, dict, DatabaseMetrics(CollectorRegistry()))
+
+
+def test_on_a_quiet_primary_the_last_transaction_is_old_and_the_lag_is_not(tmp_path: Path) -> None:
+    found = idle(tmp_path)
+    assert found._compared("b:1", 100, 3600.0).lag_seconds == 3600.0  # nothing else is known
+    assert found._compared("b:1", 0, 3600.0).lag_seconds == 0.0
+    behind = found._compared("b:1", 100, 3600.0)
+    assert behind.lag_bytes == 100
+    assert behind.lag_seconds is not None
+    assert behind.lag_seconds < 5
+    assert found._compared("b:1", 100, -0.2).lag_seconds == 0.0  # clocks differ
+
+
+async def test_files_that_cannot_be_used_are_the_problem_of_every_host(tmp_path: Path) -> None:
+    status = (await idle(tmp_path)._look()).to_json()
+    assert (status["primary"], status["at"]) == (None, None)
+    assert [each["host"] for each in status["replicas"]] == ["a:1", "b:1"]
+    assert all("database.ca_file" in each["problem"] for each in status["replicas"])
+
+
+async def test_a_server_of_another_system_is_no_replica(tmp_path: Path) -> None:
+    primary = replicas._Answer("a:1", {"standby": False, "timeline": "00000001", "system": "1"})
+    other = replicas._Answer("b:1", {"standby": True, "timeline": "", "system": "2"})
+    told = await idle(tmp_path)._replica(other, primary, "0/10")
+    assert (told.lag_bytes, told.problem) == (None, "is no copy of a:1, but another system")
+
+
 def test_positions_are_compared_over_the_whole_length() -> None:
     assert lag_bytes("1/0", "0/FFFFFFFF") == 1
     assert lag_bytes("0/10", "0/20") == 0
