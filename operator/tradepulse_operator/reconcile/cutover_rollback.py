@@ -41,7 +41,7 @@ from .step import FileReport, Step, Wait
 #: Seconds after which the evidence is given up: a failing API must not keep a bad release.
 PATIENCE = 30.0
 #: Seconds that a halt may take before the evidence is collected beside it, so that it is filed
-#: within 10 s of the verdict: these, a look (2 s for a process that is frozen) and the reporter's 5.
+#: within 10 s of the verdict: these, a look (2 s where a process is frozen), the reporter's 5.
 HALT_FIRST = 2.5
 #: Seconds of the halt after which a failing API is left alone: to tell its end matters more.
 _BESIDE = 10.0
