@@ -113,6 +113,9 @@ _TEMPLATE = _spec("cutover")
 _GUARDRAILS = "spec.cutover.template.guardrails"
 
 
+_PAGER = {"alertmanager": "http://alertmanager.monitoring:9093", "receiver": "pagerduty"}
+
+
 def _without(whole: dict[str, Any], field: str) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if key != field}
 
@@ -517,6 +520,40 @@ RULES: tuple[Refusal, ...] = (
             "schedule must name one minute and one hour with target Live, which stops trading",
         )
         for schedule in ("* 6 * * 1", "0 */6 * * *", "0,30 6 * * *")
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": "0 6 * * 1", "target": "Live", "alert": {**_PAGER, **change}},
+            f"spec.killSwitchDrill.alert.{field}",
+            remedy,
+        )
+        for field, change, remedy in (
+            ("alertmanager", {"alertmanager": "am:9093"}, "not a URL without a user: write e.g."),
+            ("alertmanager", {"alertmanager": "http://a:b@am"}, "not a URL without a user: write"),
+            ("receiver", {"receiver": ""}, "not the name of a receiver: write it as in"),
+            ("integration", {"integration": "Pager Duty"}, "not an integration: write e.g."),
+            ("within", {"within": "4s"}, "within must be 5s to 10m: trading stands still"),
+            ("within", {"within": "11m"}, "within must be 5s to 10m: trading stands still"),
+        )
+    ),
+    *(
+        _runner(
+            _spec("killSwitchDrill"),
+            {"schedule": "0 6 * * 1", "target": "Live", "alert": _without(_PAGER, field)},
+            f"spec.killSwitchDrill.alert.{field}",
+            remedy,
+        )
+        for field, remedy in (
+            ("alertmanager", "write e.g. http://alertmanager-operated.monitoring:9093"),
+            ("receiver", "name the receiver of Alertmanager that pages people"),
+        )
+    ),
+    _runner(
+        _spec("killSwitchDrill"),
+        {"schedule": "0 6 * * 1", "alert": _PAGER},
+        "spec.killSwitchDrill.alert",
+        "alert belongs to target Live, as a rehearsal has no network and fires no alert",
     ),
     _runner(
         _spec("monitoring"),

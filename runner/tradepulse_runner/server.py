@@ -118,6 +118,14 @@ class Server:
             },
             "open_orders": sum(len(state.working()) for state in states.values()),
             "unknown_orders": sum(len(state.unresolved()) for state in states.values()),
+            "venues": {
+                name: {
+                    "reconciled": session.reconciled,
+                    "takes_orders": session.reconciled and not loop.gate(),
+                    "open_orders": len(states[name].working()),
+                }
+                for name, session in loop.sessions.items()
+            },
             "positions": {
                 name: {symbol: str(held) for symbol, held in state.positions.items()}
                 for name, state in states.items()

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import Model, Rule, matches, required, rule
-from .units import Duration, Instant, Message, ObjectName, Text
+from .units import Duration, Instant, Message, ObjectName, Text, seconds
 
 _NUMBERS = (
     "[0-5]?[0-9]",
@@ -61,6 +61,57 @@ class DrillTarget(StrEnum):
     LIVE = "Live"
 
 
+AlertmanagerUrl = Annotated[
+    str,
+    Field(max_length=512),
+    matches(
+        # Without an @: what stands before one is a password.
+        r"^https?://[!-?A-~]+$",
+        "not a URL without a user: write e.g. http://alertmanager-operated.monitoring:9093",
+    ),
+]
+#: Seconds that a page may be given to arrive.
+_SOONEST, _LATEST = 5, 600
+
+
+class DrillAlert(Model):
+    """Where the alert of a live drill has to arrive."""
+
+    cel = (
+        rule(
+            f"duration(self.within) >= duration('{_SOONEST}s')"
+            f" && duration(self.within) <= duration('{_LATEST}s')",
+            "within must be 5s to 10m: trading stands still for as long as the page is awaited",
+            ".within",
+            holds=lambda it: _SOONEST <= seconds(it.within) <= _LATEST,
+        ),
+    )
+
+    alertmanager: AlertmanagerUrl = Field(
+        description="URL of the Alertmanager that the Prometheus of the runner alerts.",
+        json_schema_extra=required("write e.g. http://alertmanager-operated.monitoring:9093"),
+    )
+    receiver: Annotated[
+        str,
+        Field(max_length=128),
+        matches(r"^[!-~]+$", "not the name of a receiver: write it as in Alertmanager's routes"),
+    ] = Field(
+        description="Name of the receiver that the alert must be routed to.",
+        json_schema_extra=required("name the receiver of Alertmanager that pages people"),
+    )
+    integration: Annotated[
+        str,
+        Field(max_length=32),
+        matches(r"^[a-z][a-z0-9]*$", "not an integration: write e.g. pagerduty, opsgenie, webhook"),
+    ] = Field(
+        default="pagerduty",
+        description="Integration of that receiver whose notifications Alertmanager counts.",
+    )
+    within: Duration = Field(
+        default="2m", description="Seconds from the order to the delivered page, 5s to 10m."
+    )
+
+
 class KillSwitchDrill(Model):
     """When the kill switch is drilled. A drill that was missed is made up for, once."""
 
@@ -74,6 +125,13 @@ class KillSwitchDrill(Model):
                 it.target is DrillTarget.REHEARSAL or bool(re.match(_ONCE_A_DAY, it.schedule))
             ),
             needs=["schedule"],
+        ),
+        rule(
+            "self.target == 'Live' || !has(self.alert)",
+            "alert belongs to target Live, as a rehearsal has no network and fires no alert: set"
+            " target to Live or remove alert",
+            ".alert",
+            holds=lambda it: it.target is DrillTarget.LIVE or it.alert is None,
         ),
     )
 
@@ -94,6 +152,11 @@ class KillSwitchDrill(Model):
         default=None,
         description="How old the last drill that passed may become before DrillCurrent is False;"
         " when left out, only its result counts.",
+    )
+    alert: DrillAlert | None = Field(
+        default=None,
+        description="Verify that the alert of a live drill is delivered; not checked when left out,"
+        " which the report says.",
     )
 
 
@@ -128,6 +191,30 @@ class RunningDrill(Model):
     started_at: Instant = Field(description="When it was started, RFC 3339.")
     target: DrillTarget = Field(description="What it engages the kill switch of.")
     release: Text = Field(description="Id of the release that is drilled.")
+    engaged_at: Instant | None = Field(
+        default=None, description="When the process said that its kill switch is engaged, RFC 3339."
+    )
+    cancelled_at: Instant | None = Field(
+        default=None, description="When nothing was left at the venues, RFC 3339."
+    )
+    closed_at: Instant | None = Field(
+        default=None, description="When every connector was closed to new orders, RFC 3339."
+    )
+    shown_at: Instant | None = Field(
+        default=None, description="When Prometheus had the metric of it, RFC 3339."
+    )
+    alerted_at: Instant | None = Field(
+        default=None, description="When Alertmanager had routed the alert, RFC 3339."
+    )
+    delivered_at: Instant | None = Field(
+        default=None, description="When the receiver had taken a notification, RFC 3339."
+    )
+    taken_before: int | None = Field(
+        default=None,
+        ge=0,
+        description="Notifications that the receiver had taken before the order; none when"
+        " Alertmanager did not tell.",
+    )
 
 
 class DrillStatus(Model):

@@ -17,6 +17,7 @@ import kopf
 from aiohttp import web
 
 from tradepulse_operator.ports import kinds
+from tradepulse_operator.ports.alertmanager import Alertmanager
 from tradepulse_operator.ports.clock import SystemClock
 from tradepulse_operator.ports.kube import Kube
 from tradepulse_operator.ports.kube_errors import KubeError
@@ -62,6 +63,7 @@ class App:
             Process(session),
             Prometheus(session),
             clock,
+            alertmanager=Alertmanager(session),
             served=served,
             default_prometheus=options.default_prometheus,
             needs_recording=needs_recording,

@@ -7,9 +7,9 @@ writers. Reads go out together; any that fails fails the look, which is then tak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.names import (
@@ -30,15 +30,19 @@ from tradepulse_operator.api.names import (
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.ports import kinds
+from tradepulse_operator.ports.alertmanager import Alertmanager
 from tradepulse_operator.ports.clock import Clock
 from tradepulse_operator.ports.kube import Kube, ref_of
 from tradepulse_operator.ports.process import Process
 from tradepulse_operator.ports.prometheus import Prometheus
 from tradepulse_operator.reconcile.checklist import needs_pods
+from tradepulse_operator.reconcile.drill_live import asks
 from tradepulse_operator.reconcile.observed import (
+    AlertView,
     BesideView,
     CutoverObserved,
     DrillPodView,
+    MetricView,
     PodView,
     ProcessView,
     RunnerObserved,
@@ -51,6 +55,8 @@ from .key import Key
 from .pods import address, drill_view, pod_view
 from .question import UNCONFIGURED, baseline_question, question
 from .served import Served
+
+T = TypeVar("T")
 
 #: Children that carry the runner's own name.
 _NAMED = (
@@ -76,6 +82,7 @@ class Observer:
         prometheus: Prometheus,
         clock: Clock,
         *,
+        alertmanager: Alertmanager,
         served: Served,
         default_prometheus: str = "",
         needs_recording: Callable[[ReleaseCutover], bool],
@@ -83,6 +90,7 @@ class Observer:
         self._kube = kube
         self._process = process
         self._prometheus = prometheus
+        self._alertmanager = alertmanager
         self._clock = clock
         self._served = served
         self._default = default_prometheus
@@ -96,12 +104,13 @@ class Observer:
             return None
         runner = TradingRunner.model_validate(found)
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
-        cutovers, children, (pod, process), user_config, drills = await asyncio.gather(
+        cutovers, children, (pod, process), user_config, drills, shown = await asyncio.gather(
             self._cutovers(namespace, name),
             self._children(namespace, name, unserved),
             self._pod(namespace, name),
             self._user_config(namespace, runner.spec.release.config),
             self._drills(runner),
+            self._drilled(runner),
         )
         return RunnerObserved(
             runner=runner,
@@ -112,6 +121,8 @@ class Observer:
             process=process,
             user_config=user_config,
             drills=drills,
+            metric=shown[0],
+            alert=shown[1],
             unserved=frozenset(kind for _, kind in unserved),
         )
 
@@ -233,6 +244,18 @@ class Observer:
         found = await self._kube.list(kinds.POD, meta.namespace, labels=labels)
         return tuple(drill_view(pod) for pod in found)
 
+    async def _drilled(self, runner: TradingRunner) -> tuple[MetricView | None, AlertView | None]:
+        """What a live drill moved: the metric, where a Prometheus is known, and the alert."""
+        now, meta = self._clock.now(), runner.metadata
+        by_metric, alert = asks(runner, now)
+        url = runner.spec.cutover.template.guardrails.prometheus or self._default
+        where = meta.namespace, meta.name
+        metric, routed = await asyncio.gather(
+            _given(self._prometheus.engaged(url, *where, now) if by_metric and url else None),
+            _given(self._alertmanager.look(alert, *where) if alert else None),
+        )
+        return metric, routed
+
     async def _target(self, cutover: ReleaseCutover) -> Manifest | None:
         target = cutover.status.target
         if target is None:
@@ -252,6 +275,11 @@ class Observer:
         found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
         text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
         return text if isinstance(text, str) else None
+
+
+async def _given(wanted: Awaitable[T] | None) -> T | None:
+    """What is asked for, if anything is."""
+    return None if wanted is None else await wanted
 
 
 def _config_of(cutover: ReleaseCutover, runner: TradingRunner | None) -> str | None:

@@ -99,6 +99,7 @@ def _markdown(content: dict[str, Any]) -> str:
         content.get("message", ""),
         "",
         *(f"- {'pass' if check[1] else '**FAIL**'}: {check[0]}" for check in content["checks"]),
+        *(f"- not checked: {what}" for what in content.get("notChecked", ())),
         *(f"- {name}: {value}" for name, value in content["measures"].items()),
     ]
     return "\n".join(lines) + "\n"

@@ -66,6 +66,7 @@ def view(status: Any) -> ProcessView | None:
             kill_switch_reason=str(kill.get("reason") or ""),
             open_orders=int(status.get("open_orders") or 0),
             unknown_orders=int(status.get("unknown_orders") or 0),
+            open_venues=_open_venues(status.get("venues")),
             writer_epoch=None if epoch is None else int(epoch),
             store_problem=_store_problem(status.get("object_store")),
             database_problem=_problem(status.get("database")),
@@ -84,6 +85,14 @@ def view(status: Any) -> ProcessView | None:
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _open_venues(venues: Any) -> tuple[str, ...] | None:
+    """The venues that take new orders; what can't be read counts as one that does."""
+    if not isinstance(venues, dict):
+        return None
+    closed = {name for name, it in venues.items() if dict(it).get("takes_orders") is False}
+    return tuple(sorted(str(name) for name in venues.keys() - closed))
 
 
 def _positions(venues: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, str, str], ...]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from tradepulse_operator.guard.samples import Recording, Series
+from tradepulse_operator.reconcile.observed import MetricView
 
 from . import promql
 from .http_body import TooLarge, bounded
@@ -57,6 +58,17 @@ class Prometheus:
             control=_scrapes(control),
             custom=dict(zip(question.custom, own, strict=True)),
         )
+
+    async def engaged(self, url: str, namespace: str, runner: str, at: float) -> MetricView:
+        """The metric of a runner's kill switch, at `at` unix seconds."""
+        query = promql.kill_switch(namespace, runner)
+        params = {"query": query, "time": f"{at:.3f}"}
+        try:
+            found = await self._matrix(url, "/api/v1/query", params)
+        except Outage as error:
+            return MetricView(problem=str(error))
+        engaged = [series.points[-1][0] for series in found if series.points[-1][1] == 1]
+        return MetricView(engaged_at=max(engaged, default=None))
 
     async def _all(self, question: Question) -> list[tuple[Series, ...]]:
         asked = [

@@ -59,6 +59,12 @@ def raw(question: Question) -> str:
     return f"{{{labels}}}[{max(1, math.ceil(question.until - question.since))}s]"
 
 
+def kill_switch(namespace: str, runner: str) -> str:
+    """Range selector of the kill switch's metric, as long as a scrape may be missed."""
+    labels = f"namespace={quoted(namespace)},{SERIES_RUNNER}={quoted(runner)}"
+    return f"tradepulse_kill_switch_engaged{{{labels}}}[5m]"
+
+
 def custom(question: Question, query: str) -> str:
     """A user's query with `$runner`, `$namespace` and `$release` replaced.
 

@@ -31,6 +31,7 @@ from tradepulse_operator.model.drill import LONGEST, drill_pod, drill_report, re
 
 from .conditions import instant, is_true, timestamp
 from .drift import deleting
+from .drill_live import marked, verdict
 from .drill_schedule import coming, missed
 from .observed import DrillPodView
 from .runner_view import View
@@ -40,8 +41,6 @@ from .step import Apply, Delete, Manifest, Ref, Step
 _START = 300.0
 #: Seconds that a report may fail to be filed before the drill is recorded without it.
 _FILING = 300.0
-#: Seconds that the running process has to engage its kill switch and to cancel everything.
-_LIVE = 60.0
 #: Seconds after which a live drill is no longer made up for: trading must not stop at odd hours.
 _LIVE_GRACE = 900.0
 #: Reports kept.
@@ -97,11 +96,13 @@ def _begin(view: View, spec: KillSwitchDrill, after: float) -> RunningDrill | No
         return None
     if spec.target is DrillTarget.LIVE and now - due > _LIVE_GRACE:
         return None
+    told = view.seen.alert
     return RunningDrill(
         scheduled_for=timestamp(due),
         started_at=timestamp(now),
         target=spec.target,
         release=active.id,
+        taken_before=None if told is None or told.problem else told.taken,
     )
 
 
@@ -131,11 +132,16 @@ def _blocked(view: View, target: DrillTarget) -> str:
 def _go_on(view: View, drill: DrillStatus, running: RunningDrill) -> dict[str, Any]:
     if recorded(view, running):
         return {} if _pod(view, running) else {"drill": _rested(view, drill)}
+    live = running.target is DrillTarget.LIVE
+    # What a report says must not change any more.
+    now = marked(view, running) if live and _report(view, running) is None else running
+    if now != running:
+        return {"drill": drill.model_copy(update={"running": now})}
     outcome = _ENDS[running.target](view, running)
     if outcome is None or not _filed(view, running, outcome):
         return {}
     last = _record(view, running, outcome)
-    if running.target is DrillTarget.LIVE:
+    if live:
         return {"last_drill": last, "drill": drill.model_copy(update={"running": None})}
     return {"last_drill": last}
 
@@ -181,21 +187,12 @@ def _rehearsed(view: View, running: RunningDrill) -> Outcome | None:
 
 def _live(view: View, running: RunningDrill) -> Outcome | None:
     process = view.seen.process
-    left = process.open_orders + process.unknown_orders if process else 0
     engaged = process is not None and process.kill_switch
     if process is not None and engaged and running.scheduled_for not in process.kill_switch_reason:
         other = process.kill_switch_reason
         return Outcome(_failure(f"something else engaged the kill switch: {other}"))
-    took = _age(view, running)
-    if engaged and left == 0:
-        message = f"engaged and everything cancelled {took:.1f} s after the order; reset it by name"
-        checks = [["the kill switch is engaged", True], ["nothing is left at the venues", True]]
-        found = {"passed": True, "checks": checks, "measures": {"seconds": round(took, 1)}}
-        return Outcome({**found, "message": message})
-    if took > _LIVE:
-        what = f"{left} orders are left" if engaged else "the kill switch is not engaged"
-        return Outcome(_failure(f"{what} {_LIVE:.0f} s after the order"))
-    return None
+    found = verdict(view, running)
+    return None if found is None else Outcome(found)
 
 
 _ENDS: dict[DrillTarget, Callable[[View, RunningDrill], Outcome | None]] = {

@@ -46,6 +46,30 @@ class DrillPodView:
 
 
 @dataclass(frozen=True)
+class MetricView:
+    """What Prometheus has of the kill switch's metric. `engaged_at`: unix seconds of the newest
+    sample that says engaged; None while none does. `problem`: why Prometheus can't tell."""
+
+    engaged_at: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """What Alertmanager has of the kill switch's alert, and what its receiver took.
+
+    `receivers`: where the active alert is routed; empty while there is none. `taken`, `refused`:
+    notifications since Alertmanager started. `problem`: why it can't tell.
+    """
+
+    receivers: tuple[str, ...] = ()
+    silenced: bool = False
+    taken: int = 0
+    refused: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class ProcessView:
     """The runner's own word, from its status endpoint."""
 
@@ -56,6 +80,8 @@ class ProcessView:
     kill_switch_reason: str = ""
     open_orders: int = 0
     unknown_orders: int = 0
+    #: Venues that take new orders by its word; None when that release doesn't tell.
+    open_venues: tuple[str, ...] | None = None
     writer_epoch: int | None = None
     #: Why its backups aren't all in the object store; "" when they are, None when it has none.
     store_problem: str | None = None
@@ -117,6 +143,10 @@ class RunnerObserved:
     user_config: str | None = None
     #: Pods of drills; looked for only where drills are scheduled, or one is under way.
     drills: tuple[DrillPodView, ...] = ()
+    #: Of a live drill: the metric, None where no Prometheus is known; the alert, None when it isn't
+    #: asked for.
+    metric: MetricView | None = None
+    alert: AlertView | None = None
     #: Kinds that this API server has no definition of, e.g. ServiceMonitor: such children are
     #: skipped, as applying one would fail for ever.
     unserved: frozenset[str] = frozenset()

@@ -49,6 +49,8 @@ class PagerDuty:
         self.events: list[dict[str, Any]] = []
         self.refused: list[str] = []
         self.tickets: list[dict[str, Any]] = []
+        #: While it is, whatever is posted is answered 500.
+        self.down = False
         self.url = self.tickets_url = ""
         self._server: ThreadingHTTPServer | None = None
 
@@ -71,6 +73,8 @@ class PagerDuty:
 
     def take(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and answer for what was posted."""
+        if self.down:
+            return 500, {"status": "error"}
         if path == "/tickets":
             self.tickets.append(body)
             return 200, {}

@@ -8,16 +8,18 @@ from typing import Any, cast
 from tests.unit.engine.fakes import FakeClock, FakeKube
 from tradepulse_operator.api.base import API_VERSION
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.drill import DrillAlert
 from tradepulse_operator.engine.observe import Observer
 from tradepulse_operator.engine.reporter import Reporter
 from tradepulse_operator.engine.served import Served
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.ports import kinds
+from tradepulse_operator.ports.alertmanager import Alertmanager
 from tradepulse_operator.ports.kube import Kube
 from tradepulse_operator.ports.process import Process
 from tradepulse_operator.ports.prometheus import Prometheus
 from tradepulse_operator.ports.promql import Question
-from tradepulse_operator.reconcile.observed import ProcessView
+from tradepulse_operator.reconcile.observed import AlertView, MetricView, ProcessView
 from tradepulse_operator.reconcile.step import Manifest
 
 RUNNER = kinds.ref(kinds.RUNNER, "ns", "btc")
@@ -112,6 +114,20 @@ class FakePrometheus:
         self.asked.append(question)
         return Recording(question.since, question.until)
 
+    async def engaged(self, url: str, namespace: str, runner: str, at: float) -> MetricView:
+        return MetricView(engaged_at=at)
+
+
+class FakeAlertmanager:
+    """Remembers whose alert was looked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def look(self, wanted: DrillAlert, namespace: str, runner: str) -> AlertView:
+        self.asked.append((wanted.alertmanager, namespace, runner))
+        return AlertView(taken=7)
+
 
 class World:
     """The fake cluster with an observer and a reporter."""
@@ -119,6 +135,7 @@ class World:
     def __init__(self, needs: Callable[[ReleaseCutover], bool] = lambda _: True) -> None:
         self.kube, self.clock = FakeKube(), FakeClock()
         self.process, self.prometheus = FakeProcess(), FakePrometheus()
+        self.alertmanager = FakeAlertmanager()
         for item in (
             runner(),
             cutover(),
@@ -134,6 +151,7 @@ class World:
             cast(Process, self.process),
             cast(Prometheus, self.prometheus),
             self.clock,
+            alertmanager=cast(Alertmanager, self.alertmanager),
             served=self.served,
             needs_recording=needs,
         )

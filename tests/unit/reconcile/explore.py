@@ -14,7 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.unit.reconcile.explore_real import Doing, Real, rendered_once
-from tests.unit.reconcile.explore_state import EVIDENCE, JUDGED, Cut, World, faults, obedient, time
+from tests.unit.reconcile.explore_state import (
+    EVIDENCE,
+    JUDGED,
+    Cut,
+    Pod,
+    World,
+    faults,
+    obedient,
+    time,
+)
 from tradepulse_operator.api.cutover import FINAL, CutoverPhase
 from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 
@@ -152,9 +161,9 @@ def _sent_cutover(world: World, doing: tuple[object, ...]) -> World:
     moved = (old.phase, old.step) != (found.cut.phase, found.cut.step)
     resumed = old.paused and not found.cut.paused
     if found.final:
-        return found._replace(late=False, overdue=False)
+        return found._replace(lasts=False, late=False, overdue=False)
     if moved or resumed:
-        found = found._replace(late=False)
+        found = found._replace(late=False, lasts=False)
     return found._replace(overdue=found.overdue and not resumed)
 
 
@@ -226,6 +235,8 @@ def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> Non
         assert evidence not in ("gap", "blind"), "halted while the guard is blind"
         assert world.signed or "approvals" not in real.policy, "halted unsigned"
         assert old.checks == "pass" or "checklist" not in real.policy, "halted unchecked"
+    if old.step == "Halting" and new.step != "Halting":  # type: ignore[attr-defined]
+        assert world.late or not _sends(world.pod), "the halt was given up before its limit"
     stuck = world.pod is not None and world.pod.state in ("crashed", "no image")
     if old.phase == "Baking" and phase == "RollingBack" and not world.abort and not stuck:
         allowed = {"breach", "gap"}
@@ -238,7 +249,8 @@ def check_streams(world: World, wants: dict[str, Doing]) -> None:
     """Event bus and database decide nothing; what was found is in the write that ends the move."""
     apart = {_without_streams(doing) for doing in wants.values()}
     assert len(apart) == 1, f"it depends on its streams: {apart}"
-    answers = world.pod is not None and world.pod.runs and world.pod.state != "crashed"
+    pod = world.pod
+    answers = pod is not None and pod.runs and pod.state not in ("crashed", "hung")
     intact = {"same": "True", "differ": "False", "silent": "Unknown"}
     for streams, doing in wants.items():
         if doing and doing[0] == "status" and streams:
@@ -254,6 +266,11 @@ def _without_streams(doing: Doing) -> Doing:
         return doing
     assert isinstance(doing[3], Cut)
     return (*doing[:3], doing[3]._replace(streams=""))
+
+
+def _sends(pod: Pod | None) -> bool:
+    """Whether a process of the new release may be sending orders."""
+    return pod is not None and pod.release == "T" and pod.state in ("started", "ready", "hung")
 
 
 def check_persisted(before: World, after: World) -> None:

@@ -165,7 +165,7 @@ class Real:
         cut, pod = world.cut, world.pod
         seen = evidence if cut.phase in JUDGED else ""
         shown = pod and pod._replace(template=pod.template._replace(number=0, halt="", kill=False))
-        times = (world.late, world.overdue)
+        times = (world.lasts, world.late, world.overdue)
         asked = (world.filed, world.asked, world.suspend, world.moved, world.check)
         template = (world.template.release, world.seen is world.template)
         key = (cut, world.run, times, template, shown, world.latched, seen, asked, streams)
@@ -224,7 +224,8 @@ class Real:
         return None
 
     def _seen_by_cutover(self, world: World, evidence: str, streams: str) -> CutoverObserved:
-        cutover = self._cutover(world.cut, world.late, world.overdue, evidence, world.asked)
+        times = (world.lasts, world.late, world.overdue)
+        cutover = self._cutover(world.cut, times, evidence, world.asked)
         return CutoverObserved(
             cutover=cutover,
             now=NOW,
@@ -241,7 +242,7 @@ class Real:
 
     def _seen_by_runner(self, world: World) -> RunnerObserved:
         runner = self._runner(world.run, suspend=world.suspend)
-        cutover = self._cutover(world.cut, False, False, "", world.asked)
+        cutover = self._cutover(world.cut, (False, False, False), "", world.asked)
         live = {ref_of(item): item for item in self._children(runner, cutover)}
         manifest = self._stateful_set(world)
         live[ref_of(manifest)] = manifest
@@ -299,9 +300,9 @@ class Real:
 
     @cache  # noqa: B019
     def _cutover(
-        self, cut: Cut, late: bool, overdue: bool, evidence: str, asked: tuple[bool, bool]
+        self, cut: Cut, times: tuple[bool, bool, bool], evidence: str, asked: tuple[bool, bool]
     ) -> ReleaseCutover:
-        found = concrete(cut, late, overdue, evidence)
+        found = concrete(cut, *times, evidence)
         if found.baseline and self.streams:
             measured = found.baseline.model_copy(update={"kafka": kafka_of(BUS)})
             found = found.model_copy(update={"baseline": measured})
@@ -390,7 +391,9 @@ def _check_view(world: World) -> BesideView | None:
     )
 
 
-def concrete(cut: Cut, late: bool, overdue: bool, evidence: str) -> ReleaseCutoverStatus:
+def concrete(
+    cut: Cut, lasts: bool, late: bool, overdue: bool, evidence: str
+) -> ReleaseCutoverStatus:
     """A status that `abstract` makes `cut` of."""
     if not cut.phase:
         return ReleaseCutoverStatus()
@@ -403,7 +406,7 @@ def concrete(cut: Cut, late: bool, overdue: bool, evidence: str) -> ReleaseCutov
     if cut.reason:
         changes["rollback"] = RollbackStatus(
             step=RollbackStep(cut.step or "Starting"),
-            step_at=timestamp(NOW - (100 if late else 1)),
+            step_at=timestamp(NOW - (100 if late else 5 if lasts else 1)),
             started_at=timestamp(NOW - (700 if overdue else 1)),
             reason=cut.reason,
             message="could not be filed" if cut.gave_up else "why",
@@ -485,7 +488,7 @@ _BUSES = {
 
 def _process_view(world: World, streams: str = "") -> ProcessView | None:
     pod = world.pod
-    if pod is None or not pod.runs or pod.state == "crashed":
+    if pod is None or not pod.runs or pod.state in ("crashed", "hung"):
         return None
     drained = pod.state == "drained" and bool(pod.halt)
     return ProcessView(

@@ -61,7 +61,8 @@ class Template(NamedTuple):
 
 
 class Pod(NamedTuple):
-    """The one pod. `state`: new, init failed, no image, started, ready, drained or crashed."""
+    """The one pod. `state`: new, init failed, no image, started, ready, drained, hung or crashed;
+    a process that hangs runs, and may send, but answers nobody."""
 
     template: Template
     state: str
@@ -77,7 +78,7 @@ class Pod(NamedTuple):
     @property
     def runs(self) -> bool:
         """Whether its process runs, or ran and will again."""
-        return self.state in ("started", "ready", "drained", "crashed")
+        return self.state in ("started", "ready", "drained", "hung", "crashed")
 
 
 class World(NamedTuple):
@@ -88,6 +89,8 @@ class World(NamedTuple):
     template: Template
     seen: Template
     pod: Pod | None
+    #: The halt on the way back has lasted: evidence is due beside it.
+    lasts: bool = False
     #: The present step has passed its limit; the whole rollback its deadline.
     late: bool = False
     overdue: bool = False
@@ -179,6 +182,8 @@ def _process(world: World, pod: Pod) -> Iterator[Happening]:
     stays = bool(pod.halt) or world.latched
     if pod.state in ("new", "init failed"):
         yield "state prepared", _prepared(world, pod)
+    elif pod.state == "hung":
+        yield "probed", world._replace(pod=pod._replace(state="crashed", restarted=True))
     elif pod.state == "crashed":
         yield "restarted", world._replace(pod=pod._replace(state="started"))
     elif pod.kill and pod.runs and not world.latched:
@@ -212,7 +217,10 @@ def time(world: World) -> Iterator[Happening]:
     cut = world.cut
     limited = cut.phase in _LIMITED if not cut.step else cut.step in _LIMITED
     if limited and not world.late:
-        yield "late", world._replace(late=True)
+        if cut.step == RollbackStep.HALTING and not world.lasts:
+            yield "halt lasts", world._replace(lasts=True)
+        else:
+            yield "late", world._replace(lasts=False, late=True)
     last = cut.phase == CutoverPhase.VERIFYING or cut.step in (
         RollbackStep.STOPPING,
         RollbackStep.STARTING,
@@ -253,6 +261,8 @@ def faults(world: World) -> Iterator[Happening]:
             yield "no image", ready._replace(pod=pod._replace(state="no image"))
     if pod.runs and pod.state != "crashed":
         yield "crash", less._replace(pod=pod._replace(state="crashed", restarted=True))
+        if pod.state != "hung":
+            yield "hangs", less._replace(pod=pod._replace(state="hung"))
     yield "pod lost", without_pod(less)
 
 

@@ -39,6 +39,7 @@ from tradepulse_operator.reconcile.observed import CutoverObserved, ProcessView
 from tradepulse_operator.reconcile.step import Apply, FileReport, Wait, WriteStatus
 
 STEP = RollbackStep
+FILED = ReportRecord(config_map="move-incident", captured_at=timestamp(NOW))
 BACKUP = json.dumps({"ok": True, "backup": {"id": UID, "files": 3, "bytes": 9, "sha256": "a"}})
 OTHER = json.dumps({"ok": True, "backup": {"id": "another", "files": 3}})
 
@@ -200,7 +201,11 @@ TABLE: dict[str, tuple[CutoverObserved, CutoverPhase | RollbackStep | None]] = {
     "baking, unclaimed": (at(PHASE.BAKING, 600, runner=FREE, recording=BREACH), None),
     "back, trading": (back(STEP.HALTING, pod=pod(), process=TRADING), None),
     "back, drained": (back(STEP.HALTING, pod=pod(), process=DRAINED), STEP.COLLECTING_EVIDENCE),
-    "back, unreachable": (back(STEP.HALTING, pod=pod()), None),
+    "back, unreachable": (back(STEP.HALTING, 11, pod=pod()), None),
+    "back, frozen process, told": (
+        back(STEP.HALTING, 4, pod=pod(), report="evidence", filed=FILED),
+        None,
+    ),
     "back, late": (back(STEP.HALTING, 61, pod=pod()), STEP.COLLECTING_EVIDENCE),
     "back, never ran": (
         back(STEP.HALTING, pod=pod(init_exit=1, ready=False)),
@@ -379,6 +384,29 @@ def test_while_prometheus_is_down_the_verdict_is_unknown_and_said() -> None:
 
 def test_evidence_is_asked_for_until_it_is_filed() -> None:
     assert decide(back(STEP.COLLECTING_EVIDENCE)) == FileReport(ref=decide_ref(), final=False)
+
+
+@pytest.mark.parametrize(
+    ("age", "process", "asked"),
+    [(1, TRADING, False), (3, TRADING, True), (1, None, True), (11, None, False)],
+)
+def test_evidence_is_collected_beside_a_halt_that_lasts_or_that_nobody_answers(
+    age: float, process: ProcessView | None, asked: bool
+) -> None:
+    step = decide(back(STEP.HALTING, age, pod=pod(), process=process))
+    assert (step == FileReport(ref=decide_ref(), final=False)) is asked
+    filed = back(STEP.HALTING, age, pod=pod(), process=process, report="evidence")
+    after = written(decide(filed))
+    assert after.report is not None
+    assert after.rollback is not None
+    assert (after.report.captured_at, after.rollback.step) == (timestamp(NOW), STEP.HALTING)
+    drained = replace(filed, cutover=cutover(after), process=DRAINED, now=NOW + 30)
+    onwards = written(decide(drained))
+    assert onwards.rollback is not None
+    assert (onwards.rollback.step, onwards.report) == (STEP.COLLECTING_EVIDENCE, after.report)
+    last = written(decide(replace(drained, cutover=cutover(onwards), now=NOW + 40)))
+    assert last.rollback is not None
+    assert (last.rollback.step, last.report) == (STEP.STOPPING, after.report)
 
 
 def decide_ref() -> Any:

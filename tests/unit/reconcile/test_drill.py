@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,8 +14,10 @@ from tests.unit.reconcile.world import World, spec
 from tradepulse_operator.model.drill import read
 from tradepulse_operator.reconcile.conditions import find_condition, instant
 from tradepulse_operator.reconcile.drill import KEPT
+from tradepulse_operator.reconcile.drill_live import asks
 from tradepulse_operator.reconcile.drill_schedule import coming, missed
 from tradepulse_operator.reconcile.events import runner_events
+from tradepulse_operator.reconcile.observed import AlertView, MetricView
 from tradepulse_operator.reconcile.runner import decide
 from tradepulse_operator.reconcile.step import Apply, Wait
 
@@ -186,8 +189,12 @@ def test_an_operator_that_dies_anywhere_runs_the_drill_once(seed: int) -> None:
 # -- live ------------------------------------------------------------------------------------------
 
 
-def live() -> World:
-    world = World(spec=spec(killSwitchDrill={"schedule": "0 9 * * *", "target": "Live"}))
+PAGER = {"alertmanager": "http://am:9093", "receiver": "pager", "within": "1m"}
+
+
+def live(**more: Any) -> World:
+    drill = {"schedule": "0 9 * * *", "target": "Live", **more}
+    world = World(spec=spec(killSwitchDrill=drill))
     world.settle()
     return world
 
@@ -217,6 +224,139 @@ def test_a_live_drill_engages_the_running_process_and_waits_for_a_person() -> No
     world.settle()
     assert world.status["phase"] == "Trading"
     rests(world)
+
+
+def told(world: World) -> dict[str, Any]:
+    last = world.runner.status.last_drill
+    assert last is not None
+    (found,) = (found for ref, found in world.api.objects.items() if ref.name == last.report)
+    return dict(json.loads(found["data"]["report.json"]))
+
+
+def test_a_live_drill_shows_process_metric_alert_and_page_one_after_another() -> None:
+    world = live(alert=PAGER)
+    world.open_venues = ()
+    world.metric, world.alert = MetricView(), AlertView(taken=3)
+    to(world, 1)
+    running = world.status["drill"]["running"]
+    assert running["takenBefore"] == 3
+    assert {"engagedAt", "cancelledAt", "closedAt"} <= running.keys()
+    assert "shownAt" not in running
+    world.metric = MetricView(engaged_at=world.now)
+    later(world, 2)
+    # A notification before the alert is another's.
+    world.alert = AlertView(taken=4)
+    later(world, 2)
+    assert "deliveredAt" not in world.status["drill"]["running"]
+    world.alert = AlertView(receivers=("pager",), taken=4)
+    later(world, 2)
+    report = told(world)
+    assert report["passed"]
+    assert [name for name, _ in report["checks"]] == [
+        "the kill switch is engaged",
+        "nothing is left at the venues",
+        "every connector is closed to new orders",
+        "the metric of the kill switch moves",
+        "the alert TradePulseKillSwitchEngaged goes to pager",
+        "pager takes its notification by pagerduty",
+    ]
+    took = [report["measures"][f"{name}, s after the order"] for name, _ in report["checks"]]
+    assert took == sorted(took)
+    assert took[2] + 2 <= took[3] <= took[4] - 4
+    assert report["notChecked"] == []
+    assert "alert delivered" in world.status["lastDrill"]["message"]
+
+
+PAGED = AlertView(receivers=("pager",), taken=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"open_venues": ("binance",)}, "closed to new orders: not within 60 s: open: binance"),
+        ({"metric": MetricView()}, "the metric of the kill switch moves: not within 105 s"),
+        ({"metric": MetricView(engaged_at=1.0)}, "the metric of the kill switch moves"),
+        ({"metric": MetricView(problem="Prometheus is away")}, "Prometheus is away"),
+        ({"alert": AlertView()}, "Alertmanager has no such alert"),
+        ({"alert": replace(PAGED, receivers=("other",))}, "it goes to other"),
+        ({"alert": replace(PAGED, silenced=True)}, "silenced or inhibited"),
+        ({"alert": replace(PAGED, taken=3, refused=2)}, "2 were refused or lost so far"),
+        ({"alert": AlertView(problem="Alertmanager at x can't be reached")}, "can't be reached"),
+        ({"before": AlertView(problem="away")}, "did not tell before the order"),
+    ],
+)
+def test_a_live_drill_fails_when_one_thing_is_not_shown(changes: dict[str, Any], why: str) -> None:
+    world = live(alert=PAGER)
+    world.open_venues, world.metric = (), MetricView(engaged_at=4e9)
+    world.alert = changes.pop("before", AlertView(taken=3))
+    world.now = instant(world.status["drill"]["next"]) + 1
+    while world.status["drill"].get("running") is None:
+        world.look()
+    world.alert = PAGED
+    for name, value in changes.items():
+        setattr(world, name, value)
+    for _ in range(12):
+        later(world, 10)
+    last = world.runner.status.last_drill
+    assert last is not None
+    assert last.result == "Failed"
+    assert why in last.message
+    assert not told(world)["passed"]
+    assert world.status["drill"].get("running") is None
+
+
+def test_what_a_restarted_alertmanager_took_counts_from_zero() -> None:
+    world = live(alert=PAGER)
+    world.alert = AlertView(taken=300)
+    to(world, 1)
+    world.alert = replace(PAGED, taken=0)
+    later(world, 2)
+    assert world.runner.status.last_drill is None
+    world.alert = replace(PAGED, taken=1)
+    later(world, 2)
+    assert told(world)["passed"]
+
+
+def test_what_nobody_can_tell_is_said_to_be_unchecked() -> None:
+    world = live()
+    to(world, 1)
+    report = told(world)
+    assert report["passed"]
+    assert report["notChecked"] == [
+        "every connector is closed to new orders: this release does not tell",
+        "the metric of the kill switch moves: no Prometheus is known",
+        "the alert is delivered: spec.killSwitchDrill.alert names no Alertmanager",
+    ]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_operator_that_dies_anywhere_in_a_live_drill_files_one_report(seed: int) -> None:
+    world, random = live(alert=PAGER), Random(seed)
+    world.alert = AlertView(taken=3)
+    world.now = instant(world.status["drill"]["next"]) + 1
+    for turn in range(60):
+        step = decide(world.observe())
+        for _ in range(0 if isinstance(step, Wait) else random.choice((0, 1, 2))):
+            world.carry_out(step)
+        world.tick()
+        if turn == 30:
+            world.alert = PAGED
+    world.settle()
+    assert [world.status["lastDrill"]["report"]] == reports(world)
+    assert world.status["lastDrill"]["result"] == "Passed"
+    assert told(world)["passed"]
+
+
+def test_alertmanager_is_asked_only_as_a_live_drill_comes_due_and_while_it_runs() -> None:
+    world = live(alert=PAGER)
+    due = instant(world.status["drill"]["next"])
+    assert asks(world.runner, due - 1) == (False, None)
+    assert asks(world.runner, due)[1] is not None
+    world.alert = AlertView()
+    to(world, 1)
+    assert asks(world.runner, world.now) == (True, world.runner.spec.kill_switch_drill.alert)  # type: ignore[union-attr]
+    rehearsal = drilled()
+    assert asks(rehearsal.runner, rehearsal.now + HOUR) == (False, None)
 
 
 def test_a_live_drill_is_not_made_up_for_at_odd_hours() -> None:

@@ -140,6 +140,19 @@ def skips_the_evidence(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(cutover_rollback._STEPS, RollbackStep.COLLECTING_EVIDENCE, hasty)
 
 
+def halts_until_the_evidence(patch: pytest.MonkeyPatch) -> None:
+    real = cutover_rollback._halting
+
+    def content(observed: CutoverObserved, rollback: Any) -> Step:
+        filed = bool(observed.report)
+        step = RollbackStep.COLLECTING_EVIDENCE
+        return (
+            cutover_rollback._next(observed, rollback, step) if filed else real(observed, rollback)
+        )
+
+    patch.setitem(cutover_rollback._STEPS, RollbackStep.HALTING, content)
+
+
 def rolls_a_rollback_back(patch: pytest.MonkeyPatch) -> None:
     def again(observed: CutoverObserved, reason: str, message: str, **changes: Any) -> Step:
         return cutover_rollback.roll_back(observed, reason, message, **changes)
@@ -221,6 +234,7 @@ BUGS: dict[str, tuple[Change, str]] = {
     "rolls back on silence": (rolls_back_on_silence, "rolled back on"),
     "forgets the verdict": (forgets_the_verdict, "without its verdict"),
     "forgets the baseline": (forgets_the_baseline, "without a baseline"),
+    "halts until the evidence": (halts_until_the_evidence, "given up before its limit"),
     "skips the evidence": (skips_the_evidence, "the evidence is gone"),
     "rolls a rollback back": (rolls_a_rollback_back, "a rollback (of a rollback|that begins anew)"),
     "leaves a final phase": (leaves_a_final_phase, "was left for"),

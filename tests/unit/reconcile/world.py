@@ -25,7 +25,9 @@ from tradepulse_operator.model.configmap import config_map
 from tradepulse_operator.model.release import render_release
 from tradepulse_operator.reconcile.conditions import timestamp
 from tradepulse_operator.reconcile.observed import (
+    AlertView,
     DrillPodView,
+    MetricView,
     PodView,
     ProcessView,
     RunnerObserved,
@@ -97,6 +99,11 @@ class World:
     gone: bool = False
     #: Exit code (None: not yet) and termination message of every drill's pod.
     drilled: tuple[int | None, str] = (0, "")
+    #: What Prometheus and Alertmanager have of a live drill.
+    metric: MetricView | None = None
+    alert: AlertView | None = None
+    #: Venues that take new orders; None where the release doesn't tell.
+    open_venues: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self.meta = {
@@ -139,6 +146,8 @@ class World:
             process=self.process,
             user_config=self.user_config,
             drills=tuple(self._drills()),
+            metric=self.metric,
+            alert=self.alert,
             unserved=self.unserved,
         )
 
@@ -342,6 +351,7 @@ class World:
             state="HALTED" if halted else "TRADING",
             halt_token=token,
             halt_complete=bool(token),
+            open_venues=self.open_venues,
             kill_switch=bool(self.latched),
             kill_switch_reason=self.latched,
             writer_epoch=self.epoch,
