@@ -72,7 +72,7 @@ venue-check: setup ## Compare the venues' matching with another engine, 100,000 
 	$(BIN)/python -m tests.venues.oracle --operations 100000
 
 .PHONY: backing-up
-backing-up: setup ## Kafka, PostgreSQL, S3, Alertmanager on this machine, to run against; tells how to connect
+backing-up: setup ## Kafka, PostgreSQL, S3, Alertmanager, OpenBao on this machine, to run against; tells how to connect
 	$(BIN)/python -m tests.backing up
 
 .PHONY: demo bench

@@ -13,6 +13,7 @@ import click
 from tests.backing.alertmanager.server import Alertmanager
 from tests.backing.kafka.server import Kafka
 from tests.backing.objectstore.server import ObjectStore
+from tests.backing.openbao.server import OpenBao
 from tests.backing.postgres.server import Postgres
 from tests.backing.service import LOOPBACK, Service
 from tests.e2e.cluster.commands import one_sentence
@@ -21,7 +22,7 @@ from tests.e2e.cluster.progress import Progress, StepFailed
 
 def services() -> Sequence[Service]:
     """All that there are, in the order in which they are started."""
-    return (Kafka(), ObjectStore(), Postgres(), Alertmanager())
+    return (Kafka(), ObjectStore(), Postgres(), Alertmanager(), OpenBao())
 
 
 @click.group(cls=one_sentence(StepFailed))

@@ -1,7 +1,8 @@
 """A venue beside the cluster, at an address that pods reach by HTTPS's port.
 
-The kit itself listens on loopback. A relay on the node network's gateway carries connections to it:
-a runner's NetworkPolicy lets out port 443, and what isn't relayed is a network that is down.
+The kit itself listens on loopback, where a runner without a cluster finds it. A relay on the node
+network's gateway carries connections to it: a runner's NetworkPolicy lets out port 443, and what
+isn't relayed is a network that is down.
 """
 
 from __future__ import annotations
@@ -87,16 +88,18 @@ def _address(venue: Any) -> str:
 class Beside:
     """The venue, for a test in another thread than the venue's loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, kind: Kind, venue: Any) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, kind: Kind, venue: Any, address: str
+    ) -> None:
         self.kind = kind
-        self._loop, self._venue = loop, venue
+        self._loop, self._venue, self._address = loop, venue, address
 
     @property
     def options(self) -> dict[str, str]:
-        """`venues[].options` of a runner in the cluster."""
+        """`venues[].options` of a runner that reaches it."""
         found = {name: str(getattr(self._venue, name)) for name in self.kind.urls}
         here = _address(self._venue)
-        return {name: url.replace(here, f"{NODE_GATEWAY}:{PORT}") for name, url in found.items()}
+        return {name: url.replace(here, self._address) for name, url in found.items()}
 
     def add(self, credential: Credential) -> None:
         """The venue knows it from now on."""
@@ -129,16 +132,21 @@ class Beside:
 
 
 @contextlib.contextmanager
-def beside(kind: Kind) -> Iterator[Beside]:
-    """Run a venue until the block ends; the account has one bitcoin and a million to spend."""
+def beside(kind: Kind, *, cluster: bool = True) -> Iterator[Beside]:
+    """Run a venue until the block ends; the account has one bitcoin and a million to spend.
+    ``cluster``: whether the runner is in there, and not on this machine."""
     ready: Future[Beside] = Future()
     stop = asyncio.Event()
 
     async def serve() -> None:
-        async with kind.venue() as venue, _relayed(_address(venue)):
+        async with contextlib.AsyncExitStack() as stack:
+            venue = await stack.enter_async_context(kind.venue())
+            address = _address(venue)
+            if cluster:
+                address = await stack.enter_async_context(_relayed(address))
             venue.exchange.deposit(ACCOUNT, kind.base, Decimal(1))
             venue.exchange.deposit(ACCOUNT, kind.quote, Decimal(1_000_000))
-            ready.set_result(Beside(asyncio.get_running_loop(), kind, venue))
+            ready.set_result(Beside(asyncio.get_running_loop(), kind, venue, address))
             await stop.wait()
 
     thread = threading.Thread(target=_run, args=(serve(), ready), name="venue", daemon=True)
@@ -161,7 +169,8 @@ def _run(serve: Coroutine[Any, Any, None], ready: Future[Beside]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _relayed(address: str) -> AsyncIterator[None]:
+async def _relayed(address: str) -> AsyncIterator[str]:
+    """Where else ``address`` is reached."""
     host, port = address.split(":")
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,7 +179,7 @@ async def _relayed(address: str) -> AsyncIterator[None]:
 
     server = await asyncio.start_server(carry, NODE_GATEWAY, PORT)
     try:
-        yield
+        yield f"{NODE_GATEWAY}:{PORT}"
     finally:
         server.close()
 

@@ -190,7 +190,9 @@ class Publisher:
             await producer.start()
             self._outbox.rewind()
             self.connections += 1
-            self._well()
+            # Else once something was taken: brokers that answer may take nothing.
+            if not self._outbox.depth:
+                self._well()
             looked = time.monotonic()
             while True:
                 await self._pump(producer)
@@ -228,6 +230,7 @@ class Publisher:
                 self._count(entry.stream, "failed" if problem else "acked")
         if first is not None:
             raise BusError(told(first))
+        self._well()
 
     async def _watch(self, connectors: Mapping[str, ExecutionConnector]) -> None:
         await self._opened.wait()

@@ -1,4 +1,4 @@
-"""Runner processes that end with their test."""
+"""Runner processes that end with their test, and what watches them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.backing.alertmanager.server import Alertmanager
+from tests.backing.prometheus import Prometheus
+from tests.e2e.cluster.progress import Progress
+from tests.unit.runner.alerting_kit import Stack
 from tests.unit.runner.process import RunnerProcess
 
 Make = Callable[..., RunnerProcess]
@@ -29,3 +33,22 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield build
     for runner in made:
         runner.close()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("watching")
+    alertmanager = Alertmanager()
+    with Progress().step("Alertmanager") as step:
+        alertmanager.install(step)
+    try:
+        alertmanager.start(folder / "alertmanager")
+        prometheus = Prometheus(alertmanager.url)
+        try:
+            prometheus.start(folder / "prometheus")
+            yield Stack(prometheus, alertmanager)
+        finally:
+            prometheus.stop()
+    finally:
+        alertmanager.stop()
+    assert alertmanager.pager.refused == []

@@ -6,81 +6,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.backing.alertmanager.pagerduty import problem
-from tests.backing.alertmanager.server import ROUTING_KEY, Alertmanager
+from tests.backing.alertmanager.server import ROUTING_KEY
 from tests.backing.process import Child
-from tests.backing.prometheus import Prometheus
 from tests.backing.service import free_port
-from tests.e2e.cluster.progress import Progress
+from tests.unit.runner.alerting_kit import Stack
 from tests.unit.runner.credentials_kit import pair, write
-from tests.unit.runner.process import ROOT, RunnerProcess, cli, eventually
+from tests.unit.runner.process import ROOT, RunnerProcess, cli
 
 Make = Callable[..., RunnerProcess]
-PATIENCE = 60.0
-
-
-@dataclass
-class Stack:
-    """What watches, and what is woken."""
-
-    prometheus: Prometheus
-    alertmanager: Alertmanager
-
-    def watch(self, name: str, runner: RunnerProcess) -> RunnerProcess:
-        """Scrape it, and only it, from now on; returns once it was."""
-        self.prometheus.scrape({name: f"127.0.0.1:{runner.config['metrics']['port']}"})
-        self.value(f'up{{tradepulse_io_runner="{name}"}} == 1')
-        return runner
-
-    def value(self, query: str) -> float:
-        found = eventually(lambda: self.prometheus.query(query), within=PATIENCE, what=query)
-        return float(found[0]["value"][1])
-
-    def fires(self, alert: str, runner: str) -> dict[str, Any]:
-        """Wait until that alert on that runner does."""
-
-        def look() -> dict[str, Any] | None:
-            return next(iter(self.firing(alert, runner)), None)
-
-        return eventually(look, within=PATIENCE, what=f"{alert} of {runner}")
-
-    def firing(self, alert: str, runner: str) -> list[dict[str, Any]]:
-        wanted = {"alertname": alert, "namespace": "live", "tradepulse_io_runner": runner}
-        return [one for one in self.prometheus.alerts() if wanted.items() <= one["labels"].items()]
-
-    def paged(self, alert: str, runner: str, action: str = "trigger") -> dict[str, Any]:
-        """Wait for the event that PagerDuty gets of it."""
-
-        def look() -> dict[str, Any] | None:
-            found = self.alertmanager.pager.of(alert, action)
-            return next((e for e in found if e["payload"]["group"] == runner), None)
-
-        return eventually(look, within=PATIENCE, what=f"{action} of {alert} on {runner}")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("watching")
-    alertmanager = Alertmanager()
-    with Progress().step("Alertmanager") as step:
-        alertmanager.install(step)
-    try:
-        alertmanager.start(folder / "alertmanager")
-        prometheus = Prometheus(alertmanager.url)
-        try:
-            prometheus.start(folder / "prometheus")
-            yield Stack(prometheus, alertmanager)
-        finally:
-            prometheus.stop()
-    finally:
-        alertmanager.stop()
-    assert alertmanager.pager.refused == []
 
 
 def watched(make: Make, **config: Any) -> RunnerProcess:

@@ -28,11 +28,11 @@ from aiokafka.errors import (
 )
 from prometheus_client import CollectorRegistry
 
-from tests.backing.kafka.server import Kafka
-from tests.backing.prometheus import Prometheus
+from tests.backing.kafka.server import NODES, Kafka
 from tests.backing.service import free_port
 from tests.backing.tls import Authority
 from tests.e2e.cluster.progress import Progress
+from tests.unit.runner.alerting_kit import Stack
 from tests.unit.runner.bus_kit import (
     GROUP,
     READER,
@@ -213,6 +213,47 @@ async def leader_of(kafka: Kafka, topic: str) -> int:
         return int(found["partitions"][0]["leader"])
     finally:
         await admin.close()
+
+
+def test_too_few_brokers_fire_alerts_until_there_are_enough(
+    kafka: Kafka, tmp_path: Path, stack: Stack
+) -> None:
+    """One of three answers and stores nothing, as what counts must be on two."""
+    bus = settings(kafka, tmp_path / "tls", publish=TOLD, outbox_max_bytes=1 << 20)
+    runner, lost = RunnerProcess(tmp_path, event_bus=bus), NODES[:2]
+    for node in lost:
+        kafka.kill_broker(node)
+    try:
+        begin(runner)
+        stack.watch("untold", runner)
+        stack.fires("TradePulseEventBusDown", "untold")
+        stack.ticketed("TradePulseEventBusDown", "untold")
+        eventually(lambda: filled(runner) > 0.82, what="an outbox that is nearly full")
+        runner.halt()  # or events would be dropped: what the alert is to prevent
+        stack.paged("TradePulseOutboxFilling", "untold")
+        assert stack.firing("TradePulseEventBusDown", "untold")
+    finally:
+        for node in lost:
+            kafka.start_broker(node)
+        for node in lost:
+            kafka.wait_for(node)
+    try:
+        for alert in ("TradePulseEventBusDown", "TradePulseOutboxFilling"):
+            stack.over(alert, "untold")
+        stack.ticketed("TradePulseEventBusDown", "untold", "resolved")
+        stack.paged("TradePulseOutboxFilling", "untold", "resolve")
+        eventually(lambda: runner.metrics()["tradepulse_bus_outbox_depth"] == 0)
+        for topic in (ORDERS, FILLS):  # signals have half of the room
+            labels = f'{{outcome="dropped",topic="{topic}"}}'
+            assert runner.metrics()[f"tradepulse_bus_events_total{labels}"] == 0
+    finally:
+        runner.close()
+
+
+def filled(runner: RunnerProcess) -> float:
+    """Share of its bound that the outbox takes."""
+    found = runner.metrics()
+    return found["tradepulse_bus_outbox_bytes"] / found["tradepulse_bus_outbox_limit_bytes"]
 
 
 # -- rights --------------------------------------------------------------------------------
@@ -581,7 +622,7 @@ def test_the_drop_copy_survives_kill_9(kafka: Kafka, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_stands_still_fires_an_alert_and_goes_on_when_it_can(
-    kafka: Kafka, tmp_path: Path
+    kafka: Kafka, tmp_path: Path, stack: Stack
 ) -> None:
     path, target, port = tmp_path / "runner.yaml", tmp_path / "copy.sqlite", free_port()
     topic, group = "tradepulse.signals.generated", "tradepulse.recorder"
@@ -590,31 +631,23 @@ def test_a_reader_that_stands_still_fires_an_alert_and_goes_on_when_it_can(
     open_recorder(target).close()
     command = [sys.executable, "-m", "tradepulse_runner", "bus", "record", "--config", str(path)]
     command += ["--to", str(target), "--metrics-port", str(port)]
-    prometheus = Prometheus()
     other = sqlite3.connect(target, isolation_level=None)
     process = subprocess.Popen(command, env=environment(), cwd=ROOT)
-
-    def alert() -> list[dict[str, Any]]:
-        lagging = {"alertname": "TradePulseConsumerLag", "tradepulse_io_runner": "reader"}
-        return [one for one in prometheus.alerts() if lagging.items() <= one["labels"].items()]
-
     try:
-        prometheus.start(tmp_path / "prometheus")
-        prometheus.scrape({"reader": f"127.0.0.1:{port}"})
-        eventually(lambda: prometheus.query("up == 1"), within=60)
+        stack.scrape("reader", port)
         other.execute("BEGIN IMMEDIATE")  # whoever holds the file: a backup that hangs, say
         names = [f"lag-{n}" for n in range(1500)]
         asyncio.run(produce(kafka, topic, [(name, b"{}") for name in names]))
-        (fired,) = eventually(alert, within=90)
+        fired = stack.fires("TradePulseConsumerLag", "reader")
         assert fired["labels"]["topic"] == topic
+        stack.ticketed("TradePulseConsumerLag", "reader")
         assert process.poll() is None
         other.execute("ROLLBACK")
         eventually(lambda: set(names) <= {name for name, _ in rows(target)}, within=60)
-        eventually(lambda: not alert(), within=60)
+        stack.over("TradePulseConsumerLag", "reader")
     finally:
         process.kill()
         process.wait()
-        prometheus.stop()
         other.close()
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import NotEnoughReplicasError
 from prometheus_client import CollectorRegistry
 
 from tests.backing.tls import Authority
@@ -383,6 +385,60 @@ async def test_an_outbox_that_cannot_be_opened_stops_nothing(tmp_path: Path) -> 
     assert "the outbox cannot be used" in found.status()["problem"]
     async with asyncio.timeout(2):
         await found.stop()
+
+
+class Refusing:
+    """A fake of the producer whose brokers answer and store nothing, as when too few replicas are
+    in sync. ``taken``: how many chunks they store after all."""
+
+    taken = 0
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+    async def send(self, entries: Sequence[Entry]) -> list[BaseException | None]:
+        if Refusing.taken:
+            Refusing.taken -= 1
+            return [None] * len(entries)
+        return [NotEnoughReplicasError()] * len(entries)
+
+
+async def test_brokers_that_answer_and_take_nothing_are_not_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for a moment, at each connection: an alert waits for minutes without one."""
+    monkeypatch.setattr("tradepulse_runner.bus.publisher.Producer", Refusing)
+    monkeypatch.setattr("tradepulse_runner.bus.publisher.Access", lambda *_: Always())
+    monkeypatch.setattr("tradepulse_runner.bus.publisher.FIRST_PAUSE", 0.01)
+    registry, seen = CollectorRegistry(), set[float | None]()
+    found = Publisher(
+        bus(), "t/demo", tmp_path, registry, {}, step=lambda _: seen.add(up(registry))
+    )
+    found.opened("paper", 0)
+    happen(found, 1)
+    found.start({})
+    await kit.until(lambda: found.connections >= 4)
+    assert seen == {0.0}
+    assert "NotEnoughReplicasError" in found.status()["problem"]
+    Refusing.taken = 1
+    await kit.until(lambda: up(registry) == 1)
+    assert found.status()["problem"] == ""
+    await found.stop()
+
+
+class Always:
+    """Credentials that need no file."""
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def refresh(self) -> bool:
+        return False
+
+
+def up(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("tradepulse_bus_up")
 
 
 # -- bars ----------------------------------------------------------------------------------

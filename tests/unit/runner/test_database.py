@@ -25,6 +25,7 @@ from tests.backing.service import free_port
 from tests.backing.tls import Authority
 from tests.e2e.cluster.progress import Progress
 from tests.unit.runner import database_child
+from tests.unit.runner.alerting_kit import Stack
 from tests.unit.runner.database_kit import (
     assert_whole,
     config,
@@ -397,6 +398,21 @@ def test_without_a_database_the_runner_trades_and_its_kill_switch_works(
     assert [(each["event"], each["by"], each["reason"]) for each in latched] == [
         ("engaged", "ann", "drill")
     ]
+
+
+def test_a_database_that_is_away_fires_an_alert_until_it_is_back(
+    server: Postgres, runner: RunnerProcess, stack: Stack
+) -> None:
+    stack.watch("unstored", runner.start())
+    runner.until(connected, "the database")
+    server.primary.stop()  # the replica takes no writes
+    told = stack.fires("TradePulseDatabaseBehind", "unstored")
+    assert told["annotations"]["runbook_url"].endswith("/TradePulseDatabaseBehind.md")
+    stack.ticketed("TradePulseDatabaseBehind", "unstored")
+    runner.trade(5)
+    server.primary.start()
+    stack.over("TradePulseDatabaseBehind", "unstored")
+    stack.ticketed("TradePulseDatabaseBehind", "unstored", "resolved")
 
 
 def test_a_failover_to_a_replica_that_lagged_loses_and_doubles_nothing(

@@ -1,0 +1,1 @@
+"""OpenBao: a secrets server, and the agent that writes its secrets into files."""
