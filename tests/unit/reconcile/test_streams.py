@@ -74,6 +74,11 @@ def postgres(
         (BUS, []),
         (bus(PartitionView(ORDERS, 1, 900), PartitionView(ORDERS, 2, 0)), []),
         (bus(GONE), [f"{ORDERS}/1 is gone, it ended at 7"]),
+        (bus(PartitionView(ORDERS, 1, 6)), [f"{ORDERS}/1 ends at 6, it ended at 7: records"]),
+        (
+            bus(PartitionView(FILLS, 0, 40, {"settlement": 37})),
+            [f"reader settlement of {FILLS}/0 was set back from 38 to 37: it reads again"],
+        ),
         (
             bus(REMADE),
             [
