@@ -1,8 +1,7 @@
 """Append-only journal of one venue's OMS: ``{venue}_journal.{number}``.
 
-A segment starts with ``MAGIC`` and holds frames ``length:u32 crc32:u32 seq:u64 payload``
-(big-endian; the CRC covers seq and payload; the payload is JSON). Sequence numbers rise by one
-across segments.
+A segment starts with ``MAGIC`` and holds ``frames`` of JSON. Sequence numbers rise by one across
+segments.
 
 After a crash two kinds of damage exist and must not be confused. A *torn tail*: the last frame
 is incomplete, it was never synced, it is cut. *Damage in the middle*: good frames follow a bad
@@ -14,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import struct
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,18 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew
+from tradepulse_runner.frames import any_frame, frame, frame_at
 from tradepulse_runner.snapshot import SCHEMA, Step, fsync_dir, no_fault
 
 MAGIC = b"TPJ" + bytes([SCHEMA])
-_HEAD = struct.Struct(">IIQ")
-MAX_PAYLOAD = 1 << 20
 Record = dict[str, Any]
-
-
-def frame(seq: int, payload: bytes) -> bytes:
-    """One framed record."""
-    crc = zlib.crc32(seq.to_bytes(8, "big") + payload)
-    return _HEAD.pack(len(payload), crc, seq) + payload
 
 
 @dataclass(slots=True)
@@ -67,26 +57,6 @@ def scan(data: bytes, *, name: str = "journal") -> Scan:
     result.torn_bytes = len(data) - offset
     result.damaged = result.torn_bytes > 0 and any_frame(data, offset + 1)
     return result
-
-
-def frame_at(data: bytes, offset: int) -> tuple[int, bytes, int] | None:
-    if offset + _HEAD.size > len(data):
-        return None
-    length, crc, seq = _HEAD.unpack_from(data, offset)
-    end = offset + _HEAD.size + length
-    if length > MAX_PAYLOAD or end > len(data):
-        return None
-    payload = data[offset + _HEAD.size : end]
-    if zlib.crc32(seq.to_bytes(8, "big") + payload) != crc:
-        return None
-    return seq, payload, end
-
-
-def any_frame(data: bytes, start: int) -> bool:
-    """Whether a good frame lies anywhere after ``start``: then the damage is in the middle."""
-    return any(
-        frame_at(data, offset) is not None for offset in range(start, len(data) - _HEAD.size + 1)
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,7 @@ from prometheus_client import (
 from tradepulse_runner.phase import TradingState
 from tradepulse_runner.risk import OUTCOMES
 from tradepulse_runner.session import Drift
-
-LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from tradepulse_runner.slo import LATENCY_BUCKETS
 
 
 class RunnerMetrics:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
 
-from tradepulse_runner.metrics import LATENCY_BUCKETS
-
+#: Upper bounds of the latency histogram, seconds: what is judged here is what is scraped.
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 #: Parts of the window. The oldest part is left out once it is partly too old.
 SLOTS = 60
 SHARE = 0.95

@@ -1,9 +1,8 @@
 """A durable queue on the state volume: ``spool.{first}`` segments and ``spool.json``.
 
-Segments are made of the journal's frames (length, CRC, sequence number, payload) and are read back
-from the disk, so that an outage of hours costs no memory. Appending is one write to the kernel,
-which a kill -9 can't undo; a power cut can, within a second: whoever appends must have another
-source to catch up from.
+Segments are made of ``frames``, as the journal is, and are read back from the disk, so that an
+outage of hours costs no memory. Appending is one write to the kernel, which a kill -9 can't undo; a
+power cut can, within a second: whoever appends must have another source to catch up from.
 
 What was acknowledged is kept for a while: a reader whose own memory was set back (a database that
 failed over to a replica that lagged, or was restored) asks for it again.
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, RunnerError
-from tradepulse_runner.journal import frame, frame_at
+from tradepulse_runner.frames import frame, frame_at
 from tradepulse_runner.snapshot import (
     Step,
     canonical,

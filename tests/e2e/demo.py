@@ -98,11 +98,8 @@ def reset(cluster: Cluster) -> None:
 
 def save_report(cluster: Cluster, found: Manifest) -> Path:
     """Copy the incident report out of the cluster, so that it can be read without kubectl."""
-    name = found["status"]["report"]["configMap"]
-    stored = cluster.get("ConfigMap", name, NAMESPACE)
-    if stored is None:
-        raise click.ClickException(f"the report ConfigMap {name} is gone: was it deleted by hand?")
-    folder = paths.root / "build" / "demo" / name
+    stored = scenario.final_report(cluster, found)
+    folder = paths.root / "build" / "demo" / stored["metadata"]["name"]
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in stored["data"].items():
         (folder / file).write_text(text)
@@ -142,7 +139,9 @@ def main() -> None:
     expect(good, "Succeeded")
     bad = move(screen, cluster, scenario.BAD["error rate"], "A bad release")
     expect(bad, "RolledBack")
-    close(screen, cluster, bad, save_report(cluster, bad))
+    report = save_report(cluster, bad)
+    scenario.trading(cluster, RUNNER, NAMESPACE)
+    close(screen, cluster, bad, report)
 
 
 if __name__ == "__main__":

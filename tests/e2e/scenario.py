@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.e2e.client import API_VERSION, Cluster, Manifest, is_true, phase, wait_for
+from tradepulse_operator.report.bundle import stage
 
 REPOSITORY = "tradepulse.local/runner"
 GOOD = f"{REPOSITORY}:1.0.0"
@@ -108,3 +109,14 @@ def reaches(
         return None
 
     return wait_for(f"cutover {cutover} to be {' or '.join(phases)}", look, seconds=seconds)
+
+
+def final_report(cluster: Cluster, cutover: Manifest) -> Manifest:
+    """Wait until the report of a cutover that was taken back has its outcome."""
+    meta, name = cutover["metadata"], cutover["status"]["report"]["configMap"]
+
+    def look() -> Manifest | None:
+        found = cluster.get("ConfigMap", name, meta["namespace"])
+        return found if stage(found, meta["uid"]) == "final" else None
+
+    return wait_for("the final report", look, seconds=30)

@@ -40,16 +40,7 @@ class Rolled:
 
     def report(self) -> Manifest:
         """The final report."""
-
-        def look() -> Manifest | None:
-            name = self.status["report"]["configMap"]
-            found = self.cluster.get("ConfigMap", name, self.namespace)
-            stage = ((found or {}).get("metadata", {}).get("annotations") or {}).get(
-                "tradepulse.io/report-stage"
-            )
-            return found if stage == "final" else None
-
-        return wait_for("the final report", look, seconds=30)
+        return scenario.final_report(self.cluster, self.cutover)
 
 
 @pytest.fixture(scope="module", params=list(scenario.BAD))

@@ -141,7 +141,7 @@ def bad(story: Story, good: Chapter) -> Chapter:
 @each_desk
 def test_the_effective_release_is_in_the_status_alone(bad: Chapter, desk: Desk) -> None:
     runner = bad.runners[desk.name]
-    assert runner["spec"]["release"] == {"image": BAD}, "what Git says"
+    assert runner["spec"]["release"]["image"] == BAD, "what Git says"
     assert runner["status"]["activeRelease"]["image"] == scenario.NEXT, "what runs"
     assert is_true(runner, "ReleaseDrift")
     assert (condition(runner, "ReleaseDrift") or {})["reason"] == "Rejected"

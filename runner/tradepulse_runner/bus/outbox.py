@@ -25,7 +25,7 @@ from typing import Any
 from tradepulse_runner.bus.config import Stream
 from tradepulse_runner.bus.events import Event
 from tradepulse_runner.errors import DurabilityLost
-from tradepulse_runner.journal import any_frame, frame, frame_at
+from tradepulse_runner.frames import any_frame, frame, frame_at
 from tradepulse_runner.snapshot import (
     Step,
     canonical,

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tradepulse_runner.guard import AutoRollbackGuard, Summary
-from tradepulse_runner.metrics import LATENCY_BUCKETS
-from tradepulse_runner.slo import SLOTS, Kind, Reason, SLOConfig, Window, p95
+from tradepulse_runner.slo import LATENCY_BUCKETS, SLOTS, Kind, Reason, SLOConfig, Window, p95
 
 
 class Told:

@@ -19,7 +19,8 @@ from tradepulse_runner.backup import Backups, require_whole
 from tradepulse_runner.cli import main
 from tradepulse_runner.epoch import claim_epoch
 from tradepulse_runner.errors import StateError
-from tradepulse_runner.journal import MAGIC, frame, list_segments
+from tradepulse_runner.frames import frame
+from tradepulse_runner.journal import MAGIC, list_segments
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.lock import locked
 from tradepulse_runner.snapshot import no_fault
