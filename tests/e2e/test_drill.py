@@ -1,19 +1,31 @@
 """Scheduled drills of the kill switch on the real cluster: on a rehearsal, and on a live runner,
-whose alert Prometheus then fires."""
+whose alert real Prometheus and Alertmanager deliver to a fake of PagerDuty's endpoint, or don't."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from tests.e2e import environment, scenario
+import pytest
+
+from tests.backing.alertmanager.server import Alertmanager
+from tests.e2e import scenario
+from tests.e2e.alertmanager_beside import beside
 from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
 
 #: The least time to the next full minute that is worth aiming at, in seconds.
 AHEAD = 8
-LIVE, REHEARSED = "drilled-live", "rehearsed"
-ALERT = 'ALERTS{alertname="TradePulseKillSwitchEngaged",alertstate="firing"}'
+LIVE, REHEARSED, UNPAGED = "drilled-live", "rehearsed", "unpaged"
+ALERTED = "TradePulseKillSwitchEngaged"
+
+
+@pytest.fixture(scope="module")
+def server(cluster: Cluster) -> Iterator[Alertmanager]:
+    """An Alertmanager beside the cluster, alerted by the cluster's Prometheus."""
+    with beside(cluster) as found:
+        yield found
 
 
 def _next_minute() -> datetime:
@@ -46,7 +58,9 @@ def _uid(cluster: Cluster, name: str, namespace: str) -> str:
     return str((cluster.get("Pod", f"{name}-0", namespace) or {})["metadata"]["uid"])
 
 
-def test_drills_come_due_verify_and_file_their_reports(cluster: Cluster, namespace: str) -> None:
+def test_drills_come_due_verify_and_file_their_reports(
+    cluster: Cluster, namespace: str, server: Alertmanager
+) -> None:
     for name in (LIVE, REHEARSED):
         cluster.apply(scenario.runner(name, namespace))
     for name in (LIVE, REHEARSED):
@@ -54,16 +68,26 @@ def test_drills_come_due_verify_and_file_their_reports(cluster: Cluster, namespa
     uids = {name: _uid(cluster, name, namespace) for name in (LIVE, REHEARSED)}
     due = _next_minute()
     at = f"{due.minute} {due.hour} * * *"
-    for name, target in ((LIVE, "Live"), (REHEARSED, "Rehearsal")):
-        _schedule(cluster, name, namespace, {"schedule": at, "target": target})
+    alert = {"alertmanager": server.url, "receiver": "pagerduty"}
+    live = {"schedule": at, "target": "Live", "alert": alert}
+    _schedule(cluster, LIVE, namespace, live)
+    _schedule(cluster, REHEARSED, namespace, {"schedule": at, "target": "Rehearsal"})
 
     last = _drilled(cluster, LIVE, namespace)
     print(f"live: {time.time() - due.timestamp():.1f} s after it was due: {last['message']}")
     assert (last["result"], last["target"]) == ("Passed", "Live"), last
-    assert _report(cluster, namespace, last)["passed"]
-    series = f'{ALERT[:-1]},namespace="{namespace}",tradepulse_io_runner="{LIVE}"}}'
-    wait_for("the alert to fire", lambda: environment.prometheus_query(series), seconds=90)
-    print(f"alert: {time.time() - due.timestamp():.1f} s after it was due")
+    told = _report(cluster, namespace, last)
+    print(f"shown, in seconds after the order: {told['measures']}")
+    assert told["notChecked"] == []
+    assert told["checks"] == [
+        ["the kill switch is engaged", True],
+        ["nothing is left at the venues", True],
+        ["every connector is closed to new orders", True],
+        ["the metric of the kill switch moves", True],
+        ["the alert TradePulseKillSwitchEngaged goes to pagerduty", True],
+        ["pagerduty takes its notification by pagerduty", True],
+    ]
+    assert {event["payload"]["group"] for event in server.pager.of(ALERTED)} == {LIVE}
 
     last = _drilled(cluster, REHEARSED, namespace)
     assert (last["result"], last["target"]) == ("Passed", "Rehearsal"), last
@@ -79,3 +103,23 @@ def test_drills_come_due_verify_and_file_their_reports(cluster: Cluster, namespa
     assert not is_true(found, "KillSwitch"), condition(found, "KillSwitch")
     assert is_true(found, "TradingEnabled")
     assert is_true(cluster.runner(LIVE, namespace), "KillSwitch")
+
+
+def test_a_live_drill_fails_when_its_page_is_refused(
+    cluster: Cluster, namespace: str, server: Alertmanager
+) -> None:
+    cluster.apply(scenario.runner(UNPAGED, namespace))
+    scenario.trading(cluster, UNPAGED, namespace)
+    server.pager.down = True
+    due = _next_minute()
+    at = f"{due.minute} {due.hour} * * *"
+    alert = {"alertmanager": server.url, "receiver": "pagerduty", "within": "30s"}
+    _schedule(cluster, UNPAGED, namespace, {"schedule": at, "target": "Live", "alert": alert})
+    last = _drilled(cluster, UNPAGED, namespace)
+    assert last["result"] == "Failed", last
+    assert "were refused or lost so far, none was taken since the order" in last["message"]
+    told = _report(cluster, namespace, last)
+    assert [name for name, good in told["checks"] if not good] == [
+        "pagerduty takes its notification by pagerduty"
+    ]
+    _schedule(cluster, UNPAGED, namespace, None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -83,11 +84,12 @@ async def test_a_page_that_is_refused_is_not_one_that_was_taken(server: Server) 
     assert after.taken == before.taken
 
 
-async def counted(server, runner, so):  # type: ignore[no-untyped-def]
+async def counted(server: Server, runner: str, so: Callable[[AlertView], bool]) -> AlertView:
     """Wait until Alertmanager counts it."""
     end = time.monotonic() + 20
     while not so(found := await look(wanted(server.url), runner)):
         assert time.monotonic() < end, found
+        await asyncio.sleep(0.05)
     return found
 
 

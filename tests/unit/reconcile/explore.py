@@ -146,7 +146,7 @@ def _sent_cutover(world: World, doing: tuple[object, ...]) -> World:
     if doing[0] == "report":
         stage = doing[1]
         assert isinstance(stage, int)
-        return world._replace(filed=max(world.filed, stage))
+        return world._replace(filed=max(world.filed, stage), lasts=False)
     if doing[0] == "check made":
         return world._replace(check=world.check or "new")
     if doing[0] == "check gone":

@@ -217,7 +217,7 @@ def time(world: World) -> Iterator[Happening]:
     cut = world.cut
     limited = cut.phase in _LIMITED if not cut.step else cut.step in _LIMITED
     if limited and not world.late:
-        if cut.step == RollbackStep.HALTING and not world.lasts:
+        if cut.step == RollbackStep.HALTING and not (world.lasts or world.filed):
             yield "halt lasts", world._replace(lasts=True)
         else:
             yield "late", world._replace(lasts=False, late=True)
@@ -261,7 +261,9 @@ def faults(world: World) -> Iterator[Happening]:
             yield "no image", ready._replace(pod=pod._replace(state="no image"))
     if pod.runs and pod.state != "crashed":
         yield "crash", less._replace(pod=pod._replace(state="crashed", restarted=True))
-        if pod.state != "hung":
+        # Elsewhere a limit of the phase, or the guard, sees to it.
+        back = world.cut.phase == CutoverPhase.ROLLING_BACK
+        if pod.state != "hung" and pod.release == "T" and back:
             yield "hangs", less._replace(pod=pod._replace(state="hung"))
     yield "pod lost", without_pod(less)
 

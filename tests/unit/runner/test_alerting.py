@@ -3,21 +3,28 @@ endpoint is a fake."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.backing.alertmanager.pagerduty import problem
 from tests.backing.alertmanager.server import ROUTING_KEY
 from tests.backing.process import Child
 from tests.backing.service import free_port
-from tests.unit.runner.alerting_kit import Stack
+from tests.unit.runner.alerting_kit import PATIENCE, Stack
 from tests.unit.runner.credentials_kit import pair, write
 from tests.unit.runner.process import ROOT, RunnerProcess, cli
+from tradepulse_operator.api.drill import DrillAlert
+from tradepulse_operator.ports.alertmanager import Alertmanager as OfAlertmanager
+from tradepulse_operator.ports.process import Process as OfProcess
+from tradepulse_operator.ports.prometheus import Prometheus as OfPrometheus
+from tradepulse_operator.reconcile.observed import AlertView, MetricView, ProcessView
 
 Make = Callable[..., RunnerProcess]
 
@@ -51,6 +58,43 @@ def test_an_engaged_kill_switch_pages_at_once_and_a_reset_resolves(
     assert done.exit_code == 0, done.output
     resolved = stack.paged("TradePulseKillSwitchEngaged", "stopped", "resolve")
     assert resolved["dedup_key"] == event["dedup_key"]
+
+
+async def test_the_operators_drill_sees_connectors_metric_alert_and_page(
+    make: Make, stack: Stack
+) -> None:
+    """What a live drill looks at, at the very services: before the order, and after it."""
+    runner = stack.watch("drilled", watched(make).start())
+    runner.trade(3)
+    address = {"alertmanager": stack.alertmanager.url, "receiver": "pagerduty"}
+    wanted = DrillAlert.model_validate(address)
+    url, (port, _) = stack.prometheus.url, runner.ports
+    async with aiohttp.ClientSession() as session:
+
+        async def look() -> tuple[MetricView, AlertView, ProcessView | None]:
+            return await asyncio.gather(
+                OfPrometheus(session).engaged(url, "live", "drilled", time.time()),
+                OfAlertmanager(session).look(wanted, "live", "drilled"),
+                OfProcess(session, port=port).status("127.0.0.1"),
+            )
+
+        metric, before, process = await look()
+        assert (metric, before.receivers) == (MetricView(), ())
+        assert process is not None
+        assert process.open_venues == ("paper",)
+        asked = time.time()
+        runner.command("kill-switch", "drill: due now")
+        end = time.monotonic() + PATIENCE
+        while True:
+            metric, after, process = await look()
+            closed = process is not None and process.kill_switch and process.open_venues == ()
+            if closed and metric.engaged_at and after.receivers and after.taken > before.taken:
+                break
+            assert time.monotonic() < end, (metric, after, process)
+            await asyncio.sleep(0.1)
+    assert metric.engaged_at >= asked
+    assert after.receivers == ("pagerduty",)
+    stack.paged("TradePulseKillSwitchEngaged", "drilled")
 
 
 def test_a_runner_that_cannot_be_scraped_pages_until_it_can(make: Make, stack: Stack) -> None:
