@@ -74,7 +74,7 @@ class Kafka:
         scram: Mapping[str, str] | None = None,
         advertised: str | None = None,
     ) -> None:
-        self._nodes, self._copies = range(1, brokers + 1), min(3, brokers)
+        self.nodes, self._copies = tuple(range(1, brokers + 1)), min(3, brokers)
         self._scram, self._advertised = dict(scram or {}), advertised
         self._children: dict[int, Child] = {}
         self._ports: dict[int, tuple[int, int, int]] = {}
@@ -115,14 +115,14 @@ class Kafka:
         self.admin = self.authority.issue(ADMIN)
         self._trust(self.authority.certificate)
         self._certify(self.authority)
-        self._ports = {n: (free_port(host), free_port(host), free_port(host)) for n in self._nodes}
-        for node in self._nodes:
+        self._ports = {n: (free_port(host), free_port(host), free_port(host)) for n in self.nodes}
+        for node in self.nodes:
             (folder / f"{node}.properties").write_text(self._properties(node))
-        with ThreadPoolExecutor(len(self._nodes)) as pool:
-            list(pool.map(self._format, self._nodes))
-        for node in self._nodes:
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(self._format, self.nodes))
+        for node in self.nodes:
             self.start_broker(node)
-        for node in self._nodes:
+        for node in self.nodes:
             self.wait_for(node)
         return {
             "KAFKA_SSL": self.servers(1),
@@ -173,7 +173,7 @@ class Kafka:
 
     def servers(self, listener: int) -> str:
         """Bootstrap servers of one listener: 1 mTLS, 2 SCRAM."""
-        return ",".join(f"{self.address}:{self._ports[node][listener]}" for node in self._nodes)
+        return ",".join(f"{self.address}:{self._ports[node][listener]}" for node in self.nodes)
 
     def context(self, pair: Pair | None = None) -> ssl.SSLContext:
         """Of a client with ``pair``; the administrator's when left out."""
@@ -257,7 +257,7 @@ class Kafka:
         admin = self.client()
         await admin.start()
         try:
-            for node in self._nodes:
+            for node in self.nodes:
                 request = AlterConfigsRequest(resources=[(_BROKER, str(node), values)])
                 answer = await admin._send_request_to_node(node, request)
                 for code, why, *_ in answer.resources:
@@ -287,7 +287,7 @@ class Kafka:
         admin = self.client(server)
         try:
             await admin.start()
-            return len((await admin.describe_cluster())["brokers"]) == len(self._nodes)
+            return len((await admin.describe_cluster())["brokers"]) == len(self.nodes)
         except KafkaError:
             return False
         finally:
@@ -310,7 +310,7 @@ class Kafka:
     def _properties(self, node: int) -> str:
         controller, mutual, scram = self._ports[node]
         inside = LOOPBACK if self._host == "0.0.0.0" else self._host
-        quorum = ",".join(f"{n}@{inside}:{self._ports[n][0]}" for n in self._nodes)
+        quorum = ",".join(f"{n}@{inside}:{self._ports[n][0]}" for n in self.nodes)
         values = {
             "process.roles": "broker,controller",
             "node.id": str(node),

@@ -28,7 +28,7 @@ from aiokafka.errors import (
 )
 from prometheus_client import CollectorRegistry
 
-from tests.backing.kafka.server import NODES, Kafka
+from tests.backing.kafka.server import Kafka
 from tests.backing.service import free_port
 from tests.backing.tls import Authority
 from tests.e2e.cluster.progress import Progress
@@ -220,7 +220,7 @@ def test_too_few_brokers_fire_alerts_until_there_are_enough(
 ) -> None:
     """One of three answers and stores nothing, as what counts must be on two."""
     bus = settings(kafka, tmp_path / "tls", publish=TOLD, outbox_max_bytes=1 << 20)
-    runner, lost = RunnerProcess(tmp_path, event_bus=bus), NODES[:2]
+    runner, lost = RunnerProcess(tmp_path, event_bus=bus), kafka.nodes[:2]
     for node in lost:
         kafka.kill_broker(node)
     try:
