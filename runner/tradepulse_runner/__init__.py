@@ -1,5 +1,5 @@
 """TradePulse runner: one process that trades at one or more venues and never loses an order.
 
-Entry points: :class:`tradepulse_runner.loop.LiveExecutionLoop` for embedding,
-``tradepulse-runner`` (:mod:`tradepulse_runner.cli`) for the command line.
+Entry points: :class:`tradepulse_runner.live.loop.LiveExecutionLoop` for embedding,
+``tradepulse-runner`` (:mod:`tradepulse_runner.cli.main`) for the command line.
 """

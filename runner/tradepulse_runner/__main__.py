@@ -1,5 +1,5 @@
 """`python -m tradepulse_runner`."""
 
-from tradepulse_runner.cli import main
+from tradepulse_runner.cli.main import main
 
 main()

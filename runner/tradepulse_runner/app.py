@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tradepulse_runner.beside import start_services
-from tradepulse_runner.config import RunnerConfig, VenueConfig
-from tradepulse_runner.credentials import open_stores
-from tradepulse_runner.kube_lease import build_writer
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.metrics import RunnerMetrics
+from tradepulse_runner.config.runner import RunnerConfig, VenueConfig
+from tradepulse_runner.credentials.store import open_stores
+from tradepulse_runner.lease.api import build_writer
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.regressions import wrap
 from tradepulse_runner.release import Release, load_release
-from tradepulse_runner.risk import RiskLimits, RiskManager
+from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.base import ExecutionConnector, always

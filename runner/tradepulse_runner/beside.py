@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from tradepulse_runner.config import RunnerConfig
-from tradepulse_runner.incidents import mounted
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.recorders import together
+from tradepulse_runner.config.runner import RunnerConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.oms.recorders import together
+from tradepulse_runner.state.incidents import mounted
 
 # Each import is where it is needed: whoever doesn't use a part doesn't pay for importing it.
 # ruff: noqa: PLC0415
@@ -46,7 +46,7 @@ def _incident(config: RunnerConfig, loop: LiveExecutionLoop) -> Service | None:
 def _object_store(config: RunnerConfig, loop: LiveExecutionLoop) -> Service | None:
     if config.object_store is None:
         return None
-    from tradepulse_runner.uploads import Uploader
+    from tradepulse_runner.store.uploads import Uploader
 
     own = loop.config
     uploader = Uploader(config.object_store, own.runner, own.state_dir, loop.metrics.registry)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.config import RunnerConfig, load_config
-from tradepulse_runner.credentials import open_stores
-from tradepulse_runner.database.config import require_files
+from tradepulse_runner.config.database import require_files
+from tradepulse_runner.config.runner import RunnerConfig, load_config
+from tradepulse_runner.credentials.store import open_stores
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.catalog import check_options

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged, StateError
-from tradepulse_runner.snapshot import SnapshotFile, Step, make_dirs, no_fault, steps_of
+from tradepulse_runner.files.snapshot import SnapshotFile, Step, make_dirs, no_fault, steps_of
 
 log = logging.getLogger(__name__)
 FILE = "kill_switch.json"

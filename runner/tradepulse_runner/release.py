@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tradepulse_runner.config import Model, parse_model
+from tradepulse_runner.config.runner import Model, parse_model
 from tradepulse_runner.errors import ConfigError
 
 _DISTRIBUTIONS = ("tradepulse", "tradepulse-operator", "tradepulse-runner")

@@ -12,12 +12,12 @@ from typing import Any
 
 from aiohttp import web
 
-from tradepulse_runner.config import HttpConfig, MetricsConfig
-from tradepulse_runner.killreport import SHOWN
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.phase import Phase
+from tradepulse_runner.config.runner import HttpConfig, MetricsConfig
+from tradepulse_runner.live.killreport import SHOWN
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.release import Release
-from tradepulse_runner.storage import storage
+from tradepulse_runner.state.storage import storage
 
 #: Heartbeats that may be missed before the loop counts as stuck.
 MISSED = 5

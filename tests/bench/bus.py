@@ -18,11 +18,11 @@ from prometheus_client import CollectorRegistry
 
 from tests.backing.kafka.server import Kafka
 from tests.e2e.cluster.progress import Progress
-from tradepulse_runner.bus.config import EventBusConfig, Stream
 from tradepulse_runner.bus.publisher import Publisher
+from tradepulse_runner.config.bus import EventBusConfig, Stream
 from tradepulse_runner.domain import Order, OrderStatus, OrderType, Side
-from tradepulse_runner.oms_state import OrderRecord, order_to_json
-from tradepulse_runner.snapshot import canonical
+from tradepulse_runner.files.snapshot import canonical
+from tradepulse_runner.oms.state import OrderRecord, order_to_json
 
 TOPIC = f"tradepulse.{Stream.ORDERS}"
 SYMBOLS = 7

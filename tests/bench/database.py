@@ -21,7 +21,7 @@ from tradepulse_runner.database import audit
 from tradepulse_runner.database.connection import Connection, connect
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.database.writer import BATCH, DatabaseWriter
-from tradepulse_runner.journal import Journal
+from tradepulse_runner.oms.journal import Journal
 
 VENUE, RUNNER = "paper", "bench/failover"
 _BARE = """

@@ -26,7 +26,7 @@ from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.baseline import measure, own_limits, tightened
 from tradepulse_operator.guard.limits import Limits, limits
 from tradepulse_operator.guard.samples import Recording, Series
-from tradepulse_runner.slo import LATENCY_BUCKETS
+from tradepulse_runner.guard.slo import LATENCY_BUCKETS
 
 SCRAPE = "15s"
 #: Simulated seconds after which a bake that holds for want of orders is counted as such.

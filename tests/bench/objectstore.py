@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 
 from tests.backing.objectstore.server import BUCKET, KEY, REGION, SECRET, ObjectStore
 from tests.e2e.cluster.progress import Progress
-from tradepulse_runner.config import ObjectStoreConfig
-from tradepulse_runner.snapshot import SnapshotFile
-from tradepulse_runner.state import Preparation, prepare
-from tradepulse_runner.uploads import Uploader
+from tradepulse_runner.config.runner import ObjectStoreConfig
+from tradepulse_runner.files.snapshot import SnapshotFile
+from tradepulse_runner.state.directory import Preparation, prepare
+from tradepulse_runner.store.uploads import Uploader
 
 MEBI = 1 << 20
 

@@ -25,20 +25,20 @@ from typing import Any
 
 import click
 
-import tradepulse_runner.loop
+import tradepulse_runner.live.loop
 from tests.bench import disk
 from tests.bench.relay import Relay
 from tests.venues.binance import BinanceVenue
 from tests.venues.exchange import Market
-from tradepulse_runner.config import RiskConfig, StrategyConfig, VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import RiskConfig, StrategyConfig, VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, Side
-from tradepulse_runner.journal import Journal
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.oms import Oms
-from tradepulse_runner.phase import Phase
-from tradepulse_runner.risk import RiskLimits, RiskManager
-from tradepulse_runner.snapshot import make_dirs
+from tradepulse_runner.files.snapshot import make_dirs
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.phase import Phase
+from tradepulse_runner.oms.book import Oms
+from tradepulse_runner.oms.journal import Journal
+from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.binance.connector import build_binance
 
@@ -146,7 +146,7 @@ async def by_runner(place: Place, folder: Path, orders: int, out: Path, *, fsync
     """Through everything: gate, risk, journal, connector."""
     if not fsync:
         lazy = partial(Oms, fsync=lambda _fd: None)
-        setattr(tradepulse_runner.loop, "Oms", lazy)  # noqa: B010
+        setattr(tradepulse_runner.live.loop, "Oms", lazy)  # noqa: B010
     loop = make_loop(place, folder)
     await loop.start()
     book = loop.sessions["binance"].oms.state

@@ -21,19 +21,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import tradepulse_runner.loop
-import tradepulse_runner.session
+import tradepulse_runner.live.loop
+import tradepulse_runner.live.session
 from tests.chaos.plan import REFUSAL, Case, Life, chance_of
 from tests.chaos.strategy import Decisions, Erratic
 from tests.chaos.unkind import ORDER_KINDS, Unkind
 from tests.chaos.venues import ChaosVenue
 from tradepulse_runner import logs
-from tradepulse_runner.config import RiskConfig
+from tradepulse_runner.config.runner import RiskConfig
 from tradepulse_runner.errors import StateError
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.oms import Oms
-from tradepulse_runner.phase import Phase
-from tradepulse_runner.risk import RiskLimits, RiskManager
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.phase import Phase
+from tradepulse_runner.oms.book import Oms
+from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.venues.paper import PaperConnector
 
 PATIENCE = 15.0
@@ -92,7 +92,7 @@ class Disk:
     def install(self) -> None:
         """Let every fsync of this process ask us."""
         setattr(os, "fsync", self.fsync)  # noqa: B010
-        setattr(tradepulse_runner.loop, "Oms", partial(Oms, fsync=self.fsync))  # noqa: B010
+        setattr(tradepulse_runner.live.loop, "Oms", partial(Oms, fsync=self.fsync))  # noqa: B010
 
     def fsync(self, fd: int) -> None:
         if self._fails:
@@ -230,7 +230,7 @@ def spawn(case: Case, life: Life, venue: ChaosVenue, folder: Path, *, cold_start
         return pid
     code = BROKEN
     try:
-        tradepulse_runner.session.REQUEST_TIMEOUT = REQUEST_TIMEOUT
+        tradepulse_runner.live.session.REQUEST_TIMEOUT = REQUEST_TIMEOUT
         log = os.open(folder / f"log.{life.number}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)

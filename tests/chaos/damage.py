@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from tradepulse_runner.journal import list_segments
+from tradepulse_runner.oms.journal import list_segments
 
 
 def damage(state_dir: Path, venue: str, what: str, chance: random.Random) -> None:

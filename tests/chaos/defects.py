@@ -9,10 +9,10 @@ from typing import Any
 from tradepulse_runner.domain import OrderStatus, Trade
 from tradepulse_runner.errors import RiskRejected
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.oms import Oms
-from tradepulse_runner.oms_state import OmsState, OrderRecord, Record, trade_to_json
-from tradepulse_runner.session import VenueSession
-from tradepulse_runner.submission import Submitter
+from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.live.submission import Submitter
+from tradepulse_runner.oms.book import Oms
+from tradepulse_runner.oms.state import OmsState, OrderRecord, Record, trade_to_json
 
 
 def written_afterwards() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 from tests.chaos.strategy import Decision
 from tests.chaos.truth import Truth
 from tradepulse_runner.domain import ZERO, OrderStatus
-from tradepulse_runner.oms_state import OmsState
-from tradepulse_runner.snapshot import read_snapshot
+from tradepulse_runner.files.snapshot import read_snapshot
+from tradepulse_runner.oms.state import OmsState
 
 #: Of an order that never reached the venue.
 NEVER = (OrderStatus.EXPIRED, OrderStatus.REJECTED)

@@ -22,8 +22,8 @@ from tests.venues.binance import BinanceVenue
 from tests.venues.coinbase import CoinbaseVenue
 from tests.venues.coinbase.keys import make_ed25519
 from tests.venues.coinbase.values import named_uuid
-from tradepulse_runner.config import VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import ZERO, OrderType, Side
 from tradepulse_runner.venues.base import ExecutionConnector
 from tradepulse_runner.venues.binance.connector import build_binance

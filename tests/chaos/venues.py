@@ -13,7 +13,7 @@ from typing import Protocol
 from tests.chaos.kit import Binance, Coinbase
 from tests.chaos.plan import Case
 from tests.chaos.truth import TrueOrder, Truth
-from tradepulse_runner.config import VenueConfig
+from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.domain import OrderType, Side
 from tradepulse_runner.venues.base import ExecutionConnector
 from tradepulse_runner.venues.paper import PaperConnector, PaperOptions

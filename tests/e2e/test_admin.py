@@ -18,7 +18,7 @@ from tests.e2e.client import Cluster, Manifest, condition, is_true, wait_for
 from tests.e2e.cluster.api import paths
 from tests.e2e.cluster.settings import NODE_GATEWAY
 from tests.unit.runner.admin_kit import AUDIENCE, ISSUER, SECRET, Answer, Issuer, ask, trusting
-from tradepulse_runner.audit_signing import Keyring
+from tradepulse_runner.audit.signing import Keyring
 
 RUNNER, CLIENT_SECRET = "administered", "the-secret-of-the-siem-client"
 

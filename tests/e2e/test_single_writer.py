@@ -26,8 +26,8 @@ from tests.venues.binance import BinanceVenue
 from tests.writers import Background, contender, ended, epochs, open_venue, stale, until_orders_of
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.model import lease
-from tradepulse_runner.kube_lease import KubeLease
-from tradepulse_runner.writer import LeaseUnavailable
+from tradepulse_runner.lease.api import KubeLease
+from tradepulse_runner.lease.writer import LeaseUnavailable
 
 COORDINATION = "coordination.k8s.io/v1"
 NAME = "contended"

@@ -1,6 +1,6 @@
 """The runner's configuration file, rendered from the custom resource and the user's own settings.
 
-Shape: `runner/tradepulse_runner/config.py`, YAML in snake_case. What belongs to one run of a
+Shape: `runner/tradepulse_runner/config/runner.py`, YAML in snake_case. What belongs to one run of a
 release and not to the release itself (kill switch, halt) isn't in it: that would make every drill
 a new release.
 """

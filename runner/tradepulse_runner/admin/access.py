@@ -16,11 +16,11 @@ from fastapi import Request
 
 from tradepulse_runner.admin.auditing import Auditor
 from tradepulse_runner.admin.certificates import Certificates
-from tradepulse_runner.admin.config import Scope
 from tradepulse_runner.admin.identity import Identity, Unknown
 from tradepulse_runner.admin.limits import ATTEMPTS, LOOKS, Attempts
 from tradepulse_runner.admin.problems import Refused
 from tradepulse_runner.admin.tokens import Tokens
+from tradepulse_runner.config.admin import Scope
 
 REALM = 'Bearer realm="tradepulse"'
 _PROVE = "send a bearer token of the issuer, or show a client certificate that is listed"

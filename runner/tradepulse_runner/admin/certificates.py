@@ -16,8 +16,8 @@ from typing import Any
 
 from cryptography import x509
 
-from tradepulse_runner.admin.config import ClientConfig, MtlsConfig, TlsConfig
 from tradepulse_runner.admin.identity import Identity, Unknown, usable_name
+from tradepulse_runner.config.admin import ClientConfig, MtlsConfig, TlsConfig
 from tradepulse_runner.errors import ConfigError
 
 log = logging.getLogger(__name__)

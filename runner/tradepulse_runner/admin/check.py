@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from tradepulse_runner.admin.certificates import ServerTls
-from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.admin.start import audit_secret
 from tradepulse_runner.admin.tokens import Tokens
-from tradepulse_runner.secret_file import SIEM_SECRET, WatchedSecret
+from tradepulse_runner.config.admin import AdminConfig
+from tradepulse_runner.files.secret import SIEM_SECRET, WatchedSecret
 from tradepulse_runner.siem.start import siem_secret
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tradepulse_runner.admin.config import Scope
+from tradepulse_runner.config.admin import Scope
 from tradepulse_runner.errors import RunnerError
 
 #: Characters kept of a name: it goes into the audit trail and the latch.

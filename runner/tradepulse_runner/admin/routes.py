@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from tradepulse_runner.admin import schemas
 from tradepulse_runner.admin.access import Caller, Doing
-from tradepulse_runner.admin.config import Scope
 from tradepulse_runner.admin.problems import Refused, documented
 from tradepulse_runner.admin.schemas import Changed, KillSwitchView, Outcome
 from tradepulse_runner.admin.surface import Surface, tag
+from tradepulse_runner.config.admin import Scope
 from tradepulse_runner.errors import DurabilityLost, StateError
 
 B = TypeVar("B", bound=BaseModel)

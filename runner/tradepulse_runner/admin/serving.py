@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tradepulse_runner.admin.certificates import ServerTls, subject_of
-from tradepulse_runner.admin.config import AdminConfig
+from tradepulse_runner.config.admin import AdminConfig
 from tradepulse_runner.errors import ConfigError
 
 log = logging.getLogger(__name__)

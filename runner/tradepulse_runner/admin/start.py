@@ -13,20 +13,20 @@ from tradepulse_runner.admin.access import Access
 from tradepulse_runner.admin.app import build
 from tradepulse_runner.admin.auditing import Auditor
 from tradepulse_runner.admin.certificates import Certificates
-from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.admin.serving import AdminServer
 from tradepulse_runner.admin.surface import Surface
 from tradepulse_runner.admin.tokens import Tokens
-from tradepulse_runner.audit import AuditTrail
-from tradepulse_runner.audit_signing import Signer
+from tradepulse_runner.audit.signing import Signer
+from tradepulse_runner.audit.trail import AuditTrail
+from tradepulse_runner.config.admin import AdminConfig
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.secret_file import (
+from tradepulse_runner.files.secret import (
     AUDIT_SECRET,
     WatchedSecret,
     keep_fresh,
     refresh_interval,
 )
+from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.siem.start import Siem
 
 log = logging.getLogger(__name__)

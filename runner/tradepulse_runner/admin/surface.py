@@ -13,11 +13,11 @@ from typing import Any
 from tradepulse_runner.admin import schemas
 from tradepulse_runner.admin.access import Access
 from tradepulse_runner.admin.auditing import Auditor
-from tradepulse_runner.killreport import SHOWN
+from tradepulse_runner.files.snapshot import canonical
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.session import VenueSession
-from tradepulse_runner.snapshot import canonical
+from tradepulse_runner.live.killreport import SHOWN
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.session import VenueSession
 
 #: Heartbeats that may be missed before the loop counts as stuck.
 MISSED = 5

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from tradepulse_runner.admin.config import OauthConfig, Scope
 from tradepulse_runner.admin.identity import Identity, Unknown, usable_name
+from tradepulse_runner.config.admin import OauthConfig, Scope
 from tradepulse_runner.errors import ConfigError
 
 log = logging.getLogger(__name__)

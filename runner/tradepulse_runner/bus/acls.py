@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from tradepulse_runner.bus.config import EventBusConfig, dead_topic, retry_topic
+from tradepulse_runner.config.bus import EventBusConfig, dead_topic, retry_topic
 from tradepulse_runner.errors import ConfigError
 
 #: Names of a subject's parts as the JVM writes them (RFC 2253); others are numbers there.

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.bus.config import EventBusConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.bus import EventBusConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.errors import ConfigError
 
 

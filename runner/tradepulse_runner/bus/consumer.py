@@ -26,11 +26,11 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from tradepulse_runner.bus.client import Access
-from tradepulse_runner.bus.config import EventBusConfig, dead_topic, retry_topic
 from tradepulse_runner.bus.events import ID_HEADER
 from tradepulse_runner.bus.metrics import ConsumerMetrics
+from tradepulse_runner.config.bus import EventBusConfig, dead_topic, retry_topic
 from tradepulse_runner.errors import BusError, ConfigError
-from tradepulse_runner.snapshot import Step, no_fault
+from tradepulse_runner.files.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
 ATTEMPT_HEADER, ERROR_HEADER, TOPIC_HEADER = "attempt", "error", "origin"

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tradepulse_runner.bus.config import Stream
+from tradepulse_runner.config.bus import Stream
 from tradepulse_runner.domain import Order, Quote
-from tradepulse_runner.oms_state import OrderRecord, order_to_json
-from tradepulse_runner.snapshot import canonical
+from tradepulse_runner.files.snapshot import canonical
+from tradepulse_runner.oms.state import OrderRecord, order_to_json
 
 ID_HEADER = "event-id"
 #: Kinds of journal records that say something of an order.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from tradepulse_runner.bus.config import EventBusConfig, Stream
+from tradepulse_runner.config.bus import EventBusConfig, Stream
 
 OUTCOMES = ("produced", "acked", "failed", "dropped")
 

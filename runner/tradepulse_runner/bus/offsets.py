@@ -28,8 +28,8 @@ from aiokafka.errors import (
 from prometheus_client import CollectorRegistry
 
 from tradepulse_runner.bus.client import Access
-from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.bus.metrics import ReaderMetrics
+from tradepulse_runner.config.bus import EventBusConfig
 from tradepulse_runner.errors import BusError, ConfigError
 from tradepulse_runner.moment import iso
 

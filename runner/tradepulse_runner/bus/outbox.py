@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.bus.config import Stream
 from tradepulse_runner.bus.events import Event
+from tradepulse_runner.config.bus import Stream
 from tradepulse_runner.errors import DurabilityLost
-from tradepulse_runner.frames import any_frame, frame, frame_at
-from tradepulse_runner.snapshot import (
+from tradepulse_runner.files.frames import any_frame, frame, frame_at
+from tradepulse_runner.files.snapshot import (
     Step,
     canonical,
     fsync_dir,

@@ -15,9 +15,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from tradepulse_runner.bus.config import EventBusConfig, Stream
 from tradepulse_runner.bus.events import ID_HEADER
 from tradepulse_runner.bus.outbox import Entry
+from tradepulse_runner.config.bus import EventBusConfig, Stream
 from tradepulse_runner.errors import BusError
 
 #: Milliseconds for which the client repeats a request by itself, as when a leader is lost.

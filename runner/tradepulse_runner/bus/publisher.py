@@ -18,16 +18,16 @@ from prometheus_client import CollectorRegistry
 
 from tradepulse_runner.bus.bars import Bars
 from tradepulse_runner.bus.client import Access
-from tradepulse_runner.bus.config import EventBusConfig, Stream
 from tradepulse_runner.bus.events import Event, Teller
 from tradepulse_runner.bus.metrics import PublisherMetrics
 from tradepulse_runner.bus.offsets import Offsets
 from tradepulse_runner.bus.outbox import Entry, Outbox
 from tradepulse_runner.bus.producer import Producer, told
+from tradepulse_runner.config.bus import EventBusConfig, Stream
 from tradepulse_runner.domain import Order
 from tradepulse_runner.errors import BusError, ConfigError, DurabilityLost, RunnerError
-from tradepulse_runner.oms_state import OrderRecord
-from tradepulse_runner.snapshot import Step, no_fault
+from tradepulse_runner.files.snapshot import Step, no_fault
+from tradepulse_runner.oms.state import OrderRecord
 from tradepulse_runner.venues.base import ExecutionConnector
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tradepulse_runner.bus.consumer import Ledger, Received
-from tradepulse_runner.snapshot import canonical
+from tradepulse_runner.files.snapshot import canonical
 
 
 def open_recorder(path: Path) -> Ledger:

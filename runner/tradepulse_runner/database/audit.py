@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradepulse_runner.database.connection import Connection
-from tradepulse_runner.snapshot import canonical
+from tradepulse_runner.files.snapshot import canonical
 
 #: What the first record names as the digest before it.
 GENESIS = "0" * 64

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, schema
-from tradepulse_runner.database.config import DatabaseConfig
 from tradepulse_runner.database.connection import Connection, connect
 from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
 from tradepulse_runner.database.writer import FOLDER
-from tradepulse_runner.spool import STATE
+from tradepulse_runner.files.spool import STATE
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from tradepulse_runner.database.config import DatabaseConfig, require_files
+from tradepulse_runner.config.database import DatabaseConfig, require_files
 from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
 from tradepulse_runner.errors import ConfigError
 

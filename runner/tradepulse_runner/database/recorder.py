@@ -15,15 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.audit import FILE as TRAIL
-from tradepulse_runner.audit import read_trail
+from tradepulse_runner.audit.trail import FILE as TRAIL
+from tradepulse_runner.audit.trail import read_trail
 from tradepulse_runner.database.audit import Entry
 from tradepulse_runner.errors import RunnerError, StateError
-from tradepulse_runner.journal import list_segments, scan
+from tradepulse_runner.files.snapshot import canonical, read_snapshot
+from tradepulse_runner.files.spool import Spool
 from tradepulse_runner.killswitch import FILE as LATCH
-from tradepulse_runner.oms_state import OrderRecord
-from tradepulse_runner.snapshot import canonical, read_snapshot
-from tradepulse_runner.spool import Spool
+from tradepulse_runner.oms.journal import list_segments, scan
+from tradepulse_runner.oms.state import OrderRecord
 
 log = logging.getLogger(__name__)
 #: Of the admin surface and of the kill switch, as sources beside the venues.

@@ -19,7 +19,7 @@ from typing import Any
 
 import asyncpg
 
-from tradepulse_runner.database.config import DatabaseConfig
+from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database.connection import (
     WHO,
     Connection,

@@ -14,7 +14,7 @@ from typing import Any
 
 from tradepulse_runner.database.connection import Connection
 from tradepulse_runner.errors import StateError
-from tradepulse_runner.snapshot import Snapshot, canonical, read_snapshot
+from tradepulse_runner.files.snapshot import Snapshot, canonical, read_snapshot
 
 #: Generations that stay of each snapshot, and states of each strategy.
 KEEP = 20

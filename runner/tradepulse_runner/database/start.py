@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tradepulse_runner.database.config import DatabaseConfig
+from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.database.writer import DatabaseWriter
-from tradepulse_runner.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.strategy.base import Remembering
 
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.audit import Entry
-from tradepulse_runner.database.config import DatabaseConfig
 from tradepulse_runner.database.connection import Connection, connect, written
 from tradepulse_runner.database.errors import FAILURES, told
 from tradepulse_runner.database.metrics import DatabaseMetrics
@@ -29,8 +29,8 @@ from tradepulse_runner.database.recorder import Recorder
 from tradepulse_runner.database.replicas import Replicas
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.errors import RunnerError
-from tradepulse_runner.snapshot import Step, no_fault
-from tradepulse_runner.spool import Spool
+from tradepulse_runner.files.snapshot import Step, no_fault
+from tradepulse_runner.files.spool import Spool
 
 log = logging.getLogger(__name__)
 FOLDER = "database"

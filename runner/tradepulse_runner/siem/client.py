@@ -22,11 +22,11 @@ from urllib.parse import quote_plus
 
 import aiohttp
 
-from tradepulse_runner.audit import AuditRecord
+from tradepulse_runner.audit.trail import AuditRecord
+from tradepulse_runner.config.siem import SiemConfig
 from tradepulse_runner.errors import RunnerError
-from tradepulse_runner.secret_file import SIEM_SECRET, WatchedSecret
-from tradepulse_runner.siem.config import SiemConfig
-from tradepulse_runner.snapshot import canonical
+from tradepulse_runner.files.secret import SIEM_SECRET, WatchedSecret
+from tradepulse_runner.files.snapshot import canonical
 
 MEDIA_TYPE = "application/x-ndjson"
 #: Seconds that a token must still be good for, and those of one that doesn't say how long it is.

@@ -16,11 +16,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from tradepulse_runner.config.siem import SiemConfig
 from tradepulse_runner.errors import RunnerError
+from tradepulse_runner.files.snapshot import Step, no_fault
 from tradepulse_runner.siem.client import SiemClient, SiemError
-from tradepulse_runner.siem.config import SiemConfig
 from tradepulse_runner.siem.position import Spool
-from tradepulse_runner.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the trail while all of it was taken.

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.audit import GENESIS, AuditRecord, records_from
+from tradepulse_runner.audit.trail import GENESIS, AuditRecord, records_from
 from tradepulse_runner.errors import StateError
-from tradepulse_runner.snapshot import Step, canonical, no_fault, write_durable
+from tradepulse_runner.files.snapshot import Step, canonical, no_fault, write_durable
 
 log = logging.getLogger(__name__)
 FILE = "audit.forwarded.json"

@@ -8,11 +8,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from tradepulse_runner.audit import AuditTrail
+from tradepulse_runner.audit.trail import AuditTrail
+from tradepulse_runner.config.siem import SiemConfig
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.secret_file import SIEM_SECRET, WatchedSecret
+from tradepulse_runner.files.secret import SIEM_SECRET, WatchedSecret
 from tradepulse_runner.siem.client import SiemClient
-from tradepulse_runner.siem.config import SiemConfig
 from tradepulse_runner.siem.forwarder import Forwarder
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tradepulse_runner.config import StrategyConfig, parse_model
+from tradepulse_runner.config.runner import StrategyConfig, parse_model
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.strategy.trend import Trend, TrendParameters

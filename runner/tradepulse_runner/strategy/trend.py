@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tradepulse_runner.config import Model, Positive
+from tradepulse_runner.config.runner import Model, Positive
 from tradepulse_runner.domain import Order, Side
 from tradepulse_runner.strategy.base import Action, Cancel, MarketView, Place
 

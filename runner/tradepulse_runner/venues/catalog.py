@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tradepulse_runner.config import VenueConfig, parse_model
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig, parse_model
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.venues.base import ExecutionConnector, Permit, always
 from tradepulse_runner.venues.binance.connector import build_binance
 from tradepulse_runner.venues.binance.options import parse_options as binance_options
@@ -27,7 +27,7 @@ def build_connector(
 ) -> ExecutionConnector:
     """The connector of ``venue``; ``source`` names the file in errors. Raises ConfigError.
 
-    ``store`` is what :func:`tradepulse_runner.credentials.open_stores` opened for it. ``permit``:
+    ``store``: as :func:`~tradepulse_runner.credentials.store.open_stores` opened it. ``permit``:
     asked right before an order or a cancel is written to the wire.
     """
     if venue.connector == "paper":

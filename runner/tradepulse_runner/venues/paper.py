@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tradepulse_runner.config import Model, Seconds, VenueConfig, parse_model
+from tradepulse_runner.config.runner import Model, Seconds, VenueConfig, parse_model
 from tradepulse_runner.domain import (
     Instrument,
     Order,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from tradepulse_runner.credentials import Credential
+from tradepulse_runner.credentials.store import Credential
 
 S = TypeVar("S")
 

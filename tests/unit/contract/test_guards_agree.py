@@ -17,8 +17,8 @@ from tests.unit.runner.slo_replay import LEVELS as REASONS
 from tests.unit.runner.slo_replay import config
 from tests.unit.runner.slo_replay import levels as process_says
 from tests.vectors.slo import BOUNDS, START, Process, vector
-from tradepulse_runner.guard import AutoRollbackGuard
-from tradepulse_runner.metrics import RunnerMetrics
+from tradepulse_runner.guard.auto_rollback import AutoRollbackGuard
+from tradepulse_runner.live.metrics import RunnerMetrics
 
 EVERY = 15
 LATENCIES = (*BOUNDS, 20.0)

@@ -19,15 +19,15 @@ from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.settings import Paths
 from tests.e2e.images import prometheus
 from tradepulse_operator.engine.metrics import Metrics
-from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.bus.metrics import ConsumerMetrics, PublisherMetrics
-from tradepulse_runner.config import GuardConfig
-from tradepulse_runner.credential_watch import CredentialMetrics
+from tradepulse_runner.config.bus import EventBusConfig
+from tradepulse_runner.config.runner import GuardConfig
+from tradepulse_runner.credentials.watch import CredentialMetrics
 from tradepulse_runner.database.metrics import DatabaseMetrics
-from tradepulse_runner.guard_watch import GuardMetrics
-from tradepulse_runner.metrics import RunnerMetrics
-from tradepulse_runner.uploads import UploadMetrics
-from tradepulse_runner.watch_metrics import WatchMetrics
+from tradepulse_runner.live.guard_watch import GuardMetrics
+from tradepulse_runner.live.metrics import RunnerMetrics
+from tradepulse_runner.live.watch_metrics import WatchMetrics
+from tradepulse_runner.store.uploads import UploadMetrics
 
 ROOT = Path(__file__).parents[3]
 RUNBOOKS, CASES = ROOT / "docs" / "runbooks", ROOT / "tests" / "alerts"

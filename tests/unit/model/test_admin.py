@@ -25,8 +25,8 @@ from tradepulse_operator.reconcile.conditions import find_condition
 from tradepulse_operator.reconcile.observed import ProcessView, RunnerObserved
 from tradepulse_operator.reconcile.runner_conditions import conditions
 from tradepulse_operator.reconcile.runner_view import View
-from tradepulse_runner.admin import config as process
-from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.config import admin as process
+from tradepulse_runner.config.runner import RunnerConfig
 
 ADMIN: dict[str, Any] = samples()["tradingrunner-full"]["spec"]["admin"]
 

@@ -33,7 +33,7 @@ from tradepulse_operator.model.labels import selector
 from tradepulse_operator.model.podspec import pod_spec
 from tradepulse_operator.model.rehearsal_pod import rehearsal_config, rehearsal_pod
 from tradepulse_operator.model.release import render_release
-from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.config.runner import RunnerConfig
 
 USER = "loop: {heartbeat_interval: 0.5}\nguard: {action: kill}\n"
 POLICY = RehearsalPolicy(required=True, duration="2m")

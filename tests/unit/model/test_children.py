@@ -29,7 +29,7 @@ from tradepulse_operator.model.pvc import claim
 from tradepulse_operator.model.release import render_release, short_hash
 from tradepulse_operator.model.servicemonitor import service_monitor
 from tradepulse_operator.model.statefulset import copies, stateful_set
-from tradepulse_runner.config import LeaseConfig
+from tradepulse_runner.config.runner import LeaseConfig
 
 Any_ = dict[str, Any]
 

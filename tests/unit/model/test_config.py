@@ -12,7 +12,7 @@ from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import Risk, TradingRunner
 from tradepulse_operator.model.config import ConfigError, render
 from tradepulse_operator.model.release import render_release, resolve
-from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.config.runner import RunnerConfig
 
 CONFIGURED = ReleaseSpec(image="registry.test/runner:1.0.0", config="mine")
 

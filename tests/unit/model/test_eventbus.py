@@ -20,9 +20,9 @@ from tradepulse_operator.reconcile.conditions import find_condition
 from tradepulse_operator.reconcile.observed import RunnerObserved
 from tradepulse_operator.reconcile.runner_conditions import conditions
 from tradepulse_operator.reconcile.runner_view import View
-from tradepulse_runner.bus.config import EventBusConfig
-from tradepulse_runner.bus.config import Stream as Told
-from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.config.bus import EventBusConfig
+from tradepulse_runner.config.bus import Stream as Told
+from tradepulse_runner.config.runner import RunnerConfig
 
 BUS: dict[str, Any] = {
     "bootstrapServers": ["kafka-0.example.com:9093", "kafka-1.example.com:9094"],

@@ -18,7 +18,7 @@ from tradepulse_operator.reconcile.conditions import find_condition
 from tradepulse_operator.reconcile.observed import ProcessView, RunnerObserved
 from tradepulse_operator.reconcile.runner_conditions import conditions
 from tradepulse_operator.reconcile.runner_view import View
-from tradepulse_runner.config import RunnerConfig
+from tradepulse_runner.config.runner import RunnerConfig
 
 STORE = {
     "endpoint": "https://s3.example.com:7070",

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from tradepulse_operator.api.guardrails import StateOnRollback
-from tradepulse_runner.cli import main
+from tradepulse_runner.cli.main import main
 
 
 @pytest.mark.parametrize("mode", list(StateOnRollback))

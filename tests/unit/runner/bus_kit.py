@@ -20,11 +20,11 @@ from tests.backing.kafka.server import Kafka
 from tests.backing.tls import Authority
 from tests.unit.runner import kit
 from tests.unit.runner.process import cli
-from tradepulse_runner.bus.config import EventBusConfig, Stream, dead_topic, retry_topic
 from tradepulse_runner.bus.publisher import Publisher
+from tradepulse_runner.config.bus import EventBusConfig, Stream, dead_topic, retry_topic
 from tradepulse_runner.domain import Order, OrderStatus, Side
-from tradepulse_runner.oms_state import OrderRecord
-from tradepulse_runner.snapshot import Step, no_fault
+from tradepulse_runner.files.snapshot import Step, no_fault
+from tradepulse_runner.oms.state import OrderRecord
 
 RUNNER, READER = "runner", "recorder"
 #: A group of another program, which the runner may ask for.

@@ -16,10 +16,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from tests.unit.runner.kit import until
-from tradepulse_runner.database.config import DatabaseConfig
+from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.database.writer import DatabaseWriter
-from tradepulse_runner.journal import Journal
+from tradepulse_runner.oms.journal import Journal
 
 VENUE = "paper"
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from tests.backing.postgres.node import Node
 from tests.backing.postgres.server import OWNER, WRITER, Postgres
+from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, schema
-from tradepulse_runner.database.config import DatabaseConfig
-from tradepulse_runner.journal import list_segments, scan
+from tradepulse_runner.oms.journal import list_segments, scan
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.config import GuardConfig, RiskConfig, VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import GuardConfig, RiskConfig, VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import (
     Instrument,
     Order,
@@ -23,9 +23,9 @@ from tradepulse_runner.domain import (
     TradePage,
     VenueOrder,
 )
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.phase import Phase
-from tradepulse_runner.risk import RiskLimits, RiskManager
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.phase import Phase
+from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.venues.base import Listener
 from tradepulse_runner.venues.paper import PaperConnector, PaperOptions

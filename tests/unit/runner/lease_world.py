@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tradepulse_runner.lease import Action, Candidate, Record, Times
+from tradepulse_runner.lease.decisions import Action, Candidate, Record, Times
 
 
 @dataclass(frozen=True, slots=True)

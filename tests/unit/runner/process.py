@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import yaml
 from click.testing import CliRunner, Result
 
-from tradepulse_runner.cli import main
+from tradepulse_runner.cli.main import main
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]

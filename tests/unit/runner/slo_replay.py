@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from tradepulse_runner.guard import AutoRollbackGuard
-from tradepulse_runner.slo import Reason, SLOConfig
+from tradepulse_runner.guard.auto_rollback import AutoRollbackGuard
+from tradepulse_runner.guard.slo import Reason, SLOConfig
 
 LEVELS = {"errorRate": Reason.ERROR_RATE, "p95Latency": Reason.LATENCY, "metricGap": Reason.GAP}
 

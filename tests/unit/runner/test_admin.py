@@ -15,7 +15,7 @@ import pytest
 from tests.backing.tls import Authority
 from tests.unit.runner.admin_kit import SECRET, Answer, Issuer, ask, trusting
 from tests.unit.runner.process import RunnerProcess, cli, eventually
-from tradepulse_runner.audit import FILE, read_trail
+from tradepulse_runner.audit.trail import FILE, read_trail
 from tradepulse_runner.errors import DurabilityLost
 from tradepulse_runner.killswitch import KillSwitch
 

@@ -17,9 +17,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.unit.runner.admin_kit import SECRET, Issuer
 from tests.unit.runner.kit import running
 from tradepulse_runner.admin.app import build
-from tradepulse_runner.admin.config import AdminConfig
 from tradepulse_runner.admin.start import Admin
-from tradepulse_runner.loop import LiveExecutionLoop
+from tradepulse_runner.config.admin import AdminConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.release import Release
 from tradepulse_runner.server import Server
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradepulse_runner.admin.config import AdminConfig, MtlsConfig, Scope
 from tradepulse_runner.admin.limits import Attempts
 from tradepulse_runner.admin.openapi import main
 from tradepulse_runner.admin.tokens import load_keys, scopes_of
-from tradepulse_runner.audit import FILE, AuditTrail, chain_problems, read_trail
-from tradepulse_runner.audit_signing import Keyring, Signer, key_id
+from tradepulse_runner.audit.signing import Keyring, Signer, key_id
+from tradepulse_runner.audit.trail import FILE, AuditTrail, chain_problems, read_trail
+from tradepulse_runner.config.admin import AdminConfig, MtlsConfig, Scope
 from tradepulse_runner.errors import ConfigError, DurabilityLost, StateError
-from tradepulse_runner.secret_file import INTERVAL, WatchedSecret, refresh_interval
+from tradepulse_runner.files.secret import INTERVAL, WatchedSecret, refresh_interval
 
 NAME = "TRADEPULSE_AUDIT_SECRET"
 ROOT = Path(__file__).parents[3]

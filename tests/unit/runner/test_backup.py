@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.unit.runner.kit import Crash, crash_at
-from tradepulse_runner.backup import RESTORING, ROOM_LEFT, Backups, require_whole
-from tradepulse_runner.cli import main
+from tradepulse_runner.cli.main import main
 from tradepulse_runner.errors import RunnerError, StateError
+from tradepulse_runner.files.snapshot import SCHEMA, SnapshotFile, Step, canonical, no_fault
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.snapshot import SCHEMA, SnapshotFile, Step, canonical, no_fault
-from tradepulse_runner.state import Mode, Preparation, prepare, problems
+from tradepulse_runner.state.backup import RESTORING, ROOM_LEFT, Backups, require_whole
+from tradepulse_runner.state.directory import Mode, Preparation, prepare, problems
 
 BACKUP = Preparation(backup="uid-1")
 RESTORE = Preparation(restore="uid-1")

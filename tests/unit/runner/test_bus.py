@@ -55,11 +55,11 @@ from tests.unit.runner.kit import Crash
 from tests.unit.runner.process import ROOT, RunnerProcess, environment, eventually
 from tradepulse_runner.bus import offsets
 from tradepulse_runner.bus.client import Access
-from tradepulse_runner.bus.config import EventBusConfig
 from tradepulse_runner.bus.consumer import Consumer, Ledger, Received
 from tradepulse_runner.bus.publisher import Publisher
 from tradepulse_runner.bus.recorder import open_recorder, record
-from tradepulse_runner.snapshot import Step
+from tradepulse_runner.config.bus import EventBusConfig
+from tradepulse_runner.files.snapshot import Step
 
 # Three brokers on a machine that others use as well take a while to start.
 pytestmark = pytest.mark.timeout(900)

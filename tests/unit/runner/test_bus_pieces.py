@@ -21,17 +21,17 @@ from tests.unit.runner.kit import Crash, crash_at
 from tradepulse_runner.bus.acls import commands, principal
 from tradepulse_runner.bus.bars import Bars
 from tradepulse_runner.bus.client import Access
-from tradepulse_runner.bus.config import EventBusConfig, Stream
 from tradepulse_runner.bus.events import Event
 from tradepulse_runner.bus.offsets import Place, lags
 from tradepulse_runner.bus.outbox import FOLDER, Entry, Outbox
 from tradepulse_runner.bus.publisher import Publisher
-from tradepulse_runner.config import RunnerConfig, parse_model
+from tradepulse_runner.config.bus import EventBusConfig, Stream
+from tradepulse_runner.config.runner import RunnerConfig, parse_model
 from tradepulse_runner.domain import Order, OrderStatus, Side
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.oms import Oms
-from tradepulse_runner.oms_state import OrderRecord
-from tradepulse_runner.snapshot import Step, no_fault
+from tradepulse_runner.files.snapshot import Step, no_fault
+from tradepulse_runner.oms.book import Oms
+from tradepulse_runner.oms.state import OrderRecord
 
 BUS: dict[str, Any] = {
     "bootstrap_servers": ["kafka.example.com:9093"],

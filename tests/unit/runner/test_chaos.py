@@ -28,8 +28,8 @@ from tests.chaos.table import failures, table
 from tests.chaos.truth import TrueOrder, Truth
 from tests.unit.runner.process import ROOT, environment
 from tradepulse_runner.domain import OrderType, Side
-from tradepulse_runner.oms_state import OmsState
-from tradepulse_runner.snapshot import SnapshotFile
+from tradepulse_runner.files.snapshot import SnapshotFile
+from tradepulse_runner.oms.state import OmsState
 
 
 def campaign(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

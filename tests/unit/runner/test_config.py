@@ -11,7 +11,7 @@ import yaml
 
 from tests.unit.runner.kit import LIMITS, config
 from tradepulse_runner.app import build
-from tradepulse_runner.config import (
+from tradepulse_runner.config.runner import (
     RunnerConfig,
     StrategyConfig,
     load_config,

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from tests.backing.tls import Authority
 from tests.unit.runner.admin_kit import Issuer
 from tests.unit.runner.process import ROOT
-from tradepulse_runner.cli import main
+from tradepulse_runner.cli.main import main
 from tradepulse_runner.config_check import LONGEST, SECRETS, check
-from tradepulse_runner.storage import storage
+from tradepulse_runner.state.storage import storage
 
 #: Never to be shown.
 SECRET = "s3cret-that-is-long-enough"

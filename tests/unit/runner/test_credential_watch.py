@@ -11,11 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from tests.unit.runner.credentials_kit import NAMES, Keys, finish, pair, swapped
 from tests.unit.runner.kit import Venue, make_loop, paper, resting, trading, until
-from tradepulse_runner.credential_watch import CredentialWatch
-from tradepulse_runner.credentials import PATIENCE, CredentialStore
+from tradepulse_runner.credentials.store import PATIENCE, CredentialStore
+from tradepulse_runner.credentials.watch import CredentialWatch
 from tradepulse_runner.domain import OrderStatus
 from tradepulse_runner.errors import CredentialsRefused
-from tradepulse_runner.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop import LiveExecutionLoop
 
 
 class Guarded(Venue):

@@ -31,11 +31,11 @@ from tests.unit.runner.credentials_kit import (
     write,
 )
 from tests.unit.runner.kit import config
-from tradepulse_runner.config import RunnerConfig
-from tradepulse_runner.credential_files import MIN_SECRET, checked
-from tradepulse_runner.credentials import HALF, PATIENCE, SETTLE, CredentialStore, open_stores
+from tradepulse_runner.config.runner import RunnerConfig
+from tradepulse_runner.credentials.files import MIN_SECRET, checked
+from tradepulse_runner.credentials.store import HALF, PATIENCE, SETTLE, CredentialStore, open_stores
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.snapshot import no_fault
+from tradepulse_runner.files.snapshot import no_fault
 
 KEY, SECRET = NAMES
 Way = Callable[[Path, Keys], Iterator[None]]

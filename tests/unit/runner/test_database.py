@@ -43,7 +43,7 @@ from tradepulse_runner.database.errors import DatabaseError
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.database.writer import BATCH, DatabaseWriter
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.journal import Journal
+from tradepulse_runner.oms.journal import Journal
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from tests.unit.runner.kit import (
     until,
 )
 from tests.unit.runner.venues.coinbase_json import fill
-from tradepulse_runner.config import GuardConfig, RunnerConfig
-from tradepulse_runner.credentials import open_stores
+from tradepulse_runner.config.runner import GuardConfig, RunnerConfig
+from tradepulse_runner.credentials.store import open_stores
 from tradepulse_runner.domain import OrderStatus, Side
 from tradepulse_runner.errors import (
     NotTrading,
@@ -41,9 +41,9 @@ from tradepulse_runner.errors import (
     StateError,
 )
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.metrics import RunnerMetrics
-from tradepulse_runner.phase import Phase
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.metrics import RunnerMetrics
+from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.release import Release
 from tradepulse_runner.server import Server
 from tradepulse_runner.venues.binance.wire import Fees, trade_from

@@ -11,25 +11,25 @@ import yaml
 
 from tests.unit.runner.kit import config
 from tests.unit.runner.process import cli
-from tradepulse_runner.config import RunnerConfig
-from tradepulse_runner.desk import Desk
-from tradepulse_runner.drill import Result, drill
-from tradepulse_runner.killreport import KillReport
+from tradepulse_runner.config.runner import RunnerConfig
+from tradepulse_runner.drill.rehearsal import Result, drill
+from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.snapshot import SnapshotFile
+from tradepulse_runner.live.desk import Desk
+from tradepulse_runner.live.killreport import KillReport
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradepulse_runner.drill.SILENCE", 0.2)
+    monkeypatch.setattr("tradepulse_runner.drill.rehearsal.SILENCE", 0.2)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For drills that are to fail: what doesn't happen soon doesn't happen."""
-    monkeypatch.setattr("tradepulse_runner.drill.PATIENCE", 1.0)
-    monkeypatch.setattr("tradepulse_runner.drill.PLACING", 3.0)
-    monkeypatch.setattr("tradepulse_runner.loop.SHUTDOWN_PATIENCE", 0.5)
+    monkeypatch.setattr("tradepulse_runner.drill.rehearsal.PATIENCE", 1.0)
+    monkeypatch.setattr("tradepulse_runner.drill.rehearsal.PLACING", 3.0)
+    monkeypatch.setattr("tradepulse_runner.live.loop.SHUTDOWN_PATIENCE", 0.5)
 
 
 def configured(folder: Path, **changes: Any) -> RunnerConfig:
@@ -101,7 +101,7 @@ async def test_a_sweep_that_cancels_nothing_fails(
 async def test_a_gate_that_the_latch_does_not_close_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
-    monkeypatch.setattr("tradepulse_runner.phase._stop", lambda _facts: "")
+    monkeypatch.setattr("tradepulse_runner.live.phase._stop", lambda _facts: "")
     names = failed(await drill(configured(tmp_path), orders=5))
     assert "an order is refused from then on" in names
 

@@ -27,18 +27,18 @@ from tests.unit.runner.kit import (
 from tradepulse_runner.domain import Instrument, Order, OrderStatus, Quote, Side
 from tradepulse_runner.errors import RiskRejected, VenueDisconnected
 from tradepulse_runner.killswitch import FILE, KillSwitch
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.oms_state import Exposure
-from tradepulse_runner.phase import Phase
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.phase import Phase
+from tradepulse_runner.oms.state import Exposure
 from tradepulse_runner.regressions import wrap
-from tradepulse_runner.risk import RiskManager, RiskView
+from tradepulse_runner.risk.manager import RiskManager, RiskView
 
 KEY = ("paper", SYMBOL)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradepulse_runner.loop.SHUTDOWN_PATIENCE", 1.0)
+    monkeypatch.setattr("tradepulse_runner.live.loop.SHUTDOWN_PATIENCE", 1.0)
 
 
 def book(loop: LiveExecutionLoop, client_id: str) -> OrderStatus:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradepulse_runner.fence import Departures
+from tradepulse_runner.live.fence import Departures
 
 
 def test_what_another_process_sent_is_as_old_as_this_one_at_least() -> None:

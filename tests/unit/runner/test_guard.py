@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tradepulse_runner.guard import AutoRollbackGuard, Summary
-from tradepulse_runner.slo import LATENCY_BUCKETS, SLOTS, Kind, Reason, SLOConfig, Window, p95
+from tradepulse_runner.guard.auto_rollback import AutoRollbackGuard, Summary
+from tradepulse_runner.guard.slo import LATENCY_BUCKETS, SLOTS, Kind, Reason, SLOConfig, Window, p95
 
 
 class Told:

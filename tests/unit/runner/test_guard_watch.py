@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from tests.unit.runner.kit import Venue, config, make_loop, market, paper, resting, trading, until
-from tradepulse_runner.config import GuardConfig, RunnerConfig
+from tradepulse_runner.config.runner import GuardConfig, RunnerConfig
 from tradepulse_runner.errors import OrderRejected, RiskRejected
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.phase import Phase
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.release import Release
 from tradepulse_runner.server import Server
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradepulse_runner.loop.SHUTDOWN_PATIENCE", 1.0)
+    monkeypatch.setattr("tradepulse_runner.live.loop.SHUTDOWN_PATIENCE", 1.0)
 
 
 QUICK: dict[str, Any] = {"min_requests": 5, "evaluation_period": 60, "gap": 3, "cooldown": 60}

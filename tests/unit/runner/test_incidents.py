@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tradepulse_runner import incidents
-from tradepulse_runner.incidents import ENV_DIR, ENV_ID, mounted
-from tradepulse_runner.snapshot import write_durable
+from tradepulse_runner.files.snapshot import write_durable
+from tradepulse_runner.state import incidents
+from tradepulse_runner.state.incidents import ENV_DIR, ENV_ID, mounted
 
 
 def mount(folder: Path, stage: str, **files: str) -> None:

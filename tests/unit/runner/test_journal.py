@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew
-from tradepulse_runner.frames import frame
-from tradepulse_runner.journal import MAGIC, Journal, scan
+from tradepulse_runner.files.frames import frame
+from tradepulse_runner.oms.journal import MAGIC, Journal, scan
 
 RECORDS = [{"t": "status", "id": f"o{n}", "reason": "é" * n} for n in range(4)]
 

@@ -10,15 +10,15 @@ import pytest
 from tests.unit.runner.kit import kill, make_loop, market, running, trading, until
 from tradepulse_runner.domain import ZERO, Side
 from tradepulse_runner.errors import RiskRejected
-from tradepulse_runner.journal import list_segments, scan
-from tradepulse_runner.oms import Oms
+from tradepulse_runner.oms.book import Oms
+from tradepulse_runner.oms.journal import list_segments, scan
 
 PER_SNAPSHOT = 30
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradepulse_runner.oms.RECORDS_PER_SNAPSHOT", PER_SNAPSHOT)
+    monkeypatch.setattr("tradepulse_runner.oms.book.RECORDS_PER_SNAPSHOT", PER_SNAPSHOT)
 
 
 def on_disk(folder: Path) -> int:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.unit.runner.kit import Crash, crash_at
-from tradepulse_runner.control import Directive, read_control
 from tradepulse_runner.errors import DurabilityLost, StateError
+from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.killswitch import FILE, KEEP_HISTORY, LOCK, KillSwitch, LatchWatch
-from tradepulse_runner.phase import Facts, Phase, TradingState, decide
-from tradepulse_runner.snapshot import SnapshotFile
+from tradepulse_runner.live.control import Directive, read_control
+from tradepulse_runner.live.phase import Facts, Phase, TradingState, decide
 
 
 def latch(path: Path) -> KillSwitch:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.runner import lease_world
 from tests.unit.runner.lease_world import World, checked, normal, passed, successors
-from tradepulse_runner.lease import SKIP, Action, Candidate, Record, Times
+from tradepulse_runner.lease.decisions import SKIP, Action, Candidate, Record, Times
 
 TIMES = Times(15.0, 10.0, 2.0)
 MINE = Record("a", 4, 15.0, "t", "1")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.unit.runner.kit import limits
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.domain import Quote
-from tradepulse_runner.loss import DailyLoss
-from tradepulse_runner.oms_state import OmsState
+from tradepulse_runner.live.loss import DailyLoss
+from tradepulse_runner.oms.state import OmsState
 
 DAY = 86_400.0
 

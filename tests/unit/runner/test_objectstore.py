@@ -27,12 +27,12 @@ from tests.e2e.cluster.progress import Progress
 from tests.unit.runner.kit import Crash, crash_at
 from tests.unit.runner.process import RunnerProcess, eventually
 from tests.unit.runner.test_backup import order_state, write
-from tradepulse_runner.backup import Backups
-from tradepulse_runner.cli import main
-from tradepulse_runner.config import ObjectStoreConfig
-from tradepulse_runner.snapshot import Step, no_fault
-from tradepulse_runner.state import Preparation, prepare
-from tradepulse_runner.uploads import Uploader
+from tradepulse_runner.cli.main import main
+from tradepulse_runner.config.runner import ObjectStoreConfig
+from tradepulse_runner.files.snapshot import Step, no_fault
+from tradepulse_runner.state.backup import Backups
+from tradepulse_runner.state.directory import Preparation, prepare
+from tradepulse_runner.store.uploads import Uploader
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ async def test_wrong_credentials_are_told_without_showing_them_and_a_rotation_me
     assert "a-secret-that-is-wrong" not in problem
     write_credentials(mounted)
 
-    monkeypatch.setattr("tradepulse_runner.credentials.HALF", 0.0)  # tested where it is kept
+    monkeypatch.setattr("tradepulse_runner.credentials.store.HALF", 0.0)  # tested where it is kept
     assert await worker.look()
 
 
@@ -270,7 +270,7 @@ async def test_an_unforeseen_failure_does_not_end_the_worker(
     async def broken(*_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr("tradepulse_runner.bundles.upload", broken)
+    monkeypatch.setattr("tradepulse_runner.store.bundles.upload", broken)
     assert not await worker.look()
     assert worker.status()["problem"] == "unforeseen: RuntimeError"
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from tests.unit.runner.kit import SYMBOL
 from tradepulse_runner.domain import ZERO, Order, OrderStatus, Side, Trade, VenueOrder
-from tradepulse_runner.epoch import ID_LIMIT, OrderIds, claim_epoch
 from tradepulse_runner.errors import SchemaTooNew, SnapshotDamaged
-from tradepulse_runner.journal import MAGIC, list_segments
-from tradepulse_runner.oms import Oms
-from tradepulse_runner.oms_state import KEEP_CLOSED, OmsState, order_to_json, trade_to_json
+from tradepulse_runner.oms.book import Oms
+from tradepulse_runner.oms.epoch import ID_LIMIT, OrderIds, claim_epoch
+from tradepulse_runner.oms.journal import MAGIC, list_segments
+from tradepulse_runner.oms.state import KEEP_CLOSED, OmsState, order_to_json, trade_to_json
 
 
 def order(quantity: str = "1", side: Side = Side.BUY, price: str = "100") -> Order:

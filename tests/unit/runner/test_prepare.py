@@ -13,12 +13,12 @@ import pytest
 
 from tests.unit.runner.kit import Crash, crash_at
 from tests.unit.runner.test_oms import opened, script, trade
-from tradepulse_runner.backup import checksum, require_whole, state_files
-from tradepulse_runner.epoch import claim_epoch
 from tradepulse_runner.errors import StateError
+from tradepulse_runner.files.snapshot import no_fault
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.snapshot import no_fault
-from tradepulse_runner.state import Preparation, inspect, prepare, problems
+from tradepulse_runner.oms.epoch import claim_epoch
+from tradepulse_runner.state.backup import checksum, require_whole, state_files
+from tradepulse_runner.state.directory import Preparation, inspect, prepare, problems
 
 
 def run(path: Path, step: Callable[[str], None] = no_fault, **wanted: Any) -> dict[str, Any]:

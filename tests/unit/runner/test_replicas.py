@@ -19,8 +19,8 @@ from tests.e2e.cluster.progress import Progress
 from tests.unit.runner.database_kit import config, migrated, using
 from tests.unit.runner.kit import until
 from tests.unit.runner.test_database import entries
+from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, replicas
-from tradepulse_runner.database.config import DatabaseConfig
 from tradepulse_runner.database.metrics import DatabaseMetrics
 from tradepulse_runner.database.replicas import Replicas, lag_bytes
 

@@ -15,9 +15,9 @@ import tradepulse_runner
 from tests.unit.runner.kit import SYMBOL, limits
 from tradepulse_runner.domain import Instrument, Order, OrderStatus, OrderType, Quote, Side
 from tradepulse_runner.errors import RiskRejected
-from tradepulse_runner.oms_state import Exposure, OrderRecord
-from tradepulse_runner.reducing import growing
-from tradepulse_runner.risk import MAX_QUOTE_AGE, OUTCOMES, RiskManager, RiskView
+from tradepulse_runner.oms.state import Exposure, OrderRecord
+from tradepulse_runner.risk.manager import MAX_QUOTE_AGE, OUTCOMES, RiskManager, RiskView
+from tradepulse_runner.risk.reducing import growing
 
 QUOTE = Quote(Decimal(999), Decimal(1001), 100.0)
 MARK = Decimal(1000)

@@ -21,14 +21,14 @@ from tests.backing.tls import Authority
 from tests.unit.runner.admin_kit import SECRET, Answer, Issuer, ask
 from tests.unit.runner.kit import Crash, until
 from tests.unit.runner.process import RunnerProcess, eventually
-from tradepulse_runner.audit import FILE, AuditTrail
-from tradepulse_runner.audit_signing import Keyring, Signer
-from tradepulse_runner.secret_file import AUDIT_SECRET, SIEM_SECRET, WatchedSecret
+from tradepulse_runner.audit.signing import Keyring, Signer
+from tradepulse_runner.audit.trail import FILE, AuditTrail
+from tradepulse_runner.config.siem import SiemConfig
+from tradepulse_runner.files.secret import AUDIT_SECRET, SIEM_SECRET, WatchedSecret
+from tradepulse_runner.files.snapshot import Step, no_fault
 from tradepulse_runner.siem.client import SiemClient, SiemError
-from tradepulse_runner.siem.config import SiemConfig
 from tradepulse_runner.siem.forwarder import Forwarder
 from tradepulse_runner.siem.position import FILE as POSITION
-from tradepulse_runner.snapshot import Step, no_fault
 
 CLIENT_SECRET = "the+secret/of:the%client"
 OTHER_SECRET = "another:secret-of-the-client"

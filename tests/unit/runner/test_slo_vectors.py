@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.runner.slo_replay import LEVELS, levels
 from tests.vectors import slo
-from tradepulse_runner.slo import LATENCY_BUCKETS
+from tradepulse_runner.guard.slo import LATENCY_BUCKETS
 
 
 @pytest.mark.parametrize("vector", [pytest.param(v, id=name) for name, v in slo.load().items()])

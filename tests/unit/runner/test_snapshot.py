@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew, SnapshotDamaged
-from tradepulse_runner.snapshot import SCHEMA, SnapshotFile, Step, canonical, read_snapshot
+from tradepulse_runner.files.snapshot import SCHEMA, SnapshotFile, Step, canonical, read_snapshot
 
 STEPS = ("open", "write", "fsync", "rotate", "rename", "fsync-dir")
 

@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from tests.unit.runner.database_kit import journalled
+from tradepulse_runner.config.database import DatabaseConfig, require_files
 from tradepulse_runner.database import schema
 from tradepulse_runner.database.audit import Entry
-from tradepulse_runner.database.config import DatabaseConfig, require_files
 from tradepulse_runner.database.recorder import Recorder
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.journal import Journal, list_segments
-from tradepulse_runner.spool import Spool, SpoolFull
+from tradepulse_runner.files.spool import Spool, SpoolFull
+from tradepulse_runner.oms.journal import Journal, list_segments
 
 MEBI = 1 << 20
 

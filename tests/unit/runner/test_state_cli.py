@@ -15,16 +15,16 @@ from tests.unit.runner.credentials_kit import pair, write
 from tests.unit.runner.kit import Crash, crash_at
 from tests.unit.runner.test_oms import opened, script
 from tests.unit.runner.test_prepare import content, go_on, lived, run, steps_of
-from tradepulse_runner.backup import Backups, require_whole
-from tradepulse_runner.cli import main
-from tradepulse_runner.epoch import claim_epoch
+from tradepulse_runner.cli.main import main
 from tradepulse_runner.errors import StateError
-from tradepulse_runner.frames import frame
-from tradepulse_runner.journal import MAGIC, list_segments
+from tradepulse_runner.files.frames import frame
+from tradepulse_runner.files.lock import locked
+from tradepulse_runner.files.snapshot import no_fault
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.lock import locked
-from tradepulse_runner.snapshot import no_fault
-from tradepulse_runner.state import export, inspect, restore
+from tradepulse_runner.oms.epoch import claim_epoch
+from tradepulse_runner.oms.journal import MAGIC, list_segments
+from tradepulse_runner.state.backup import Backups, require_whole
+from tradepulse_runner.state.directory import export, inspect, restore
 
 
 def cli(*words: str) -> Result:

@@ -24,25 +24,25 @@ from tests.unit.runner.kit import (
     trading,
     until,
 )
-from tradepulse_runner.backup import Backups
-from tradepulse_runner.config import VenueConfig
+from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.domain import Instrument, Order, OrderRef, OrderStatus, Side, VenueOrder
 from tradepulse_runner.errors import NotTrading, OutcomeUnknown, RiskRejected, VenueDisconnected
-from tradepulse_runner.journal import list_segments, scan
-from tradepulse_runner.killreport import read_report
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.phase import Phase
+from tradepulse_runner.live.killreport import read_report
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.phase import Phase
+from tradepulse_runner.oms.journal import list_segments, scan
 from tradepulse_runner.release import Release
-from tradepulse_runner.risk import RiskManager
+from tradepulse_runner.risk.manager import RiskManager
 from tradepulse_runner.server import Server
+from tradepulse_runner.state.backup import Backups
 from tradepulse_runner.strategy.base import Action, MarketView, Strategy
 from tradepulse_runner.venues.paper import PaperConnector, PaperOptions
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradepulse_runner.loop.SHUTDOWN_PATIENCE", 1.0)
+    monkeypatch.setattr("tradepulse_runner.live.loop.SHUTDOWN_PATIENCE", 1.0)
 
 
 def second_venue(folder: Path, name: str = "other") -> Venue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradepulse_runner.throttle import Window
+from tradepulse_runner.risk.throttle import Window
 
 
 def test_events_count_for_their_seconds() -> None:

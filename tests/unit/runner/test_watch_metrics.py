@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.unit.runner.kit import Venue, make_loop, paper, resting, running, until
 from tradepulse_runner.errors import OutcomeUnknown
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.phase import Phase
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.phase import Phase
 
 BY_VENUE = (
     "tradepulse_unknown_orders",

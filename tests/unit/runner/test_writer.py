@@ -10,11 +10,11 @@ import pytest
 
 from tests.unit.runner.kit import until
 from tests.unit.runner.lease_api import FakeLeaseApi
-from tradepulse_runner.config import LeaseConfig
+from tradepulse_runner.config.runner import LeaseConfig
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.kube_lease import KubeLease, address_of, build_writer
-from tradepulse_runner.lease import Times
-from tradepulse_runner.writer import LeaseConflict, LeaseLost, LeaseUnavailable, WriterLease
+from tradepulse_runner.lease.api import KubeLease, address_of, build_writer
+from tradepulse_runner.lease.decisions import Times
+from tradepulse_runner.lease.writer import LeaseConflict, LeaseLost, LeaseUnavailable, WriterLease
 
 SHORT = Times(2.0, 1.2, 0.05)
 #: For what must not be lost, however slow the machine is.

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import Any
 
-from tradepulse_runner.config import VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import (
     Instrument,
     Order,

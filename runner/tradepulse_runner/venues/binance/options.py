@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from tradepulse_runner.config import Model, Seconds, VenueConfig, parse_model
+from tradepulse_runner.config.runner import Model, Seconds, VenueConfig, parse_model
 from tradepulse_runner.errors import ConfigError
 
 Url = Annotated[str, StringConstraints(pattern=r"^(https?|wss?)://[^\s/?#]+[^\s?#]*$")]

@@ -19,8 +19,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from tradepulse_runner.config import VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import (
     Instrument,
     Order,

@@ -19,7 +19,7 @@ from typing import Any
 
 import aiohttp
 
-from tradepulse_runner.credentials import Credential
+from tradepulse_runner.credentials.store import Credential
 from tradepulse_runner.errors import VenueDisconnected
 from tradepulse_runner.venues.coinbase.rest import Rest
 from tradepulse_runner.venues.coinbase.wire import Json

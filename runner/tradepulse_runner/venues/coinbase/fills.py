@@ -26,7 +26,7 @@ from tradepulse_runner.venues.coinbase.wire import Fill
 #: Microseconds that a fill may appear late.
 OVERLAP = 30_000_000
 #: Fills of the overlap told again after a restart: fewer than the trades that a book remembers
-#: (:data:`tradepulse_runner.oms_state.KEEP_TRADES`), or it would book the oldest twice.
+#: (:data:`tradepulse_runner.oms.state.KEEP_TRADES`), or it would book the oldest twice.
 TELL_AGAIN = 1_500
 
 Read = Callable[[int | None], Coroutine[Any, Any, list[Fill]]]

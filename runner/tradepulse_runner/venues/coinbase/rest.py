@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
-from tradepulse_runner.credentials import Credential, CredentialStore
+from tradepulse_runner.credentials.store import Credential, CredentialStore
 from tradepulse_runner.errors import (
     ConfigError,
     CredentialsRefused,

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tradepulse_runner.credentials import Credential
+from tradepulse_runner.credentials.store import Credential
 from tradepulse_runner.errors import ConfigError
 
 PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey

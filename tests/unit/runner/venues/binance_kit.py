@@ -12,11 +12,11 @@ from typing import Any
 
 from tests.unit.runner.kit import limits, trading
 from tests.venues.binance import BinanceVenue
-from tradepulse_runner.config import VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, OrderRef, OrderType, Side, VenueEvent
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.risk import RiskManager
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.risk.manager import RiskManager
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.venues.binance.connector import BinanceConnector, build_binance
 

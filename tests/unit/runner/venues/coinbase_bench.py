@@ -13,8 +13,8 @@ from tests.venues.coinbase import CoinbaseVenue
 from tests.venues.coinbase.keys import KeyPair, make_ed25519
 from tests.venues.exchange import NewOrder, OrderView
 from tests.venues.exchange import Side as VenueSide
-from tradepulse_runner.config import VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, OrderType, Side, VenueEvent
 from tradepulse_runner.venues.coinbase.connector import CoinbaseConnector, build_coinbase
 

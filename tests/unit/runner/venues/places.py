@@ -22,12 +22,12 @@ from tests.venues.coinbase.keys import KeyPair, make_es256
 from tests.venues.exchange import Exchange
 from tests.venues.faults import Faults
 from tests.venues.requestlog import Request
-from tradepulse_runner.config import VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, Side
 from tradepulse_runner.errors import RiskRejected
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.risk import RiskManager
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.risk.manager import RiskManager
 from tradepulse_runner.venues.base import ExecutionConnector
 from tradepulse_runner.venues.binance.connector import build_binance
 from tradepulse_runner.venues.coinbase.connector import build_coinbase

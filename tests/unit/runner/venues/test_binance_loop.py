@@ -25,12 +25,12 @@ from tests.unit.runner.venues.binance_kit import (
 )
 from tests.venues.binance import BinanceVenue
 from tests.venues.faults import Fault
-from tradepulse_runner.config import StrategyConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import StrategyConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, OrderStatus, Side
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.oms_state import OrderRecord
-from tradepulse_runner.session import VenueSession
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.oms.state import OrderRecord
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.binance import rest
 from tradepulse_runner.venues.binance.connector import BinanceConnector
@@ -45,7 +45,7 @@ async def venue() -> AsyncIterator[BinanceVenue]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest, "TOTAL_TIMEOUT", 0.5)
-    monkeypatch.setattr("tradepulse_runner.loop.SHUTDOWN_PATIENCE", 2.0)
+    monkeypatch.setattr("tradepulse_runner.live.loop.SHUTDOWN_PATIENCE", 2.0)
 
 
 def record(loop: LiveExecutionLoop, client_id: str) -> OrderRecord:

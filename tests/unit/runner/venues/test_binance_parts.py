@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tradepulse_runner.config import VenueConfig
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.errors import ConfigError, VenueThrottled
 from tradepulse_runner.venues.binance.clock import ServerClock
 from tradepulse_runner.venues.binance.limits import BURST, READ_SHARE, Limits

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.unit.runner.venues.scripted import Handler, Scripted, scripted
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.errors import (
     CredentialsRefused,
     OrderError,

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradepulse_runner.credentials import Credential
+from tradepulse_runner.credentials.store import Credential
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.venues.binance.signing import (
     make_signer,

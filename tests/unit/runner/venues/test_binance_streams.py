@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.unit.runner.kit import until
 from tests.unit.runner.venues.scripted import Scripted, scripted
 from tests.unit.runner.venues.test_binance_wire import REPORT
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import OrderStatus, Quote, VenueEvent, VenueOrder
 from tradepulse_runner.errors import CredentialsRefused, OrderError, VenueThrottled
 from tradepulse_runner.venues.binance import sockets

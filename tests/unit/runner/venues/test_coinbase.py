@@ -23,7 +23,7 @@ from tests.venues.coinbase.brokerage import Replay
 from tests.venues.coinbase.keys import make_ed25519, make_es256
 from tests.venues.exchange import Side as VenueSide
 from tests.venues.faults import Fault
-from tradepulse_runner.credentials import CredentialStore
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import OrderRef, OrderStatus, Side, VenueOrder
 from tradepulse_runner.errors import (
     CredentialsRefused,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tradepulse_runner.domain import Side, TradePage
 from tradepulse_runner.errors import OutcomeUnknown
-from tradepulse_runner.oms_state import KEEP_TRADES
+from tradepulse_runner.oms.state import KEEP_TRADES
 from tradepulse_runner.venues.coinbase.fills import OVERLAP, TELL_AGAIN, Cursor, FillReader
 from tradepulse_runner.venues.coinbase.wire import Fill
 

@@ -27,14 +27,14 @@ from tests.venues.coinbase.brokerage import Replay
 from tests.venues.coinbase.keys import make_ed25519
 from tests.venues.exchange import Side as VenueSide
 from tests.venues.faults import Fault
-from tradepulse_runner.config import StrategyConfig
+from tradepulse_runner.config.runner import StrategyConfig
 from tradepulse_runner.domain import OrderStatus, Side
-from tradepulse_runner.epoch import OrderIds
-from tradepulse_runner.loop import LiveExecutionLoop, LiveLoopConfig
-from tradepulse_runner.oms_state import OrderRecord
-from tradepulse_runner.phase import Phase
-from tradepulse_runner.risk import RiskManager
-from tradepulse_runner.session import Drift
+from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.phase import Phase
+from tradepulse_runner.live.session import Drift
+from tradepulse_runner.oms.epoch import OrderIds
+from tradepulse_runner.oms.state import OrderRecord
+from tradepulse_runner.risk.manager import RiskManager
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.coinbase.known import Known
 
@@ -108,7 +108,7 @@ async def trader(folder: Path, **more: Any) -> AsyncIterator[Trader]:
 @pytest.fixture(autouse=True)
 def quick_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing more can be settled, it isn't waited for."""
-    monkeypatch.setattr("tradepulse_runner.loop.SHUTDOWN_PATIENCE", 2.0)
+    monkeypatch.setattr("tradepulse_runner.live.loop.SHUTDOWN_PATIENCE", 2.0)
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ async def test_another_order_under_our_id_latches_the_kill_switch(
 async def test_a_fill_that_the_stream_dropped_is_found_by_polling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepulse_runner.session.STREAM_LAG", 0.0)
+    monkeypatch.setattr("tradepulse_runner.live.session.STREAM_LAG", 0.0)
     async with trader(tmp_path) as t:
         made = t.loop.submit_order("cb", sell())
         await until(lambda: t.record(made).status is OrderStatus.OPEN)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.runner.venues.coinbase_bench import buy, store
 from tests.venues.coinbase.keys import make_ed25519
-from tradepulse_runner.config import VenueConfig, load_config
+from tradepulse_runner.config.runner import VenueConfig, load_config
 from tradepulse_runner.domain import OrderStatus, VenueOrder
 from tradepulse_runner.errors import ConfigError, OrderNotFound, VenueDisconnected
 from tradepulse_runner.venues.catalog import build_connector

@@ -10,7 +10,7 @@ from coinbase import jwt_generator
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from tradepulse_runner.credentials import Credential
+from tradepulse_runner.credentials.store import Credential
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.venues.coinbase.tokens import Signer, load_key
 from tradepulse_runner.venues.signers import PerGeneration

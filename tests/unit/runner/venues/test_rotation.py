@@ -13,8 +13,8 @@ from tests.unit.runner.kit import until
 from tests.unit.runner.venues.places import Place, order, running
 from tradepulse_runner.domain import OrderStatus, Side
 from tradepulse_runner.errors import OrderError, RiskRejected
-from tradepulse_runner.loop import LiveExecutionLoop
-from tradepulse_runner.phase import Phase
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.phase import Phase
 
 ROTATIONS = 100
 #: Seconds between two orders.

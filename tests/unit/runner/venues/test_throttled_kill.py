@@ -11,7 +11,7 @@ from tests.unit.runner.kit import until
 from tests.unit.runner.venues.places import Place, order, running
 from tests.venues.faults import Fault
 from tradepulse_runner.domain import Side
-from tradepulse_runner.killreport import read_report
+from tradepulse_runner.live.killreport import read_report
 
 #: How long a throttled venue wants to hear nothing, seconds.
 SILENCE = 1.5

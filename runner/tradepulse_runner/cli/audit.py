@@ -1,0 +1,53 @@
+"""`tradepulse-runner audit`: verify-signatures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from tradepulse_runner.audit.signing import Keyring
+from tradepulse_runner.audit.trail import FILE, chain_problems, read_trail
+from tradepulse_runner.cli.killswitch import STATE_DIR
+from tradepulse_runner.errors import ConfigError
+from tradepulse_runner.files.secret import AUDIT_SECRET, WatchedSecret
+
+
+@click.group("audit")
+def audit() -> None:
+    """The trail of who did what."""
+
+
+@audit.command("verify-signatures")
+@STATE_DIR
+@click.option(
+    "--keyring",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file with the audit secrets of now and before, one a line; without it, the one of the"
+    " environment.",
+)
+def verify_signatures(state_dir: Path, keyring: Path | None) -> None:
+    """Check every record's signature and place in the chain; exit 1 and a sentence for each that is
+    wrong."""
+    keys = Keyring.load(keyring) if keyring else _of_environment()
+    path = state_dir / FILE
+    found = [f"record {seq}: {why}" for seq, why in chain_problems(read_trail(path))]
+    count = 0
+    for record in read_trail(path):
+        count += 1
+        if why := keys.problem(record.content, record.signature):
+            found.append(f"record {record.seq}: {why}")
+    for problem in found:
+        click.echo(problem, err=True)
+    if found:
+        sys.exit(1)
+    click.echo(f"{count} records, all signed and in place")
+
+
+def _of_environment() -> Keyring:
+    secret = WatchedSecret.of(AUDIT_SECRET, os.environ)
+    if secret is None:
+        raise ConfigError(f"no keys; remedy: give --keyring FILE, or set {AUDIT_SECRET}_PATH")
+    return Keyring([secret.value])

@@ -1,0 +1,89 @@
+"""`tradepulse-runner database`: migrate, verify, status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tradepulse_runner.config.database import DatabaseConfig
+from tradepulse_runner.config.runner import RunnerConfig, load_config
+from tradepulse_runner.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.group("database")
+def database() -> None:
+    """The schema and the audit trail in PostgreSQL."""
+
+
+def _options(command: F) -> F:
+    for option in (
+        click.option("--key-file", type=_FILE, help="Its key."),
+        click.option("--cert-file", type=_FILE, help="Its certificate."),
+        click.option("--user", help="Connect as this role instead of the configuration's."),
+        click.option(
+            "--config", "path", type=_FILE, required=True, help="The runner's configuration file."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+# Whoever doesn't use a database doesn't pay for importing its client.
+
+
+@database.command("migrate")
+@_options
+def migrate(path: Path, **who: Any) -> None:
+    """Bring the schema to what this release knows, as the schema's owner; safe to repeat."""
+    from tradepulse_runner.database import commands  # noqa: PLC0415
+
+    applied = commands.migrate(_load(path, who)[1])
+    for name in applied:
+        click.echo(f"applied {name}")
+    click.echo(f"{len(applied)} migrations applied" if applied else "nothing to apply")
+
+
+@database.command("verify")
+@_options
+def verify(path: Path, **who: Any) -> None:
+    """Check every audit record of the runner and its place in the chain; exit 1 and a sentence for
+    each that is wrong. What the state directory remembers of the chain's end is checked, too."""
+    from tradepulse_runner.database import commands  # noqa: PLC0415
+
+    found, config = _load(path, who)
+    wrong, summary = commands.verify(config, _name(found), found.state_dir)
+    for problem in wrong:
+        click.echo(problem, err=True)
+    if wrong:
+        sys.exit(1)
+    click.echo(summary)
+
+
+@database.command("status")
+@_options
+def status(path: Path, **who: Any) -> None:
+    """Show which schema is there and how long the runner's chain is, as JSON."""
+    from tradepulse_runner.database import commands  # noqa: PLC0415
+
+    found, config = _load(path, who)
+    click.echo(json.dumps(commands.status(config, _name(found)), indent=2))
+
+
+def _name(found: RunnerConfig) -> str:
+    return f"{found.runner.namespace}/{found.runner.name}"
+
+
+def _load(path: Path, who: dict[str, Any]) -> tuple[RunnerConfig, DatabaseConfig]:
+    found = load_config(path)
+    if found.database is None:
+        raise ConfigError(f"{path}: database: missing; remedy: say where it is")
+    given = {name: value for name, value in who.items() if value is not None}
+    return found, found.database.model_copy(update=given)

@@ -1,0 +1,162 @@
+"""`tradepulse-runner kill-switch`: status, engage, reset, drill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tradepulse_runner.config.runner import load_config
+from tradepulse_runner.drill.rehearsal import drill
+from tradepulse_runner.drill.report import as_message, write_report
+from tradepulse_runner.errors import StateError
+from tradepulse_runner.files.lock import LOCK_FILE
+from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.live.killreport import read_report
+from tradepulse_runner.moment import iso
+from tradepulse_runner.release import load_release
+
+STATE_DIR = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/tradepulse"),
+    show_default=True,
+    help="The runner's state directory.",
+)
+
+
+def _text(what: str) -> Callable[[click.Context, click.Parameter, str], str]:
+    def check(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+        if not value.strip():
+            raise click.BadParameter(what)
+        return value.strip()
+
+    return check
+
+
+@click.group("kill-switch")
+def kill_switch() -> None:
+    """The latch that stops trading."""
+
+
+@kill_switch.command("status")
+@STATE_DIR
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+def status(state_dir: Path, as_json: bool) -> None:
+    """Say whether it is engaged, and why, who did what, and what could not be cancelled."""
+    found, report = _latch(state_dir), read_report(state_dir)
+    if as_json:
+        shown = {"engaged": found.engaged, "reason": found.reason, "history": found.history}
+        click.echo(json.dumps({**shown, "report": report}, indent=2))
+        return
+    click.echo(f"engaged: {found.reason}" if found.engaged else "not engaged")
+    for entry in found.history:
+        who = f" by {entry['by']}" if entry["by"] else ""
+        click.echo(f"  {_when(entry)} {entry['event']}{who}: {entry['reason']}")
+    if found.engaged and report:
+        left = report["uncancelled"]
+        click.echo(f"not cancelled: {len(left)} orders ({_when(report)})")
+        for order in left:
+            click.echo("  {venue} {order} {side} {remaining} {symbol}: {why}".format(**order))
+
+
+@kill_switch.command("engage")
+@STATE_DIR
+@click.option(
+    "--reason",
+    required=True,
+    callback=_text("say why trading stops"),
+    help="Who stops trading, and why.",
+)
+@click.option("--by", default="", help="Your name.")
+def engage(state_dir: Path, reason: str, by: str) -> None:
+    """Latch it. A running runner notices within 0.25 s and cancels everything; a stopped one starts
+    latched."""
+    found = _latch(state_dir)
+    if found.engage(reason, by=by.strip()):
+        click.echo(f"engaged: {reason}")
+    else:
+        click.echo(f"was engaged already: {found.reason}")
+
+
+@kill_switch.command("reset")
+@STATE_DIR
+@click.option(
+    "--by",
+    required=True,
+    callback=_text("a person's name is needed"),
+    help="Your name: you answer for trading going on.",
+)
+@click.option(
+    "--reason",
+    required=True,
+    callback=_text("say why trading may go on"),
+    help="What was wrong, and why it is over.",
+)
+def reset(state_dir: Path, by: str, reason: str) -> None:
+    """Open the latch. A running runner notices, reconciles with the venue and trades on."""
+    _latch(state_dir).reset(by=by, reason=reason)
+    click.echo(f"reset by {by}: {reason}")
+
+
+@kill_switch.command("drill")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The configuration file whose limits and symbols are rehearsed.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Where the report goes: FILE.md, and FILE.json beside it.",
+)
+@click.option(
+    "--orders",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="Resting orders to cancel, as far as the limits let them leave.",
+)
+def run_drill(path: Path, report: Path, orders: int) -> None:
+    """Rehearse it on paper venues, in a directory of its own; exit 1 when a check fails."""
+    config = load_config(path)
+    # A rehearsed emergency must not wake whoever watches the logs for real ones.
+    logging.disable()
+    try:
+        result = asyncio.run(drill(config, orders=orders))
+    finally:
+        logging.disable(logging.NOTSET)
+    release = load_release()
+    written, _ = write_report(report, result, config, release)
+    if place := os.environ.get("TRADEPULSE_TERMINATION_LOG"):
+        Path(place).write_text(as_message(result), encoding="utf-8")
+    for check in result.checks:
+        click.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}  {check.detail}".rstrip())
+    click.echo(f"{'passed' if result.passed else 'FAILED'}: {written}")
+    if not result.passed:
+        sys.exit(1)
+
+
+def _latch(state_dir: Path) -> KillSwitch:
+    """Raises :class:`StateError` where no runner lives: whoever engages there stops nothing."""
+    if not (state_dir / LOCK_FILE).exists():
+        raise StateError(
+            f"{state_dir}: no runner has used this directory; remedy: give --state-dir the"
+            " runner's own"
+        )
+    return KillSwitch(state_dir, clock=time.time)
+
+
+def _when(entry: dict[str, Any]) -> str:
+    return iso(entry["at"])

@@ -1,0 +1,134 @@
+"""`tradepulse-runner`: run, config, state, kill-switch, audit, bus, database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tradepulse_runner import logs
+from tradepulse_runner.app import run as run_app
+from tradepulse_runner.cli import state as cli_state
+from tradepulse_runner.cli.audit import audit
+from tradepulse_runner.cli.bus import bus
+from tradepulse_runner.cli.config import config as config_
+from tradepulse_runner.cli.database import database
+from tradepulse_runner.cli.killswitch import STATE_DIR, kill_switch
+from tradepulse_runner.config.runner import load_config
+from tradepulse_runner.errors import RunnerError
+from tradepulse_runner.state import directory as state
+from tradepulse_runner.state.directory import Mode, Preparation
+
+
+class OneSentence(click.Group):
+    """Deliberate errors end with their text, not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RunnerError as error:
+            click.ClickException(str(error)).show()
+            raise click.exceptions.Exit(error.exit_code) from error
+
+
+@click.group(cls=OneSentence)
+@click.version_option(package_name="tradepulse")
+def main() -> None:
+    """A live trading runner."""
+
+
+@main.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The configuration file, e.g. configs/paper.yaml.",
+)
+@click.option("--log-level", default="INFO", show_default=True, help="Level of the JSON logs.")
+def run(path: Path, log_level: str) -> None:
+    """Trade until SIGTERM; then cancel, flush and stop."""
+    config = load_config(path)
+    logs.configure(f"{config.runner.namespace}/{config.runner.name}", log_level)
+    asyncio.run(run_app(config, path))
+
+
+@main.group("state")
+def state_() -> None:
+    """Look at, check and prepare a state directory."""
+
+
+@state_.command("prepare")
+@STATE_DIR
+@click.option("--backup", help="Back the state up under this id.")
+@click.option("--restore", help="Go back to the backup of this id, once.")
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    default=Mode.RESTORE.value,
+    show_default=True,
+)
+@click.option("--keep", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--incident-dir", type=click.Path(path_type=Path), help="A report to keep.")
+def prepare(
+    state_dir: Path,
+    backup: str | None,
+    restore: str | None,
+    mode: Mode,
+    keep: int,
+    incident_dir: Path | None,
+) -> None:
+    """What an init container does before the runner may start; safe to repeat."""
+    wanted = Preparation(backup, restore, Mode(mode), keep, incident_dir)
+    try:
+        result = state.prepare(state_dir, wanted, clock=time.time)
+    except (RunnerError, OSError) as error:
+        _tell({"ok": False, "error": str(error)[:2000]})
+        sys.exit(1)
+    _tell(result)
+
+
+@state_.command("inspect")
+@STATE_DIR
+def inspect(state_dir: Path) -> None:
+    """Show what the state directory holds, as JSON."""
+    click.echo(json.dumps(state.inspect(state_dir, clock=time.time), indent=2))
+
+
+@state_.command("verify")
+@STATE_DIR
+def verify(state_dir: Path) -> None:
+    """Check every snapshot, journal and backup; exit 1 and a sentence for each damaged one."""
+    found = state.problems(state_dir, clock=time.time)
+    for problem in found:
+        click.echo(problem, err=True)
+    if found:
+        sys.exit(1)
+    click.echo("every snapshot, journal and backup is intact")
+
+
+main.add_command(config_)
+main.add_command(kill_switch)
+main.add_command(audit)
+main.add_command(bus)
+main.add_command(database)
+for command in (cli_state.restore, cli_state.stored, cli_state.export):
+    state_.add_command(command)
+
+
+def _tell(result: dict[str, Any]) -> None:
+    """One line for whoever reads: standard output, and the pod's termination message."""
+    text = json.dumps(result)
+    click.echo(text)
+    if path := os.environ.get("TRADEPULSE_TERMINATION_LOG"):
+        Path(path).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

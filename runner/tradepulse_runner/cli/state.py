@@ -1,0 +1,66 @@
+"""`tradepulse-runner state restore`, `stored` and `export`: what a person does by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tradepulse_runner.cli.killswitch import STATE_DIR
+from tradepulse_runner.cli.store import open_folder, store_options
+from tradepulse_runner.files.lock import locked
+from tradepulse_runner.state import directory as state
+from tradepulse_runner.store import bundles
+
+
+@click.command()
+@STATE_DIR
+@click.option("--backup", required=True, help="Id of the backup, see 'state inspect'.")
+@click.option("--from", "url", help="Fetch it first: s3://BUCKET/FOLDER-OF-THE-RUNNER.")
+@store_options
+def restore(state_dir: Path, backup: str, url: str | None, **store: Any) -> None:
+    """Bring a backup back while no runner runs. The state of now is kept as another backup; the
+    kill switch and the writer epoch stay as they are. With --from, every checksum is verified
+    before anything changes."""
+    if url is not None:
+        with locked(state_dir):
+            root = open_folder(url, **store)
+            asyncio.run(bundles.download(root, state_dir, backup, clock=time.time))
+    click.echo(json.dumps(state.restore(state_dir, backup, clock=time.time), indent=2))
+
+
+@click.command()
+@click.option("--from", "url", required=True, help="s3://BUCKET/FOLDER-OF-THE-RUNNER.")
+@store_options
+def stored(url: str, **store: Any) -> None:
+    """List the backups and incident reports that the object store holds."""
+    for name in asyncio.run(bundles.stored(open_folder(url, **store))):
+        click.echo(name)
+
+
+@click.command()
+@STATE_DIR
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that does not exist yet; standard output when left out.",
+)
+def export(state_dir: Path, output: Path | None) -> None:
+    """Everything a ticket needs as one JSON: books, journals, latch, epoch, checksums, problems.
+    Holds orders and positions, but no credentials. Changes nothing."""
+    text = json.dumps(state.export(state_dir, clock=time.time), indent=2)
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+    except OSError as error:
+        raise click.ClickException(
+            f"{output}: {error.strerror}; remedy: name a new file in a directory that exists"
+        ) from error
+    click.echo(str(output))

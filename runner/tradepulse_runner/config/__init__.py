@@ -1,0 +1,1 @@
+"""The configuration file: shape, limits, and errors a person can act on."""

@@ -1,0 +1,1 @@
+"""Files that survive a crash: snapshots, lock, spool, secrets that are replaced."""

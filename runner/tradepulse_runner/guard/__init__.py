@@ -1,0 +1,1 @@
+"""Service levels judged from inside the process."""

@@ -1,0 +1,1 @@
+"""The runner's Lease: pure decisions, the API, and the writer that keeps it."""

@@ -1,0 +1,1 @@
+"""The live loop and its parts: everything that runs while the runner trades."""

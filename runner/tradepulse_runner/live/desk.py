@@ -1,0 +1,156 @@
+"""All venues at once: what is asked of, or done to, every session together.
+
+A disk that is lost is noted here, in ``storage_failure``, and never forgotten: after it our books
+can't be trusted, and the venue's own list is what orders are cancelled by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from tradepulse_runner.errors import DurabilityLost, OrderError, OrderNotFound
+from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.live.submission import Submitter
+from tradepulse_runner.risk.reducing import growing
+
+log = logging.getLogger(__name__)
+#: Seconds that a sweep waits for a slow venue before the others are looked at again.
+SWEEP_PATIENCE = 0.5
+
+
+class Desk:
+    """The sessions by venue, and the submitter that sends to them."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, VenueSession] = {}
+        self.submitter: Submitter | None = None
+        self.storage_failure = ""
+        self._sweeps: dict[str, asyncio.Task[None]] = {}
+
+    # -- reading ---------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on its way, rests, or may rest at a venue."""
+        flying = self.submitter.in_flight if self.submitter else 0
+        return bool(flying) or bool(self.live_orders())
+
+    @property
+    def reconciled(self) -> bool:
+        return all(session.reconciled for session in self.sessions.values())
+
+    @property
+    def partly_reconciled(self) -> bool:
+        """Whether some venues are, after all of them were once."""
+        sessions = self.sessions.values()
+        return all(s.known for s in sessions) and any(s.reconciled for s in sessions)
+
+    def live_orders(self) -> list[str]:
+        """Client ids of all orders that aren't closed."""
+        return [r.client_id for s in self.sessions.values() for r in s.oms.state.live.values()]
+
+    def venue_of(self, client_id: str) -> str:
+        """The venue whose book has this order. Raises :class:`OrderNotFound`."""
+        for name, session in self.sessions.items():
+            if client_id in session.oms.state.orders:
+                return name
+        raise OrderNotFound(f"{client_id} is not an order of this runner")
+
+    # -- doing -----------------------------------------------------------------------------
+
+    def distrust(self) -> None:
+        """Reconcile anew before anything is sent."""
+        for session in self.sessions.values():
+            session.reconciled = False
+            session.wake.set()
+
+    def hurry(self, urgent: bool) -> None:
+        """While the kill switch is engaged, nobody waits long before reconnecting."""
+        for session in self.sessions.values():
+            if urgent:
+                session.urgent.set()
+            else:
+                session.urgent.clear()
+
+    def expire_queue(self, reason: str) -> None:
+        """Drop what was not sent yet."""
+        if self.submitter is None:
+            return
+        try:
+            self.submitter.expire_queue(reason)
+        except DurabilityLost as error:
+            self.fail_storage(error)
+
+    async def cancel_all(self, *, unreconciled: bool = False) -> None:
+        """One sweep of all venues at once; one that is slow is left to it, and doesn't hold up the
+        next sweep of the others. ``unreconciled``: also what our books know of venues that are
+        being reconciled. A disk that is lost meanwhile is noted, not raised: callers go on."""
+        for name, session in self.sessions.items():
+            # Whatever is live needs the venue's next word, not the next regular poll.
+            if session.oms.state.live:
+                session.wake.set()
+            running = self._sweeps.get(name)
+            if (running is None or running.done()) and (session.reconciled or unreconciled):
+                self._sweeps[name] = asyncio.create_task(self._sweep(session), name=f"sweep-{name}")
+        if not self._sweeps:
+            return
+        done, _ = await asyncio.wait(self._sweeps.values(), timeout=SWEEP_PATIENCE)
+        for task in done:
+            task.result()  # nobody else would see what failed there
+
+    async def _sweep(self, session: VenueSession) -> None:
+        try:
+            await session.cancel_all()
+        except* DurabilityLost as group:
+            self.fail_storage(group)
+
+    async def cancel_growing(self) -> None:
+        """Cancel what rests and could raise a position."""
+        for session in self.sessions.values():
+            state = session.oms.state
+            resting = [r for r in state.working() if r.final is None]
+            if session.reconciled and (found := growing(resting, state.positions)):
+                session.wake.set()
+                await session.cancel_some(found)
+
+    async def cancel_unsettled(self) -> None:
+        """What our books cannot vouch for is cancelled by the venue's list."""
+        for session in self.sessions.values():
+            if self.storage_failure or session.oms.state.live or not session.reconciled:
+                with contextlib.suppress(OrderError):
+                    await session.ask(session.connector.connect())
+                    await session.cancel_without_state()
+
+    async def save(self) -> None:
+        """A snapshot of every venue's book."""
+        for session in self.sessions.values():
+            try:
+                await session.oms.save()
+            except DurabilityLost as error:
+                self.fail_storage(error)
+
+    async def close(self) -> None:
+        """Disconnect and close the files."""
+        for task in self._sweeps.values():
+            task.cancel()
+        if self._sweeps:
+            await asyncio.wait(self._sweeps.values())
+        for session in self.sessions.values():
+            await session.connector.disconnect()
+            session.oms.close()
+
+    def fail_storage(self, error: BaseException) -> None:
+        """Note that the disk is lost; the first reason stays."""
+        if not self.storage_failure:
+            reason = _innermost(error)
+            self.storage_failure = f"storage failed: {reason}"
+            log.critical("live_loop.storage_failed", extra={"why": str(reason)})
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Groups nest as deep as the task groups did."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

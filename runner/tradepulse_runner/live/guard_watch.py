@@ -1,0 +1,165 @@
+"""The guard in a running loop: what it is told, what it shows, and what a breach leads to.
+
+``alert`` shows it and leaves the decision to the operator. ``reduce`` and ``halt`` restrain trading
+until the cooldown has passed and nothing is broken any more; ``kill`` latches the kill switch,
+which only a person resets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tradepulse_runner.config.runner import GuardConfig
+from tradepulse_runner.guard.auto_rollback import AutoRollbackGuard, Summary, broken
+from tradepulse_runner.guard.slo import Kind, Reason, SLOConfig
+from tradepulse_runner.live.session import VenueSession
+
+log = logging.getLogger(__name__)
+INTERVAL = 1.0
+
+
+class GuardMetrics:
+    """Series by reason, all at 0 in the first scrape."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.breach = Gauge(
+            "tradepulse_guard_breach",
+            "1 while the runner itself sees a service level broken.",
+            ["reason"],
+            registry=registry,
+        )
+        self.triggers = Counter(
+            "tradepulse_guard_triggers",
+            "Breaches that were acted on: one a cooldown.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in Reason:
+            self.breach.labels(reason)
+            self.triggers.labels(reason)
+
+
+class GuardWatch:
+    """Feeds an :class:`AutoRollbackGuard`. ``kill`` engages the kill switch; ``clock`` gives
+    seconds that never fall."""
+
+    def __init__(
+        self,
+        config: GuardConfig,
+        registry: CollectorRegistry,
+        *,
+        kill: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        limits = SLOConfig(**config.model_dump(exclude={"action"}))
+        self.guard = AutoRollbackGuard(limits, rollback_callback=self._triggered, clock=clock)
+        self._action, self._kill, self._clock = config.action, kill, clock
+        self._metrics = GuardMetrics(registry)
+        self._quotes: dict[str, float] = {}
+        self._beat = 0.0
+        self._why = ""
+
+    # -- what it is told -------------------------------------------------------------------
+
+    def record(self, venue: str, success: bool, seconds: float) -> None:
+        """A venue answered an order request, or did not."""
+        self.guard.record_outcome(seconds * 1000, success)
+
+    def polled(self, venue: str) -> None:
+        """A venue's orders, fills and positions were read."""
+        self.guard.note(f"fill_poll {venue}")
+
+    async def run(
+        self, sessions: Mapping[str, VenueSession], heartbeat: Callable[[], float]
+    ) -> None:
+        """Worker: judge every second."""
+        for subject in ("heartbeat", *(f"market_data {v}" for v in sessions)):
+            self.guard.expect(subject)
+        for venue in sessions:
+            self.guard.expect(f"fill_poll {venue}")
+        while True:
+            self.look(sessions, heartbeat())
+            await asyncio.sleep(min(INTERVAL, self.guard.config.gap / 3))
+
+    def look(self, sessions: Mapping[str, VenueSession], heartbeat: float) -> None:
+        """Note what moved since the last look, then judge."""
+        if heartbeat != self._beat:
+            self._beat = heartbeat
+            self.guard.note("heartbeat")
+        for venue, session in sessions.items():
+            newest = _newest_quote(session)
+            if newest != self._quotes.get(venue, 0.0):
+                self._quotes[venue] = newest
+                self.guard.note(f"market_data {venue}")
+        self.guard.evaluate()
+        for reason in Reason:
+            found = self.guard.findings.get(reason)
+            bad = found is not None and found.kind in (Kind.BREACH, Kind.GAP)
+            self._metrics.breach.labels(reason).set(int(bad))
+        self._release()
+
+    # -- what it leads to ------------------------------------------------------------------
+
+    @property
+    def halt(self) -> str:
+        """Why nothing may be sent; "" when the guard has nothing against it."""
+        return self._why if self._action == "halt" else ""
+
+    @property
+    def reduce(self) -> str:
+        """Why only what reduces a position may be sent."""
+        return self._why if self._action == "reduce" else ""
+
+    def status(self) -> dict[str, Any]:
+        """The guard's part of ``/status``; null is not known or not to be told as a number."""
+        summary = self.guard.last_summary or {}
+        reason = broken(self.guard.findings)
+        return {
+            "action": self._action,
+            "breach": str(reason) if reason else "",
+            "restrained": self._why if self._action in ("reduce", "halt") else "",
+            "findings": {str(r): str(found.kind) for r, found in self.guard.findings.items()},
+            **{
+                name: value if isinstance(value, str) or math.isfinite(value) else None
+                for name, value in summary.items()
+                if name != "reason"
+            },
+        }
+
+    def _triggered(self, reason: str, summary: Summary) -> None:
+        self._metrics.triggers.labels(reason).inc()
+        self._why = f"guard: {self._explain(Reason(reason), summary)}"
+        if self._action == "kill":
+            self._kill(self._why)
+
+    def _explain(self, reason: Reason, summary: Summary) -> str:
+        limits = self.guard.config
+        if reason is Reason.ERROR_RATE:
+            return f"error rate {summary['error_rate']:.4g} above {limits.error_rate_threshold:g}"
+        if reason is Reason.LATENCY:
+            return (
+                f"p95 latency {summary['latency_p95_ms']:.4g} ms above "
+                f"{limits.latency_threshold_ms:g} ms"
+            )
+        return f"{summary['silent']} silent for {summary['silence_seconds']:.4g} s"
+
+    def _release(self) -> None:
+        """A restraint ends by itself: without requests there is nothing to prove that it may."""
+        at = self.guard.last_triggered_at
+        if not self._why or at is None or broken(self.guard.findings):
+            return
+        if self._clock() - at >= self.guard.config.cooldown:
+            log.warning("guard.released", extra={"action": self._action, "why": self._why})
+            self._why = ""
+
+
+def _newest_quote(session: VenueSession) -> float:
+    quotes = (session.connector.quote(symbol) for symbol in session.symbols)
+    return max((quote.timestamp for quote in quotes if quote is not None), default=0.0)

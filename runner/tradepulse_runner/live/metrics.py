@@ -1,0 +1,139 @@
+"""Prometheus series of the runner. Every labelled series exists, at 0, in the first scrape:
+a series that appears only after the first event cannot be told from a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from tradepulse_runner.guard.slo import LATENCY_BUCKETS
+from tradepulse_runner.live.phase import TradingState
+from tradepulse_runner.live.session import Drift
+from tradepulse_runner.risk.manager import OUTCOMES
+
+
+class RunnerMetrics:
+    """One registry; no module globals, so tests and embedders can have several."""
+
+    def __init__(
+        self,
+        venues: Iterable[str],
+        *,
+        version: str = "",
+        revision: str = "",
+        config_hash: str = "",
+    ) -> None:
+        self.registry = reg = CollectorRegistry()
+        ProcessCollector(registry=reg)
+        self.heartbeat = Gauge(
+            "live_loop_heartbeat", "Unix time of the last completed heartbeat.", registry=reg
+        )
+        self.submitted = Counter(
+            "live_loop_orders_submitted", "Order requests sent.", ["venue"], registry=reg
+        )
+        self.position_timestamp = Gauge(
+            "live_loop_position_snapshot_timestamp",
+            "Unix time of the last position snapshot.",
+            ["venue"],
+            registry=reg,
+        )
+        self.outcomes = Counter(
+            "tradepulse_order_outcomes",
+            "Venue answers to order requests; no answer is an error.",
+            ["venue", "outcome"],
+            registry=reg,
+        )
+        self.latency = Histogram(
+            "tradepulse_order_latency_seconds",
+            "Order request to answer.",
+            ["venue"],
+            buckets=LATENCY_BUCKETS,
+            registry=reg,
+        )
+        self.risk = Counter(
+            "tradepulse_risk_validations", "Pre-trade checks.", ["outcome"], registry=reg
+        )
+        self.kill_switch = Gauge(
+            "tradepulse_kill_switch_engaged", "1 while the kill switch is latched.", registry=reg
+        )
+        self.uncancelled = Gauge(
+            "tradepulse_kill_switch_uncancelled_orders",
+            "Orders that the engaged kill switch has not cancelled yet.",
+            ["venue"],
+            registry=reg,
+        )
+        self.trading_state = Gauge(
+            "tradepulse_trading_state",
+            "1 for the state that holds, 0 for the others.",
+            ["state"],
+            registry=reg,
+        )
+        self.open_orders = Gauge(
+            "tradepulse_open_orders",
+            "Orders that rest or may rest at the venue.",
+            ["venue"],
+            registry=reg,
+        )
+        self.drift = Counter(
+            "tradepulse_reconciliation_drift",
+            "Differences found between our book and the venue.",
+            ["venue", "kind"],
+            registry=reg,
+        )
+        self.epoch = Gauge("tradepulse_writer_epoch", "Writer epoch.", registry=reg)
+        info = Gauge(
+            "tradepulse_runner_info",
+            "Constant 1; the labels say which build and config run.",
+            ["version", "revision", "config_hash"],
+            registry=reg,
+        )
+        info.labels(version, revision, config_hash).set(1)
+        self._create_series(venues)
+
+    def _create_series(self, venues: Iterable[str]) -> None:
+        self._venues = list(venues)
+        for venue in self._venues:
+            self.uncancelled.labels(venue)
+            self.submitted.labels(venue)
+            self.position_timestamp.labels(venue)
+            self.latency.labels(venue)
+            self.open_orders.labels(venue)
+            for kind in Drift:
+                self.drift.labels(venue, kind)
+            for outcome in ("ok", "error"):
+                self.outcomes.labels(venue, outcome)
+        for outcome in OUTCOMES:
+            self.risk.labels(outcome)
+        for state in TradingState:
+            self.trading_state.labels(state)
+
+    def follow_state(self, current: Callable[[], TradingState]) -> None:
+        """Take the trading state from ``current`` at each scrape, so that it is never late."""
+        for state in TradingState:
+            self.trading_state.labels(state).set_function(partial(_is, current, state))
+
+    def follow_uncancelled(self, current: Callable[[], Mapping[str, int]]) -> None:
+        """Take the orders not cancelled yet, by venue, from ``current`` at each scrape."""
+        for venue in self._venues:
+            self.uncancelled.labels(venue).set_function(partial(_of, current, venue))
+
+    def render(self) -> bytes:
+        """Text exposition."""
+        return generate_latest(self.registry)
+
+
+def _of(current: Callable[[], Mapping[str, int]], venue: str) -> float:
+    return float(current().get(venue, 0))
+
+
+def _is(current: Callable[[], TradingState], state: TradingState) -> float:
+    return float(current() is state)

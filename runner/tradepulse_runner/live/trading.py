@@ -1,0 +1,79 @@
+"""Asks the strategy, and passes on what it wants."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from tradepulse_runner.domain import ZERO, Order
+from tradepulse_runner.errors import OrderError, RiskRejected
+from tradepulse_runner.live.desk import Desk
+from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.strategy.base import Action, Cancel, MarketView, Strategy
+
+log = logging.getLogger(__name__)
+
+
+class Trading:
+    """Steps ``strategy`` while ``gate()`` returns "". ``clock`` gives unix seconds."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        desk: Desk,
+        *,
+        gate: Callable[[], str],
+        submit: Callable[[str, Order], str],
+        cancel: Callable[[str, str], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._strategy, self._desk = strategy, desk
+        self._gate, self._submit, self._cancel, self._clock = gate, submit, cancel, clock
+
+    async def run(self) -> None:
+        """Worker: one step a period, paced by due times so that the rate holds; never a burst."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            due = max(due + self._strategy.period, clock())
+            await asyncio.sleep(due - clock())
+            if self._gate():
+                continue
+            for action in self._strategy.act(self._views()):
+                await self._carry_out(action)
+
+    async def _carry_out(self, action: Action) -> None:
+        try:
+            if isinstance(action, Cancel):
+                await self._cancel(action.client_id, action.venue)
+            else:
+                self._submit(action.venue, action.order)
+        except RiskRejected as error:
+            log.debug("live_loop.risk_rejected", extra={"why": str(error)})
+        except OrderError as error:
+            log.warning("live_loop.cancel_failed", extra={"why": str(error)})
+
+    def _views(self) -> list[MarketView]:
+        found = (
+            self._view(session, symbol)
+            for session in self._desk.sessions.values()
+            if session.reconciled  # of the others nobody knows what they hold
+            for symbol in sorted(session.symbols)
+        )
+        return [view for view in found if view is not None]
+
+    def _view(self, session: VenueSession, symbol: str) -> MarketView | None:
+        quote = session.connector.quote(symbol)
+        if quote is None:
+            return None
+        state = session.oms.state
+        resting = tuple(
+            r.client_id for r in state.working() if r.order.symbol == symbol and r.final is None
+        )
+        try:
+            steps = session.connector.instrument(symbol)
+        except OrderError:
+            return None  # the connection was lost since; its keeper notices
+        held = state.positions.get(symbol, ZERO)
+        return MarketView(session.name, symbol, self._clock(), quote, steps, held, resting)

@@ -1,0 +1,81 @@
+"""Series that alert rules watch: what waits, what is doubted, what is damaged, how near a limit is.
+
+All of them are taken at the scrape, so that none is ever late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tradepulse_runner.live.phase import Phase
+from tradepulse_runner.live.session import VenueSession
+
+
+class WatchMetrics:
+    """``venues`` are all that there will be; every series exists in the first scrape."""
+
+    def __init__(self, registry: CollectorRegistry, venues: Mapping[str, object]) -> None:
+        self._venues = list(venues)
+        self._phase = Gauge(
+            "tradepulse_runner_phase",
+            "1 for the phase that holds, 0 for the others.",
+            ["phase"],
+            registry=registry,
+        )
+        self._unknown = Gauge(
+            "tradepulse_unknown_orders",
+            "Orders whose fate at the venue is not known yet.",
+            ["venue"],
+            registry=registry,
+        )
+        self._damaged = Gauge(
+            "tradepulse_state_damaged_files",
+            "Snapshots and journal segments that were damaged when the process started.",
+            ["venue"],
+            registry=registry,
+        )
+        self._loss = Gauge(
+            "tradepulse_daily_loss_share",
+            "Today's largest loss as a share of max_daily_loss; 1 engages the kill switch.",
+            registry=registry,
+        )
+        self.refused = Counter(
+            "tradepulse_credentials_refused",
+            "Requests that a venue refused because of the credentials.",
+            ["venue"],
+            registry=registry,
+        )
+        for venue in self._venues:
+            for series in (self._unknown, self._damaged, self.refused):
+                series.labels(venue)
+
+    def follow(
+        self,
+        phase: Callable[[], Phase],
+        sessions: Mapping[str, VenueSession],
+        loss: Callable[[], float],
+    ) -> None:
+        """Take everything from these from now on; ``sessions`` may still be filled."""
+        for one in Phase:
+            self._phase.labels(one).set_function(partial(_holds, phase, one))
+        self._loss.set_function(loss)
+        for venue in self._venues:
+            self._unknown.labels(venue).set_function(partial(_unknown, sessions, venue))
+            self._damaged.labels(venue).set_function(partial(_damaged, sessions, venue))
+
+
+def _holds(phase: Callable[[], Phase], wanted: Phase) -> float:
+    return float(phase() is wanted)
+
+
+def _unknown(sessions: Mapping[str, VenueSession], venue: str) -> float:
+    session = sessions.get(venue)
+    return float(len(session.oms.state.unresolved())) if session else 0.0
+
+
+def _damaged(sessions: Mapping[str, VenueSession], venue: str) -> float:
+    session = sessions.get(venue)
+    return float(session.oms.damaged) if session else 0.0

@@ -1,0 +1,1 @@
+"""Order management of one venue: a pure state machine, its journal, its snapshots."""

@@ -1,0 +1,1 @@
+"""The state directory while no runner writes: prepared, inspected, backed up, restored."""

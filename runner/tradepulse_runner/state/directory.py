@@ -1,0 +1,193 @@
+"""What is done to the state directory while no runner writes: prepare, inspect, verify."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tradepulse_runner.errors import RunnerError, SnapshotDamaged
+from tradepulse_runner.files.lock import locked
+from tradepulse_runner.files.snapshot import (
+    SCHEMA,
+    Step,
+    canonical,
+    fsync_dir,
+    make_dirs,
+    no_fault,
+    read_snapshot,
+    write_durable,
+)
+from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.oms.journal import scan
+from tradepulse_runner.release import load_release
+from tradepulse_runner.state import view as state_view
+from tradepulse_runner.state.backup import Backups, as_json, checksum, state_files
+from tradepulse_runner.state.view import venues
+
+FROZEN = "frozen.json"
+INCIDENTS = "incidents"
+
+
+class Mode(StrEnum):
+    """What a rollback does with the state: bring the backup back, keep what is, or stop."""
+
+    RESTORE = "restore"
+    KEEP = "keep"
+    FREEZE = "freeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What to do, each part once: keys are the cutover's uid."""
+
+    backup: str | None = None
+    restore: str | None = None
+    mode: Mode = Mode.RESTORE
+    keep: int = 5
+    incident_dir: Path | None = None
+
+
+def prepare(
+    state_dir: Path,
+    wanted: Preparation,
+    *,
+    clock: Callable[[], float],
+    step: Step = no_fault,
+) -> dict[str, Any]:
+    """Carry out ``wanted``; the result is JSON values. Raises :class:`RunnerError`, OSError.
+
+    Safe to run again after any interruption, and changes nothing when it was all done before.
+    """
+    make_dirs(state_dir)
+    with locked(state_dir):
+        return _prepare(state_dir, wanted, clock, step)
+
+
+def _prepare(
+    state_dir: Path, wanted: Preparation, clock: Callable[[], float], step: Step
+) -> dict[str, Any]:
+    backups = Backups(state_dir, clock=clock, step=step)
+    result: dict[str, Any] = {}
+    if wanted.backup:
+        result["backup"] = as_json(backups.make(wanted.backup))
+        backups.prune(wanted.keep, protect=wanted.backup)
+    if wanted.restore:
+        result["restore"] = _go_back(state_dir, wanted.restore, wanted.mode, backups, clock)
+    key = wanted.restore or wanted.backup
+    if wanted.incident_dir and key:
+        result["incident"] = _keep_incident(state_dir, wanted.incident_dir, key)
+    return {**result, "ok": True}
+
+
+def _go_back(
+    state_dir: Path, key: str, mode: Mode, backups: Backups, clock: Callable[[], float]
+) -> dict[str, Any]:
+    if mode is Mode.RESTORE:
+        return backups.restore(key)
+    if mode is Mode.KEEP:
+        return {"id": key, "skipped": "the current state is kept"}
+    done = state_dir / INCIDENTS / key / FROZEN
+    if done.exists():
+        return {"id": key, "skipped": "frozen already"}
+    KillSwitch(state_dir, clock=clock).engage(f"rollback {key} froze the state")
+    make_dirs(done.parent)
+    write_durable(done, canonical({"at": clock()}) + b"\n")
+    return {"id": key, "frozen": True}
+
+
+def _keep_incident(state_dir: Path, source: Path, key: str) -> dict[str, Any]:
+    """Copy the report that is mounted at ``source``; a mounted ConfigMap has hidden entries."""
+    if not source.is_dir():
+        return {"files": 0}
+    target = state_dir / INCIDENTS / key
+    make_dirs(target)
+    files = [path for path in source.iterdir() if path.is_file() and path.name[0] != "."]
+    for path in files:
+        shutil.copyfile(path, target / path.name)
+    fsync_dir(target)
+    return {"files": len(files)}
+
+
+def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
+    """What the state directory holds, for a person: snapshots with their journals replayed.
+    Reads only, also beside a runner."""
+    switch = KillSwitch(state_dir, clock=clock)
+    return {
+        "venues": {venue: state_view.summary(state_dir, venue) for venue in venues(state_dir)},
+        "kill_switch": {"engaged": switch.engaged, "reason": switch.reason},
+        "epoch": _epoch(state_dir),
+        "backups": Backups(state_dir, clock=clock).ids(),
+    }
+
+
+def _epoch(state_dir: Path) -> int | None:
+    """The newest writer epoch; None when it can't be told."""
+    try:
+        return int(read_snapshot(state_dir / "epoch.json").payload["epoch"])
+    except (OSError, RunnerError):
+        return None
+
+
+def export(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
+    """:func:`inspect`, all orders, the files' checksums and what is wrong with them: JSON values.
+    Only the order state is read: no credentials, nothing of the venue's."""
+    found = inspect(state_dir, clock=clock)
+    return {
+        "exported_at": clock(),
+        "release": load_release().version,
+        "schema": SCHEMA,
+        **found,
+        "orders": {venue: state_view.orders(state_dir, venue) for venue in found["venues"]},
+        "files": [
+            {"name": path.name, "bytes": path.stat().st_size, "sha256": checksum(path)}
+            for path in state_files(state_dir)
+        ],
+        "problems": problems(state_dir, clock=clock),
+    }
+
+
+def restore(
+    state_dir: Path, key: str, *, clock: Callable[[], float], step: Step = no_fault
+) -> dict[str, Any]:
+    """Bring backup ``key`` back because a person asked, however often. The state of now becomes
+    the backup ``kept``, as it is, damaged or not. Raises :class:`StateError` while a runner runs,
+    for a backup that is missing or damaged, each before anything changed."""
+    backups = Backups(state_dir, clock=clock, step=step)
+    backups.verify(key)  # also before the lock, which would make the directory
+    with locked(state_dir):
+        backups.verify(key)
+        kept = backups.keep(f"before-{key}-{int(clock())}")
+        return {**backups.restore(key, again=True), "kept": kept, "ok": True}
+
+
+def _journal_problem(path: Path) -> str:
+    try:
+        damaged = scan(path.read_bytes(), name=str(path)).damaged
+    except (RunnerError, OSError) as error:
+        return str(error)
+    return f"{path}: damaged in the middle; remedy: restore a backup" if damaged else ""
+
+
+def problems(state_dir: Path, *, clock: Callable[[], float]) -> list[str]:
+    """Every snapshot, journal and backup that can't be trusted, one sentence each; empty when all
+    can. A torn tail is no damage: a crash leaves one, and the next start cuts it."""
+    found = []
+    for path in state_files(state_dir):
+        if "_oms.json" in path.name:
+            try:
+                read_snapshot(path)
+            except (SnapshotDamaged, RunnerError) as error:
+                found.append(str(error))
+        elif "_journal." in path.name and (why := _journal_problem(path)):
+            found.append(why)
+    backups = Backups(state_dir, clock=clock)
+    for key in backups.ids():
+        try:
+            backups.verify(key)
+        except RunnerError as error:
+            found.append(str(error))
+    return found

@@ -1,0 +1,1 @@
+"""The object store, where backups and incident reports are copied to."""

@@ -1,0 +1,159 @@
+"""What is copied to the object store: backups and incident reports, each with a manifest.
+
+In the bucket: ``{prefix}/{namespace}/{runner}/{backups|incidents}/{id}/{file}``. The manifest goes
+last: a bundle without one is not there yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tradepulse_runner.config.runner import ObjectStoreConfig
+from tradepulse_runner.errors import ObjectStoreError
+from tradepulse_runner.files.snapshot import (
+    SCHEMA,
+    Step,
+    canonical,
+    make_dirs,
+    no_fault,
+    write_durable,
+)
+from tradepulse_runner.state.backup import (
+    FOLDER,
+    MANIFEST,
+    RESTORED,
+    Backups,
+    checksum,
+    require_room,
+)
+from tradepulse_runner.state.directory import INCIDENTS
+from tradepulse_runner.store.bucket import Folder, Missing, Stored
+
+KINDS = (FOLDER, INCIDENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder as it is to be stored: the manifest's bytes, and each file's SHA-256 by name."""
+
+    name: str
+    folder: Path
+    manifest: bytes
+    files: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """The manifest's checksum, which stands for all files."""
+        return hashlib.sha256(self.manifest).hexdigest()
+
+
+def names(state_dir: Path) -> list[str]:
+    """``kind/id`` of everything that is on the volume, the oldest first."""
+    clock = float  # ids are listed, nothing is written
+    backups = Backups(state_dir, clock=clock).ids()
+    incidents = state_dir / INCIDENTS
+    folders = sorted(incidents.iterdir()) if incidents.is_dir() else []
+    reports = [folder.name for folder in folders if folder.is_dir() and _files(folder)]
+    return [*(f"{INCIDENTS}/{name}" for name in reports), *(f"{FOLDER}/{k}" for k in backups[::-1])]
+
+
+def look(state_dir: Path, name: str) -> str:
+    """Differs once a file of the bundle does; reads none of them."""
+    folder = state_dir / name
+    stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in _files(folder)]
+    return hashlib.sha256(canonical(stats)).hexdigest()
+
+
+def bundle(state_dir: Path, name: str) -> Bundle:
+    """Read and verify. Raises :class:`StateError` for a damaged backup, OSError."""
+    kind, key = name.split("/", 1)
+    folder = state_dir / name
+    if kind == FOLDER:
+        manifest, entries = Backups(state_dir, clock=float).manifest(key)
+        return Bundle(name, folder, manifest, {n: str(e["sha256"]) for n, e in entries.items()})
+    found = {path: checksum(path) for path in _files(folder)}
+    files = {p.name: {"sha256": sha, "bytes": p.stat().st_size} for p, sha in found.items()}
+    manifest = canonical({"schema": SCHEMA, "files": files}) + b"\n"
+    return Bundle(name, folder, manifest, {path.name: sha for path, sha in found.items()})
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.startswith(".") and path.name != RESTORED
+    )
+
+
+def place(config: ObjectStoreConfig, runner: str) -> str:
+    """The runner's folder in the bucket; ``runner``: ``namespace/name``."""
+    return "/".join(part for part in (*config.prefix.split("/"), runner) if part)
+
+
+async def upload(root: Folder, found: Bundle) -> Stored:
+    """Store a bundle, the manifest last. Raises :class:`ObjectStoreError`, OSError."""
+    for name, sha256 in sorted(found.files.items()):
+        await root.put(f"{found.name}/{name}", found.folder / name, sha256)
+    return await root.put(f"{found.name}/{MANIFEST}", found.manifest, found.sha256)
+
+
+async def stored(root: Folder) -> list[str]:
+    """``kind/id`` of every bundle that is there as a whole."""
+    end = f"/{MANIFEST}"
+    return [name.removesuffix(end) for name in await root.names() if name.endswith(end)]
+
+
+async def download(
+    root: Folder, state_dir: Path, key: str, *, clock: Callable[[], float], step: Step = no_fault
+) -> None:
+    """Have the stored backup ``key`` on the volume, whole. Nothing changes before every checksum
+    was found right; what an attempt before has fetched isn't fetched again. Raises
+    :class:`ObjectStoreError`, :class:`StateError`, OSError."""
+    backups = Backups(state_dir, clock=clock, step=step)
+    where = f"{FOLDER}/{key}"
+    try:
+        manifest = await root.read(f"{where}/{MANIFEST}")
+    except Missing:
+        raise ObjectStoreError(
+            f"{root.address}: holds no backup {key}; remedy: 'state stored' lists those it holds"
+        ) from None
+    files = _wanted(manifest, f"{root.address}/{where}/{MANIFEST}")
+    target = state_dir / where
+    own = (target / MANIFEST).read_bytes() if (target / MANIFEST).is_file() else b""
+    if own == manifest and not _damaged(target, files):
+        return
+    stage = target.with_name(f".{key}.fetched")
+    make_dirs(stage)
+    missing = _damaged(stage, files)
+    require_room(stage, sum(files[name][1] for name in missing))
+    for name in missing:
+        step(f"fetch {name}")
+        await root.fetch(f"{where}/{name}", stage / name, files[name][0])
+    write_durable(stage / MANIFEST, manifest, step=step)
+    backups.adopt(key, stage)
+    backups.verify(key)
+
+
+def _wanted(manifest: bytes, where: str) -> dict[str, tuple[str, int]]:
+    """SHA-256 and size by name; a name that leads elsewhere is no name."""
+    try:
+        files = dict(json.loads(manifest)["files"])
+        found = {str(n): (str(e["sha256"]), int(e["bytes"])) for n, e in files.items()}
+    except (ValueError, KeyError, TypeError):
+        raise ObjectStoreError(f"{where}: not a manifest; remedy: use another backup") from None
+    if bad := [name for name in found if "/" in name or name.startswith(".") or not name]:
+        raise ObjectStoreError(f"{where}: names the file {bad[0]!r}; remedy: use another backup")
+    return found
+
+
+def _damaged(folder: Path, files: Mapping[str, tuple[str, int]]) -> list[str]:
+    """Files that are missing or not what they should be."""
+    return [
+        name
+        for name, (sha256, _) in sorted(files.items())
+        if not (folder / name).is_file() or checksum(folder / name) != sha256
+    ]

@@ -1,0 +1,241 @@
+"""Copies backups and incident reports to the object store, beside the trading and never in its way.
+
+What is on the volume and not marked as stored is stored, then marked. A store that is down costs a
+log line, a metric and another try later; neither a start, nor a halt, nor a rollback waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tradepulse_runner.config.runner import ObjectStoreConfig
+from tradepulse_runner.credentials.store import Credential, CredentialStore
+from tradepulse_runner.errors import ObjectStoreError, RunnerError
+from tradepulse_runner.files.snapshot import (
+    Step,
+    canonical,
+    fsync_dir,
+    make_dirs,
+    no_fault,
+    write_durable,
+)
+from tradepulse_runner.store import bundles
+from tradepulse_runner.store.bucket import Folder
+
+log = logging.getLogger(__name__)
+#: Marks of what is stored, in the state directory; losing one costs a look at the store.
+MARKS = "stored"
+#: Seconds between two looks at the volume; while the store is down, the longest pause.
+INTERVAL = 60.0
+FIRST_PAUSE = 1.0
+
+
+class UploadMetrics:
+    """Series of the object store; there only where one is configured."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge(
+            "tradepulse_object_store_up",
+            "1 when the last look at the object store went well, or nothing was to be stored.",
+            registry=registry,
+        )
+        self.pending = Gauge(
+            "tradepulse_object_store_pending",
+            "Backups and incident reports that are not stored yet.",
+            ["kind"],
+            registry=registry,
+        )
+        self.uploads = Counter(
+            "tradepulse_object_store_uploads",
+            "Backups and incident reports stored, and attempts that failed.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.versioned = Gauge(
+            "tradepulse_object_store_versioned",
+            "1 while the bucket keeps versions, 0 when it doesn't; NaN until something was stored.",
+            registry=registry,
+        )
+        self.versioned.set(float("nan"))
+        for kind in bundles.KINDS:
+            self.pending.labels(kind)
+        for outcome in ("ok", "error"):
+            self.uploads.labels(outcome)
+
+
+class Uploader:
+    """Stores what lies in ``state_dir``. ``runner``: ``namespace/name``."""
+
+    def __init__(
+        self,
+        config: ObjectStoreConfig,
+        runner: str,
+        state_dir: Path,
+        registry: CollectorRegistry,
+        *,
+        clock: Callable[[], float] = time.time,
+        step: Step = no_fault,
+    ) -> None:
+        self._config, self._state_dir = config, state_dir
+        self._place = bundles.place(config, runner)
+        self._where = f"{config.endpoint}/{config.bucket}/{self._place}"
+        self._credentials = CredentialStore("s3", config.credentials_dir, {})
+        self._loaded = False
+        self._metrics = UploadMetrics(registry)
+        self._clock, self._step = clock, step
+        self._pending: list[str] = []
+        self._problem = ""
+        self._versioned: bool | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._task = asyncio.create_task(self.run(), name="uploads")
+
+    async def stop(self) -> None:
+        """What isn't stored yet is stored by the next process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def run(self) -> None:
+        """Until it is cancelled; fails never."""
+        pause = FIRST_PAUSE
+        while True:
+            if await self.look():
+                pause = FIRST_PAUSE
+                await asyncio.sleep(INTERVAL)
+            else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, INTERVAL)
+
+    async def look(self) -> bool:
+        """Store what isn't; whether all of it is stored now."""
+        try:
+            self._pending = await asyncio.to_thread(self._due)
+            await self._store_pending()
+        except Exception as error:  # whatever it is: the copy is auxiliary, the trading is not
+            self._say(error)
+            return False
+        finally:
+            self._show()
+        return not self._pending
+
+    def status(self) -> dict[str, Any]:
+        """For ``/status``: JSON values."""
+        return {
+            "pending": len(self._pending),
+            "problem": self._problem,
+            "versioned": self._versioned,
+        }
+
+    async def _store_pending(self) -> None:
+        problems: list[Exception] = []
+        folder = self._open() if self._pending else None
+        for name in list(self._pending):
+            assert folder is not None
+            try:
+                await self._store(folder, name)
+                self._pending.remove(name)
+            except ObjectStoreError:
+                raise  # the next one would wait for the same store
+            except (RunnerError, OSError) as error:
+                problems.append(error)  # a damaged backup must not hold the good ones up
+        if problems:
+            raise problems[0]
+        if self._problem:
+            log.info("object_store.well_again", extra={"store": self._where})
+        self._problem = ""
+
+    def _open(self) -> Folder:
+        """With the credentials of now. Raises :class:`ConfigError` while there are none."""
+        return Folder(self._config, self._credential(), self._place, step=self._step)
+
+    def _credential(self) -> Credential:
+        if not self._loaded:
+            self._credentials.load()
+            self._loaded = True
+        self._credentials.refresh()
+        return self._credentials.current
+
+    async def _store(self, folder: Folder, name: str) -> None:
+        seen = bundles.look(self._state_dir, name)
+        found = await asyncio.to_thread(bundles.bundle, self._state_dir, name)
+        done = await bundles.upload(folder, found)
+        self._tell_versions(bool(done.version))
+        mark = {
+            "store": self._where,
+            "look": seen,
+            "sha256": done.sha256,
+            "version": done.version,
+            "at": self._clock(),
+        }
+        self._step("mark")
+        await asyncio.to_thread(self._mark, name, mark)
+        self._metrics.uploads.labels("ok").inc()
+        log.info("object_store.stored", extra={"bundle": name, "sha256": done.sha256})
+
+    def _mark(self, name: str, mark: dict[str, Any]) -> None:
+        make_dirs(self._state_dir / MARKS)
+        write_durable(self._marker(name), canonical(mark) + b"\n", step=self._step)
+
+    def _due(self) -> list[str]:
+        """What is on the volume and not marked as stored there; marks of what is gone go too."""
+        there = bundles.names(self._state_dir)
+        kept = {self._marker(name).name for name in there}
+        folder = self._state_dir / MARKS
+        gone = [p for p in folder.iterdir() if p.name not in kept] if folder.is_dir() else []
+        for path in gone:
+            path.unlink(missing_ok=True)
+        if gone:
+            fsync_dir(folder)
+        return [name for name in there if not self._is_marked(name)]
+
+    def _is_marked(self, name: str) -> bool:
+        try:
+            mark = json.loads(self._marker(name).read_bytes())
+            return bool(
+                mark["store"] == self._where and mark["look"] == bundles.look(self._state_dir, name)
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _marker(self, name: str) -> Path:
+        return self._state_dir / MARKS / f"{name.replace('/', '-')}.json"
+
+    def _tell_versions(self, versioned: bool) -> None:
+        if not versioned and self._versioned is not False:
+            log.warning(
+                "object_store.not_versioned",
+                extra={"bucket": self._config.bucket, "remedy": "enable versioning of the bucket"},
+            )
+        self._versioned = versioned
+
+    def _say(self, error: Exception) -> None:
+        foreseen = isinstance(error, (RunnerError, OSError))
+        problem = str(error) if foreseen else f"unforeseen: {type(error).__name__}"
+        self._metrics.uploads.labels("error").inc()
+        if problem != self._problem:
+            log.warning(
+                "object_store.behind",
+                extra={"why": problem, "pending": self._pending},
+                exc_info=None if foreseen else error,
+            )
+        self._problem = problem
+
+    def _show(self) -> None:
+        metrics = self._metrics
+        metrics.up.set(int(not self._problem))
+        if self._versioned is not None:
+            metrics.versioned.set(int(self._versioned))
+        for kind in bundles.KINDS:
+            waiting = sum(name.startswith(f"{kind}/") for name in self._pending)
+            metrics.pending.labels(kind).set(waiting)
