@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.backing.kafka.server import Kafka
 from tests.e2e import scenario
-from tests.e2e.client import Cluster, Manifest, condition, phase, wait_for
+from tests.e2e.client import Cluster, Manifest, condition, is_true, phase, wait_for
 from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.settings import NODE_GATEWAY
 from tests.e2e.test_objectstore import secret
@@ -141,7 +141,7 @@ def test_brokers_that_are_down_hold_the_cutover(
     assert found[0] == "Fail"
     assert "remedy: " in found[1]
     assert phase(held) == "Preflight"
-    scenario.trading(cluster, RUNNER, namespace, seconds=5)
+    assert is_true(cluster.runner(RUNNER, namespace), "TradingEnabled")
 
 
 def test_a_topic_that_is_made_again_is_told_and_holds_no_rollback_up(
