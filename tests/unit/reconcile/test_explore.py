@@ -38,6 +38,7 @@ CHECKED = {"checklist": [{"name": "config"}, {"name": "secrets"}]}
 WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...]]] = [
     ({}, 1, ()),
     ({}, 0, ("abort",)),
+    ({}, 0, ("hangs",)),
     (KEEP, 0, ()),
     (FREEZE, 0, ()),
     (IMPATIENT, 0, ()),
