@@ -113,7 +113,7 @@ def test_a_live_drill_fails_when_its_page_is_refused(
     server.pager.down = True
     due = _next_minute()
     at = f"{due.minute} {due.hour} * * *"
-    alert = {"alertmanager": server.url, "receiver": "pagerduty", "within": "30s"}
+    alert = {"alertmanager": server.url, "receiver": "pagerduty", "within": "40s"}
     _schedule(cluster, UNPAGED, namespace, {"schedule": at, "target": "Live", "alert": alert})
     last = _drilled(cluster, UNPAGED, namespace)
     assert last["result"] == "Failed", last

@@ -248,6 +248,7 @@ def faults(world: World) -> Iterator[Happening]:
     if not world.final:
         yield from _wishes(world)
     yield from _check_faults(world)
+    yield from _hangs(world)
     if world.suspend:
         yield "resume", world._replace(suspend=False)
     pod = world.pod
@@ -261,11 +262,17 @@ def faults(world: World) -> Iterator[Happening]:
             yield "no image", ready._replace(pod=pod._replace(state="no image"))
     if pod.runs and pod.state != "crashed":
         yield "crash", less._replace(pod=pod._replace(state="crashed", restarted=True))
-        # Elsewhere a limit of the phase, or the guard, sees to it.
-        back = world.cut.phase == CutoverPhase.ROLLING_BACK
-        if pod.state != "hung" and pod.release == "T" and back:
-            yield "hangs", less._replace(pod=pod._replace(state="hung"))
     yield "pod lost", without_pod(less)
+
+
+def _hangs(world: World) -> Iterator[Happening]:
+    """The new release's process hangs on the way back, apart from all other faults: elsewhere the
+    guard, or a limit of the phase, sees to it."""
+    pod = world.pod
+    back = world.cut.phase == CutoverPhase.ROLLING_BACK
+    if "hangs" in world.wishes and back and pod and pod.runs and pod.release == "T":
+        rest = tuple(wish for wish in world.wishes if wish != "hangs")
+        yield "hangs", world._replace(wishes=rest, pod=pod._replace(state="hung"))
 
 
 def _check_faults(world: World) -> Iterator[Happening]:

@@ -38,6 +38,7 @@ CHECKED = {"checklist": [{"name": "config"}, {"name": "secrets"}]}
 WORLDS: list[tuple[dict[str, Any], int, tuple[str, ...], bool]] = [
     ({}, 1, (), False),
     ({}, 0, ("abort",), True),
+    ({}, 0, ("hangs",), False),
     (KEEP, 0, (), False),
     (FREEZE, 0, (), False),
     (IMPATIENT, 0, (), False),
