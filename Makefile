@@ -80,6 +80,9 @@ demo: setup ## A bad release rolls itself back, on a real cluster, while you wat
 	$(BIN)/python -m tests.e2e.demo
 bench: setup ## Measure rollbacks on the real cluster
 	$(BIN)/python -m tests.bench.cutover
+.PHONY: bench-verdict
+bench-verdict: setup ## Measure how long a verdict takes while 1, 100 and 500 cutovers are guarded
+	$(BIN)/python -m tests.bench.verdict $(ARGS)
 .PHONY: bench-guard
 bench-guard: setup ## Simulate cutovers: how often the guard is wrong, how fast it is right
 	$(BIN)/python -m tests.bench.guard

@@ -25,12 +25,12 @@ IMPATIENT = {"TradePulseDatabaseBehind": ("> 300", "> 2")}
 
 
 class Prometheus:
-    """One server. ``alertmanager``: its URL, "" for none."""
+    """One server. ``alertmanager``: its URL, "" for none. ``pace``: between two scrapes."""
 
     name = "prometheus"
 
-    def __init__(self, alertmanager: str = "") -> None:
-        self._alertmanager = alertmanager
+    def __init__(self, alertmanager: str = "", pace: str = PACE) -> None:
+        self._alertmanager, self._pace = alertmanager, pace
         self._child: Child | None = None
         self._targets = Path()
         self.url = ""
@@ -63,11 +63,9 @@ class Prometheus:
             self._child.stop()
 
     def scrape(self, runners: Mapping[str, str]) -> None:
-        """From now on these: runner → address. With the labels that its ServiceMonitor gives."""
-        found = [
-            {"targets": [at], "labels": {"namespace": "live", "tradepulse_io_runner": name}}
-            for name, at in runners.items()
-        ]
+        """From now on these: runner → HOST:PORT, or HOST:PORT/PATH. With the labels that its
+        ServiceMonitor gives."""
+        found = [_target(name, *at.partition("/")) for name, at in runners.items()]
         draft = self._targets.with_suffix(".part")
         draft.write_text(json.dumps(found))
         draft.rename(self._targets)
@@ -88,9 +86,9 @@ class Prometheus:
     def _config(self, folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = {
             "global": {
-                "scrape_interval": PACE,
-                "scrape_timeout": PACE,
-                "evaluation_interval": PACE,
+                "scrape_interval": self._pace,
+                "scrape_timeout": self._pace,
+                "evaluation_interval": self._pace,
             },
             "rule_files": [str(folder / "rules.yaml")],
             "scrape_configs": [
@@ -105,6 +103,14 @@ class Prometheus:
             managers = [{"static_configs": [{"targets": [target]}]}]
             found["alerting"] = {"alertmanagers": managers}
         return found
+
+
+def _target(name: str, at: str, slash: str, path: str) -> dict[str, Any]:
+    labels = {"namespace": "live", "tradepulse_io_runner": name}
+    return {
+        "targets": [at],
+        "labels": labels | ({"__metrics_path__": slash + path} if path else {}),
+    }
 
 
 def hasty_rules() -> dict[str, Any]:

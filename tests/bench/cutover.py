@@ -9,27 +9,34 @@ from __future__ import annotations
 import statistics
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import click
 
 from tests.e2e import environment, scenario
-from tests.e2e.client import Cluster, Manifest, is_pod_ready, wait_for
+from tests.e2e.client import Cluster, Manifest, is_pod_ready, phase, wait_for
 from tradepulse_operator.api.cutover import VerdictKind
 from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.guard.limits import limits
 from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.guard.verdict import judge
 
+#: Kinds that are a runner's children: written as often as a release is moved, whoever moves it.
+CHILDREN = ("ConfigMap", "StatefulSet", "Pod")
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One rollback, in seconds."""
+    """One rollback, in seconds. ``steps``: how long each lasted; ``writes``: of the rolled-back
+    cutover, ``good_writes``: of one that succeeded, by verb and kind."""
 
     seen_to_written: float
     written_to_trading: float
+    steps: dict[str, float]
     writes: dict[str, float]
+    good_writes: dict[str, float]
 
 
 def unix(text: str) -> float:
@@ -77,14 +84,55 @@ def breach_visible(recording: Recording, guardrails: Guardrails, scrape: str) ->
     raise click.ClickException("no scrape shows the breach: was Prometheus restarted meanwhile?")
 
 
-def one_rollback(cluster: Cluster, namespace: str, name: str) -> Sample:
-    scenario.start(cluster, name, namespace)
+def counted(move: Callable[[], Manifest]) -> tuple[Manifest, dict[str, float]]:
+    """A move, and what it made the operator write, by verb and kind."""
     environment.settled()
     before = environment.operator_writes()
-    cutover = scenario.release(cluster, name, namespace, scenario.BAD["error rate"])
-    found = scenario.reaches(cluster, cutover, namespace, "RolledBack")
+    found = move()
     environment.settled()
     after = environment.operator_writes()
+    return found, {k: after[k] - before.get(k, 0) for k in after if after[k] - before.get(k, 0)}
+
+
+def stepwise(cluster: Cluster, cutover: str, namespace: str) -> tuple[Manifest, dict[str, float]]:
+    """A cutover that is taken back, and when each step of the way back began (unix seconds)."""
+    began: dict[str, float] = {}
+
+    def look() -> Manifest | None:
+        found = cluster.cutover(cutover, namespace)
+        back = (found or {}).get("status", {}).get("rollback")
+        if back:
+            began[back["step"]] = unix(back["stepAt"])
+        return found if phase(found) in scenario.FINAL else None
+
+    return wait_for(f"the rollback of {cutover}", look, seconds=180, every=0.1), began
+
+
+def lasted(began: dict[str, float], at: dict[str, float]) -> dict[str, float]:
+    """Seconds of each step, in order: those of RollingBack that were seen, and the verification."""
+    every = {**began, "Verifying": at["Verifying"]}
+    names = sorted(every, key=lambda name: every[name])
+    ends = [*(every[name] for name in names[1:]), at["RolledBack"]]
+    return {name: end - every[name] for name, end in zip(names, ends, strict=True)}
+
+
+def one_rollback(cluster: Cluster, namespace: str, name: str) -> Sample:
+    scenario.start(cluster, name, namespace)
+
+    def good() -> Manifest:
+        cutover = scenario.release(cluster, name, namespace, scenario.NEXT)
+        return scenario.reaches(cluster, cutover, namespace, "Succeeded")
+
+    _, good_writes = counted(good)
+    began: dict[str, float] = {}
+
+    def bad() -> Manifest:
+        cutover = scenario.release(cluster, name, namespace, scenario.BAD["error rate"])
+        found, steps = stepwise(cluster, cutover, namespace)
+        began.update(steps)
+        return found
+
+    found, writes = counted(bad)
     status = found["status"]
     at = {record["phase"]: unix(record["at"]) for record in status["phases"]}
     recording = recorded(
@@ -98,7 +146,9 @@ def one_rollback(cluster: Cluster, namespace: str, name: str) -> Sample:
     return Sample(
         seen_to_written=at["RollingBack"] - seen,
         written_to_trading=at["Verifying"] - at["RollingBack"],
-        writes={k: after[k] - before.get(k, 0) for k in after if after[k] - before.get(k, 0)},
+        steps=lasted(began, at),
+        writes=writes,
+        good_writes=good_writes,
     )
 
 
@@ -124,6 +174,16 @@ def show(title: str, values: list[float], unit: str = "s") -> None:
     click.echo(f"  {title:<58} {low:7.2f} {mid:7.2f} {high:7.2f} {unit}")
 
 
+def show_writes(title: str, samples: list[dict[str, float]]) -> None:
+    kinds = sorted({kind for sample in samples for kind in sample})
+    median = {k: statistics.median(sample.get(k, 0) for sample in samples) for k in kinds}
+    beyond = {k: n for k, n in median.items() if "Event" not in k and k.split()[-1] not in CHILDREN}
+    click.echo(f"\n  API writes of {title} (median): {sum(median.values()):.0f}, of which")
+    click.echo(f"  {sum(beyond.values()):.0f} beyond the children's own and events")
+    for kind, count in median.items():
+        click.echo(f"    {kind:<56} {count:5.0f}")
+
+
 @click.command()
 @click.option("--rounds", default=3, show_default=True, help="Rollbacks to measure.")
 def main(rounds: int) -> None:
@@ -144,11 +204,10 @@ def main(rounds: int) -> None:
     show("the same pod, delete → Ready (no decision, no rollback)", restarts)
     ratios = [s.written_to_trading / r for s, r in zip(samples, restarts, strict=True)]
     show("ratio of the two", ratios, "×")
-    click.echo("\n  API writes of one rolled-back cutover, by kind (median)")
-    kinds = sorted({kind for sample in samples for kind in sample.writes})
-    for kind in kinds:
-        median = statistics.median(sample.writes.get(kind, 0) for sample in samples)
-        click.echo(f"    {kind:<56} {median:5.0f}")
+    for step in samples[0].steps:
+        show(f"  the way back: {step}", [s.steps.get(step, 0.0) for s in samples])
+    show_writes("a cutover that succeeds", [s.good_writes for s in samples])
+    show_writes("a cutover that is taken back", [s.writes for s in samples])
     cluster.delete("Namespace", namespace, "")
 
 
