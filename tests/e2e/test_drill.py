@@ -87,7 +87,10 @@ def test_drills_come_due_verify_and_file_their_reports(
         ["the alert TradePulseKillSwitchEngaged goes to pagerduty", True],
         ["pagerduty takes its notification by pagerduty", True],
     ]
-    assert {event["payload"]["group"] for event in server.pager.of(ALERTED)} == {LIVE}
+    # Other tests' runners are watched, too, and may have their kill switch engaged.
+    paged = {event["payload"]["group"] for event in server.pager.of(ALERTED)}
+    assert LIVE in paged
+    assert REHEARSED not in paged
 
     last = _drilled(cluster, REHEARSED, namespace)
     assert (last["result"], last["target"]) == ("Passed", "Rehearsal"), last
