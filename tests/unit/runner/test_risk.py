@@ -412,7 +412,7 @@ def test_orders_leave_in_one_place_only() -> None:
             if isinstance(node, ast.Attribute) and node.attr == "place_order":
                 calls.append(str(path.relative_to(root)))
     assert set(calls) == {
-        "submission.py",
+        "live/submission.py",
         "regressions.py",
         "venues/fenced.py",
         "venues/forwarding.py",
