@@ -417,4 +417,4 @@ def test_orders_leave_in_one_place_only() -> None:
         "venues/fenced.py",
         "venues/forwarding.py",
     }
-    assert calls.count("submission.py") == 1
+    assert calls.count("live/submission.py") == 1
