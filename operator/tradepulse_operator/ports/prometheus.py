@@ -18,6 +18,7 @@ from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.reconcile.observed import MetricView
 
 from . import promql
+from .control_series import ControlSeries
 from .http_body import TooLarge, bounded
 from .promql import Question
 
@@ -44,6 +45,7 @@ class Prometheus:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._seconds = timeout
         self._largest = largest
+        self._control = ControlSeries(self._scrapes)
 
     async def record(self, question: Question) -> Recording:
         """The samples that `question` asks for; all of them, or an outage."""
@@ -55,7 +57,7 @@ class Prometheus:
             question.since,
             question.until,
             runner=runner,
-            control=_scrapes(control),
+            control=control,
             custom=dict(zip(question.custom, own, strict=True)),
         )
 
@@ -73,7 +75,7 @@ class Prometheus:
     async def _all(self, question: Question) -> list[tuple[Series, ...]]:
         asked = [
             self._at(question, promql.raw(question)),
-            self._range(question, promql.CONTROL, 1.0),
+            self._control.within(question),
             *(
                 self._range(question, promql.custom(question, query), question.step)
                 for query in question.custom.values()
@@ -85,6 +87,10 @@ class Prometheus:
             if isinstance(item, BaseException):
                 raise item
         return [item for item in found if not isinstance(item, BaseException)]
+
+    async def _scrapes(self, question: Question) -> tuple[Series, ...]:
+        """`up` at the very times of the scrapes, of whatever was scraped."""
+        return _scrapes(await self._range(question, promql.CONTROL, 1.0))
 
     async def _at(self, question: Question, query: str) -> tuple[Series, ...]:
         params = {"query": query, "time": f"{question.until:.3f}"}

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -173,3 +174,81 @@ def test_ranges_end_at_the_judged_instant_and_are_bounded(span: float, step: flo
     assert count == pytest.approx(round(count), abs=1e-6)
     assert count <= 2001
     assert start >= question.since - 1
+
+
+class Server:
+    """Counts what it is asked; scraped something in each second."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, float]] = []
+        self.fails = False
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        if form["query"] != promql.CONTROL:
+            return web.json_response(success([]))
+        start, end = float(str(form["start"])), float(str(form["end"]))
+        self.asked.append((start, end))
+        await self.answers.wait()
+        if self.fails:
+            return web.Response(status=503)
+        values = [[at, str(at - 0.25)] for at in range(int(start), int(end) + 1)]
+        return web.json_response(success([{"metric": {}, "values": values}]))
+
+
+def span(found: Recording) -> tuple[float, float]:
+    (series,) = found.control
+    return series.points[0][0], series.points[-1][0]
+
+
+async def test_the_control_series_is_asked_once_for_everyone() -> None:
+    server = Server()
+    server.answers.clear()
+    async with port(server.answer) as (prometheus, url):
+        questions = [
+            replace(ask(url), runner=f"r{n}", since=100.0 + n / 100, until=160.0 + n / 100)
+            for n in range(50)
+        ]
+        looks = [asyncio.create_task(prometheus.record(each)) for each in questions]
+        looks[0].cancel()  # the one that asked may be called off
+        while not server.asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        server.answers.set()
+        found = await asyncio.gather(*looks[1:])
+        assert len(server.asked) == 1
+        assert {each.outage for each in found} == {None}
+        assert {span(each)[1] for each in found} == {159.75}
+
+
+async def test_an_older_or_a_shorter_answer_does_not_serve() -> None:
+    server = Server()
+    async with port(server.answer) as (prometheus, url):
+        first = ask(url)
+        await prometheus.record(first)
+        later = await prometheus.record(replace(first, since=110.0, until=161.5))
+        assert span(later)[1] == 160.75
+        longer = await prometheus.record(replace(first, since=50.0))
+        assert span(longer)[0] == 49.75
+        assert len(server.asked) == 3
+
+
+async def test_nothing_is_newer_than_the_look() -> None:
+    server = Server()
+    async with port(server.answer) as (prometheus, url):
+        first = ask(url)
+        await prometheus.record(first)
+        before = await prometheus.record(replace(first, until=140.0))
+        assert span(before)[1] <= 140.0
+        assert len(server.asked) == 1
+
+
+async def test_a_failure_is_nobody_elses_answer() -> None:
+    server = Server()
+    async with port(server.answer) as (prometheus, url):
+        server.fails = True
+        assert (await prometheus.record(ask(url))).outage
+        server.fails = False
+        assert (await prometheus.record(ask(url))).outage is None
+        assert len(server.asked) == 2
