@@ -31,7 +31,7 @@ UNITS = (
     "containerd.service",
     "kubelet.service",
     "node-images.service",
-    "state-volumes.path",
+    "state-volumes.service",
     "undo-mount-hacks.service",
 )
 # program → where it belongs in the node
