@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from .base import Model, Rule, matches, required, rule, unique
+from .base import Model, distinct, matches, required, rule, unique
 from .units import Labels, ObjectName
 
 Word = Annotated[
@@ -89,11 +89,7 @@ class Client(Model):
     scopes: Annotated[
         tuple[Scope, ...],
         Field(min_length=1, max_length=3),
-        Rule(
-            "self.all(a, self.exists_one(b, b == a))",
-            "scopes must be different: remove the one that is listed twice",
-            holds=unique,
-        ),
+        distinct("scopes must be different: remove the one that is listed twice"),
     ] = Field(
         description="killswitch:read, killswitch:write, state:read.",
         json_schema_extra={

@@ -133,6 +133,11 @@ def unique(keys: Iterable[Hashable]) -> bool:
     return len(set(found)) == len(found)
 
 
+def distinct(message: str) -> Rule:
+    """No value occurs twice in a list; `message` names the list and the remedy."""
+    return Rule("self.all(a, self.exists_one(b, b == a))", message, holds=unique)
+
+
 def immutable(field: str, remedy: str, *, optional: bool = False) -> Rule:
     """A transition rule: `field` of self can't change once set."""
     same = f"self.{field} == oldSelf.{field}"

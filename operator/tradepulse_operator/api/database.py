@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Model, Rule, matches, required, unique
+from .base import Model, distinct, matches, required
 from .units import ObjectName
 
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -27,11 +27,7 @@ Identifier = Annotated[
         " letter or '_'",
     ),
 ]
-_HOSTS = Rule(
-    "self.all(a, self.exists_one(b, b == a))",
-    "hosts must be different: remove the one that is listed twice",
-    holds=unique,
-)
+_HOSTS = distinct("hosts must be different: remove the one that is listed twice")
 
 
 class Database(Model):

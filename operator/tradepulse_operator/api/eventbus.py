@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Model, Rule, matches, required, rule, unique
+from .base import Model, distinct, matches, required, rule
 from .units import ObjectName
 
 _LABEL = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
@@ -50,22 +50,9 @@ class Stream(StrEnum):
     FILLS = "execution.fills"
 
 
-_SERVERS = Rule(
-    "self.all(a, self.exists_one(b, b == a))",
-    "brokers must be different: remove the one that is listed twice",
-    holds=unique,
-)
-_STREAMS = Rule(
-    "self.all(a, self.exists_one(b, b == a))",
-    "streams must be different: remove the one that is listed twice",
-    holds=unique,
-)
-
-_GROUPS = Rule(
-    "self.all(a, self.exists_one(b, b == a))",
-    "readers must be different: remove the group that is listed twice",
-    holds=unique,
-)
+_SERVERS = distinct("brokers must be different: remove the one that is listed twice")
+_STREAMS = distinct("streams must be different: remove the one that is listed twice")
+_GROUPS = distinct("readers must be different: remove the group that is listed twice")
 
 
 class EventBus(Model):

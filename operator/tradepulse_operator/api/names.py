@@ -41,6 +41,8 @@ SERIES_RELEASE = "tradepulse_io_release"
 
 CONTAINER = "runner"
 INIT_CONTAINER = "state"
+#: Alert rule on the kill switch, which a live drill looks for.
+KILL_SWITCH_ALERT = "TradePulseKillSwitchEngaged"
 HTTP_PORT = 8080
 METRICS_PORT = 9000
 ADMIN_PORT = 8443

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from .admin import Admin
-from .base import GROUP, Model, Rule, immutable, matches, required, rule, unique
+from .base import GROUP, Model, Rule, distinct, immutable, matches, required, rule, unique
 from .database import Database
 from .drill import DrillStatus, KillSwitchDrill, LastDrill
 from .eventbus import EventBus
@@ -72,11 +72,7 @@ Symbol = Annotated[
         "not a symbol: write capital letters and digits, joined by '-' or '/', e.g. BTC-USD",
     ),
 ]
-_SYMBOLS = Rule(
-    "self.all(a, self.exists_one(b, b == a))",
-    "symbols must be different: remove the one that is listed twice",
-    holds=unique,
-)
+_SYMBOLS = distinct("symbols must be different: remove the one that is listed twice")
 
 
 class Venue(Model):

@@ -11,18 +11,18 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from tradepulse_operator.api.drill import DrillAlert
+from tradepulse_operator.api.names import KILL_SWITCH_ALERT
 from tradepulse_operator.reconcile.observed import AlertView
 
 from .http_body import bounded
+from .http_place import place
 
 TIMEOUT = 2.0
-ALERT = "TradePulseKillSwitchEngaged"
 _LARGEST = 4 * 1024 * 1024
 _REQUESTS = "alertmanager_notification_requests"
 _FAILED = "alertmanager_notification_requests_failed"
@@ -42,7 +42,11 @@ class Alertmanager:
 
     async def look(self, wanted: DrillAlert, namespace: str, runner: str) -> AlertView:
         """The alert on that runner's kill switch, and the counters of the wanted integration."""
-        labels = {"alertname": ALERT, "namespace": namespace, "tradepulse_io_runner": runner}
+        labels = {
+            "alertname": KILL_SWITCH_ALERT,
+            "namespace": namespace,
+            "tradepulse_io_runner": runner,
+        }
         filters = [("filter", f'{name}="{value}"') for name, value in labels.items()]
         url = wanted.alertmanager.rstrip("/")
         try:
@@ -51,7 +55,7 @@ class Alertmanager:
             )
             return view(alerts, metrics, wanted)
         except Unclear as error:
-            return AlertView(problem=f"{_place(url)} {error}")
+            return AlertView(problem=f"{place('Alertmanager', url)} {error}")
 
     async def _get(self, url: str, params: list[tuple[str, str]]) -> bytes:
         try:
@@ -97,9 +101,3 @@ def _counted(text: str, wanted: DrillAlert) -> dict[str, int]:
 def _is_of(labels: Mapping[str, str], wanted: DrillAlert) -> bool:
     receiver = labels.get("receiver_name", wanted.receiver)
     return labels.get("integration") == wanted.integration and receiver == wanted.receiver
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"Alertmanager at {parts.scheme}://{parts.hostname}{port}"

@@ -10,7 +10,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -20,6 +19,7 @@ from tradepulse_operator.reconcile.observed import MetricView
 from . import promql
 from .control_series import ControlSeries
 from .http_body import TooLarge, bounded
+from .http_place import place
 from .promql import Question
 
 TIMEOUT = 10.0
@@ -107,7 +107,7 @@ class Prometheus:
         return await self._matrix(question.url, "/api/v1/query_range", params)
 
     async def _matrix(self, url: str, path: str, params: Mapping[str, str]) -> tuple[Series, ...]:
-        where = _place(url)
+        where = place("Prometheus", url)
         # The server gives up by itself before we do, and frees what the query holds.
         params = {**params, "timeout": f"{self._seconds:g}s"}
         try:
@@ -161,10 +161,3 @@ def _scrapes(control: tuple[Series, ...]) -> tuple[Series, ...]:
         )
         for series in control
     )
-
-
-def _place(url: str) -> str:
-    """`url` without user, password and query, for messages."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"Prometheus at {parts.scheme}://{parts.hostname}{port}"

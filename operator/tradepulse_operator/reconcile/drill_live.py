@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradepulse_operator.api.drill import DrillAlert, DrillTarget, RunningDrill
+from tradepulse_operator.api.names import KILL_SWITCH_ALERT
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 
@@ -160,7 +161,7 @@ def _paged(view: View, running: RunningDrill) -> Iterator[Aim]:
     unrouted = _unrouted(found, wanted)
     yield Aim(
         "alerted_at",
-        f"the alert TradePulseKillSwitchEngaged goes to {wanted.receiver}",
+        f"the alert {KILL_SWITCH_ALERT} goes to {wanted.receiver}",
         not unrouted,
         unrouted,
         within=within,

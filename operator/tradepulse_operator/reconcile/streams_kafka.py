@@ -56,7 +56,7 @@ def _behind(now: BusView, max_lag: int) -> Iterator[str]:
                 )
 
 
-def lags(one: PartitionView) -> Iterator[tuple[str, int]]:
+def lags(one: PartitionView | PartitionBaseline) -> Iterator[tuple[str, int]]:
     """(consumer group, records that it is behind), by group."""
     for group, offset in sorted(one.committed.items()):
         yield group, max(0, one.end - offset)

@@ -14,6 +14,7 @@ from tradepulse_operator.api.baseline import (
 )
 from tradepulse_operator.reconcile.baseline import kafka_of, partitions_of, postgres_of
 from tradepulse_operator.reconcile.streams import Compared, compare, reconfigured
+from tradepulse_operator.reconcile.streams_kafka import lags
 from tradepulse_operator.reconcile.streams_view import BusView
 
 from .evidence import Evidence
@@ -61,13 +62,8 @@ def raw(evidence: Evidence, limit: int) -> str:
 def _bus(found: KafkaBaseline | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    told = [one.wire() | {"lag": dict(_lags(one))} for one in found.partitions]
+    told = [one.wire() | {"lag": dict(lags(one))} for one in found.partitions]
     return found.wire() | {"partitions": told}
-
-
-def _lags(one: PartitionBaseline) -> Iterator[tuple[str, int]]:
-    for group, offset in one.committed.items():
-        yield group, max(0, one.end - offset)
 
 
 def _shorten(told: dict[str, Any]) -> bool:
@@ -153,7 +149,7 @@ def _rows(
             was.committed.get(reader) if was else None,
             now.committed.get(reader) if now else None,
         )
-        lag = dict(_lags(now)).get(reader, "") if now else ""
+        lag = dict(lags(now)).get(reader, "") if now else ""
         first = "0" if _backwards(*ends) or _backwards(*pair) else "1"
         name = f"{at[0]}/{at[1]}"
         yield first, name, *_told(ends), reader, *_told((*pair, lag))

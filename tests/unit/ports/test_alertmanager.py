@@ -16,7 +16,8 @@ from tests.backing.alertmanager.server import Alertmanager as Server
 from tests.e2e.cluster.progress import Progress
 from tests.unit.runner.process import eventually
 from tradepulse_operator.api.drill import DrillAlert
-from tradepulse_operator.ports.alertmanager import ALERT, Alertmanager
+from tradepulse_operator.api.names import KILL_SWITCH_ALERT
+from tradepulse_operator.ports.alertmanager import Alertmanager
 from tradepulse_operator.reconcile.observed import AlertView
 
 
@@ -33,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def fire(server: Server, runner: str) -> None:
-    labels = {"alertname": ALERT, "namespace": "live", "tradepulse_io_runner": runner}
+    labels = {"alertname": KILL_SWITCH_ALERT, "namespace": "live", "tradepulse_io_runner": runner}
     labels |= {"severity": "critical"}
     now = datetime.now(UTC)
     body = {
@@ -66,7 +67,7 @@ async def test_an_alert_is_routed_and_its_page_is_counted_once_it_was_taken(
     before = await look(wanted(server.url), "taken")
     assert (before.problem, before.receivers) == ("", ())
     fire(server, "taken")
-    eventually(lambda: server.pager.of(ALERT), within=20, what="the page")
+    eventually(lambda: server.pager.of(KILL_SWITCH_ALERT), within=20, what="the page")
     after = await counted(server, "taken", lambda found: found.taken > before.taken)
     assert after == AlertView(("pagerduty",), False, before.taken + 1, before.refused)
     assert (await look(wanted(server.url), "another")).receivers == ()
