@@ -32,11 +32,11 @@ lint: setup ## ruff, mypy --strict, import contracts
 
 .PHONY: crds check-crds
 crds: setup ## Generate crds/ and docs/reference.md from the models
-	$(BIN)/python -m tradepulse_operator.api.schema crds
-	$(BIN)/python -m tradepulse_operator.api.reference docs
+	$(BIN)/python -m tradepulse_operator.codegen.crd crds
+	$(BIN)/python -m tradepulse_operator.codegen.reference docs
 check-crds: setup ## Fail when they differ from the models
-	$(BIN)/python -m tradepulse_operator.api.schema crds --check
-	$(BIN)/python -m tradepulse_operator.api.reference docs --check
+	$(BIN)/python -m tradepulse_operator.codegen.crd crds --check
+	$(BIN)/python -m tradepulse_operator.codegen.reference docs --check
 
 .PHONY: openapi check-openapi
 openapi: setup ## Generate docs/admin-openapi.json from the admin routes

@@ -29,25 +29,25 @@ from tests.backing.prometheus import Prometheus as Server
 from tests.unit.engine import world
 from tests.unit.engine.fakes import FakeKube
 from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
-from tradepulse_operator.api.names import LABEL_RELEASE, LABEL_RUNNER
-from tradepulse_operator.engine.apply import Applier
-from tradepulse_operator.engine.core import needs_recording, reconcilers
-from tradepulse_operator.engine.emit import Emitter
-from tradepulse_operator.engine.key import Key
-from tradepulse_operator.engine.loop import Loop
-from tradepulse_operator.engine.metrics import Metrics
-from tradepulse_operator.engine.observe import Observer
-from tradepulse_operator.engine.options import Options
-from tradepulse_operator.engine.queue import WorkQueue
-from tradepulse_operator.engine.reporter import Reporter
-from tradepulse_operator.engine.served import Served
-from tradepulse_operator.ports.alertmanager import Alertmanager
-from tradepulse_operator.ports.clock import SystemClock
-from tradepulse_operator.ports.kube import Kube
-from tradepulse_operator.ports.process import Process
-from tradepulse_operator.ports.prometheus import Prometheus
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.step import Manifest
+from tradepulse_operator.clients.alertmanager import Alertmanager
+from tradepulse_operator.clients.clock import SystemClock
+from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.prometheus import Prometheus
+from tradepulse_operator.clients.runner_status import Process
+from tradepulse_operator.common.names import LABEL_RELEASE, LABEL_RUNNER
+from tradepulse_operator.common.objects import Manifest
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.manager.apply import Applier
+from tradepulse_operator.manager.collect_incident import Reporter
+from tradepulse_operator.manager.core import needs_recording, reconcilers
+from tradepulse_operator.manager.events import Emitter
+from tradepulse_operator.manager.key import Key
+from tradepulse_operator.manager.loop import Loop
+from tradepulse_operator.manager.metrics import Metrics
+from tradepulse_operator.manager.observe import Observer
+from tradepulse_operator.manager.options import Options
+from tradepulse_operator.manager.workqueue import WorkQueue
 from tradepulse_runner.guard.slo import LATENCY_BUCKETS
 
 NAMESPACE, RELEASE = "live", world.TARGET["id"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.e2e.client import API_VERSION, Cluster, Manifest, is_true, phase, wait_for
-from tradepulse_operator.report.bundle import stage
+from tradepulse_operator.incident.bundle import stage
 
 REPOSITORY = "tradepulse.local/runner"
 GOOD = f"{REPOSITORY}:1.0.0"

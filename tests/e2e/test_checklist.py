@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tests.e2e import scenario
 from tests.e2e.client import Cluster, Manifest, is_true, phase, wait_for
-from tradepulse_operator.engine.cli import main
+from tradepulse_operator.cli.main import main
 
 RUNNER = "checked"
 #: Seconds, for what takes five to twenty on a machine that does nothing else.

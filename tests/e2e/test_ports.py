@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.e2e.client import Cluster
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.kube import Kube
-from tradepulse_operator.ports.kube_errors import Conflict, Invalid, NotFound
-from tradepulse_operator.ports.kube_http import Transport, connect
-from tradepulse_operator.reconcile.step import Manifest, Ref
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.errors import Conflict, Invalid, NotFound
+from tradepulse_operator.clients.kubernetes.http import Transport, connect
+from tradepulse_operator.common.objects import Manifest, Ref
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ async def test_what_the_schema_refuses_is_invalid(kube: Kube, target: Ref) -> No
 async def test_lists_are_whole_and_name_their_kind(
     kube: Kube, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepulse_operator.ports.kube._PAGE", 2)
+    monkeypatch.setattr("tradepulse_operator.clients.kubernetes.client._PAGE", 2)
     for number in range(5):
         await kube.apply(config_map(kinds.ref(kinds.CONFIG_MAP, namespace, f"page-{number}")))
     found = await kube.list(kinds.CONFIG_MAP, namespace, labels="t=1")

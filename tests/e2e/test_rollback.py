@@ -10,8 +10,8 @@ import pytest
 from tests.e2e import scenario
 from tests.e2e.client import Cluster, Manifest, is_true, wait_for
 from tests.e2e.watching import PodWatch
-from tradepulse_operator.reconcile.conditions import instant
-from tradepulse_operator.report.replay import replay
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.incident.replay import replay
 
 
 def runner_of(fault: str) -> str:

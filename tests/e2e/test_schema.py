@@ -22,7 +22,7 @@ from tests.e2e.client import Cluster, wait_for
 from tests.mutations import Manifest, faulty, mutate, samples, single
 from tests.refusals import REQUIRED, RULES, SERVERS_OWN, TRANSITIONS, Refusal, Transition, changed
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.api.validate import problems
+from tradepulse_operator.cli.validate import problems
 
 CRDS = Path(__file__).parents[2] / "crds"
 GROUP, VERSION = "tradepulse.io", "v1alpha1"

@@ -25,7 +25,7 @@ from tests.unit.runner.process import RunnerProcess
 from tests.venues.binance import BinanceVenue
 from tests.writers import Background, contender, ended, epochs, open_venue, stale, until_orders_of
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.model import lease
+from tradepulse_operator.resources.runner import lease
 from tradepulse_runner.lease.api import KubeLease
 from tradepulse_runner.lease.writer import LeaseUnavailable
 

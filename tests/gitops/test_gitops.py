@@ -13,7 +13,7 @@ from tests.e2e import environment, scenario
 from tests.e2e.client import API_VERSION, Manifest, condition, is_true, phase, wait_for
 from tests.e2e.cluster.api import paths
 from tests.gitops.story import DESKS, Chapter, Desk, Story
-from tradepulse_operator.api.names import MANAGER
+from tradepulse_operator.common.names import MANAGER
 
 ARGO = "argocd-controller"
 BAD = scenario.BAD["error rate"]

@@ -13,10 +13,6 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-GROUP = "tradepulse.io"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-
 #: Where rules stand in a schema; and where, until the generator resolves it, the remedy stands for
 #: a required field's absence.
 VALIDATIONS = "x-kubernetes-validations"

@@ -9,14 +9,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .admin import Admin
-from .base import GROUP, Model, Rule, distinct, immutable, matches, required, rule, unique
-from .database import Database
-from .drill import DrillStatus, KillSwitchDrill, LastDrill
-from .eventbus import EventBus
+from tradepulse_operator.api.spec.admin import Admin
+from tradepulse_operator.api.spec.database import Database
+from tradepulse_operator.api.spec.drill import DrillStatus, KillSwitchDrill, LastDrill
+from tradepulse_operator.api.spec.event_bus import EventBus
+from tradepulse_operator.api.spec.object_store import ObjectStore
+from tradepulse_operator.common.names import GROUP
+
+from .base import Model, Rule, distinct, immutable, matches, required, rule, unique
 from .guardrails import CutoverPolicy
 from .meta import Condition, Meta
-from .objectstore import ObjectStore
 from .release import Release, ReleaseSpec
 from .units import (
     LONGEST_RUNNER,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from tradepulse_operator.api.drill import Schedule
+from tradepulse_operator.api.spec.drill import Schedule
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
 SCHEDULE = TypeAdapter[str](Schedule)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tradepulse_operator.api import reference
-from tradepulse_operator.api.generated import difference
+from tradepulse_operator.codegen import reference
+from tradepulse_operator.codegen.files import difference
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -11,10 +11,10 @@ import yaml
 from pydantic import Field
 
 from tests.unit.api.walk import nodes
-from tradepulse_operator.api import schema
 from tradepulse_operator.api.base import VALIDATIONS, Model, Rule, matches, rule
-from tradepulse_operator.api.generated import difference, main
 from tradepulse_operator.api.units import LONGEST_MESSAGE, Duration, Message
+from tradepulse_operator.codegen import crd as schema
+from tradepulse_operator.codegen.files import difference, main
 
 CRDS = Path(__file__).parents[3] / "crds"
 #: What the API server brings itself.

@@ -11,8 +11,8 @@ from tests.mutations import Manifest, Place, faulty, samples
 from tests.refusals import DROP, REQUIRED, RULES, SERVERS_OWN, TRANSITIONS, Refusal, changed
 from tests.unit.api.walk import nodes
 from tradepulse_operator.api.base import VALIDATIONS
-from tradepulse_operator.api.schema import KINDS, root
-from tradepulse_operator.api.validate import problems
+from tradepulse_operator.cli.validate import problems
+from tradepulse_operator.codegen.crd import KINDS, root
 
 
 @pytest.mark.parametrize("name", samples())

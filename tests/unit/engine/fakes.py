@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from tradepulse_operator.ports.kinds import Kind
-from tradepulse_operator.ports.kube import ref_of
-from tradepulse_operator.ports.kube_errors import Conflict, KubeError, NotFound
-from tradepulse_operator.reconcile.step import Manifest, Ref
+from tradepulse_operator.clients.kubernetes.errors import Conflict, KubeError, NotFound
+from tradepulse_operator.clients.kubernetes.kinds import Kind
+from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 
 #: `list` is a verb of the API, and so a method below.
 Manifests = list[Manifest]

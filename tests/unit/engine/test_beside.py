@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.world import World, cutover
-from tradepulse_operator.engine import key as keys
-from tradepulse_operator.engine.beside import beside_view
-from tradepulse_operator.reconcile.conditions import instant
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.controllers.observed.auxiliary import beside_view
+from tradepulse_operator.manager import key as keys
 
 AT = "2027-01-15T08:16:00Z"
 

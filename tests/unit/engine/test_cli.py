@@ -11,8 +11,8 @@ import yaml
 from click.testing import CliRunner
 
 from tests.unit.engine.world import runner
-from tradepulse_operator.engine import logs
-from tradepulse_operator.engine.cli import main
+from tradepulse_operator.cli.main import main
+from tradepulse_operator.manager import logging as logs
 
 
 def write(folder: Path, *documents: object) -> str:

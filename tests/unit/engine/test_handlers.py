@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradepulse_operator.engine import handlers
-from tradepulse_operator.engine import key as keys
-from tradepulse_operator.engine.key import Key
-from tradepulse_operator.engine.watch import Witness
+from tradepulse_operator.manager import handlers
+from tradepulse_operator.manager import key as keys
+from tradepulse_operator.manager.key import Key
+from tradepulse_operator.manager.watch_tracker import Witness
 
 RUNNER = keys.runner("ns", "btc")
 CUTOVER = keys.cutover("ns", "btc-1")

@@ -9,8 +9,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.unit.engine.fakes import FakeClock
-from tradepulse_operator.engine.health import Health
-from tradepulse_operator.engine.metrics import Metrics
+from tradepulse_operator.manager.health import Health
+from tradepulse_operator.manager.metrics import Metrics
 
 
 def health(age: float = 0, watch: float = 0, ready: bool = True) -> Health:

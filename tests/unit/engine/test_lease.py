@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.engine.fakes import FakeClock, FakeKube, failing
-from tradepulse_operator.engine.lease import Lease, LeaseLost, Times
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.kube import Kube
-from tradepulse_operator.ports.kube_errors import Unavailable
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.errors import Unavailable
+from tradepulse_operator.manager.leader import Lease, LeaseLost, Times
 
 REF = kinds.ref(kinds.LEASE, "ns", "tradepulse-operator")
 DOWN = Unavailable(0, "NoAnswer", "down")
@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
         found.at += seconds
         await real(0)
 
-    monkeypatch.setattr("tradepulse_operator.engine.lease.asyncio.sleep", sleep)
+    monkeypatch.setattr("tradepulse_operator.manager.leader.asyncio.sleep", sleep)
     return found
 
 

@@ -11,17 +11,11 @@ import pytest
 from tests.unit.engine.fakes import failing
 from tests.unit.engine.world import CUTOVER, POD, RUNNER, World, config_map, cutover, pod, runner
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.engine import key as keys
-from tradepulse_operator.engine.apply import Applier
-from tradepulse_operator.engine.emit import Emitter, event_name
-from tradepulse_operator.engine.lease import LeaseLost
-from tradepulse_operator.engine.loop import CONFIG_LOOK, Loop, Reconcilers
-from tradepulse_operator.engine.metrics import Metrics
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.kube import Kube
-from tradepulse_operator.ports.kube_errors import KubeError, NotFound, Unavailable
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.step import (
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.errors import KubeError, NotFound, Unavailable
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.step import (
     Annotate,
     Apply,
     Delete,
@@ -32,6 +26,12 @@ from tradepulse_operator.reconcile.step import (
     Wait,
     WriteStatus,
 )
+from tradepulse_operator.manager import key as keys
+from tradepulse_operator.manager.apply import Applier
+from tradepulse_operator.manager.events import Emitter, event_name
+from tradepulse_operator.manager.leader import LeaseLost
+from tradepulse_operator.manager.loop import CONFIG_LOOK, Loop, Reconcilers
+from tradepulse_operator.manager.metrics import Metrics
 
 KEY = keys.runner("ns", "btc")
 CUTOVER_KEY = keys.cutover("ns", "btc-1")

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 from tests.unit.engine.world import cutover, runner
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.engine import key as keys
-from tradepulse_operator.engine.object_metrics import CONDITIONS, ObjectMetrics
-from tradepulse_operator.reconcile.conditions import instant
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.manager import key as keys
+from tradepulse_operator.manager.object_metrics import CONDITIONS, ObjectMetrics
 
 RUNNER_KEY, CUTOVER_KEY = keys.runner("ns", "btc"), keys.cutover("ns", "btc-1")
 AT = "2027-01-15T08:16:00Z"

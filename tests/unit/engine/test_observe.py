@@ -6,10 +6,10 @@ import pytest
 
 from tests.unit.engine.fakes import failing
 from tests.unit.engine.world import World, config_map, cutover, pod, runner
-from tradepulse_operator.engine import key as keys
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.kube_errors import Unavailable
-from tradepulse_operator.reconcile.conditions import instant
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.errors import Unavailable
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.manager import key as keys
 
 RUNNER, CUTOVER = keys.runner("ns", "btc"), keys.cutover("ns", "btc-1")
 

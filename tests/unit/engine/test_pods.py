@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tradepulse_operator.engine.pods import address, pod_view
+from tradepulse_operator.controllers.observed.pods import address, pod_view
 
 
 def pod(

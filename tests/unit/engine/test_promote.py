@@ -12,17 +12,17 @@ import yaml
 from click.testing import CliRunner
 
 from tests.unit.runner.process import ROOT
-from tradepulse_operator.api.names import (
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.cli.main import main
+from tradepulse_operator.cli.promote import Refused, promote, runner_validator
+from tradepulse_operator.cli.promotion import ENVIRONMENTS
+from tradepulse_operator.common.names import (
     CONFIG_FILE,
     LABEL_CONFIG_HASH,
     LABEL_CONFIG_VERSION,
     LABEL_SETTINGS_HASH,
 )
-from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.engine.cli import main
-from tradepulse_operator.engine.promote import Refused, promote, runner_validator
-from tradepulse_operator.model.promotion import ENVIRONMENTS
-from tradepulse_operator.model.release import render_release
+from tradepulse_operator.resources.config.release import render_release
 
 COMMAND = [sys.executable, "-m", "tradepulse_runner", "config", "check", "--config"]
 

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.engine.world import cutover, runner
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.engine.question import baseline_question, question
-from tradepulse_operator.ports.promql import Question
-from tradepulse_operator.reconcile.conditions import instant, timestamp
+from tradepulse_operator.common.time import instant, timestamp
+from tradepulse_operator.guard.promql import Question
+from tradepulse_operator.guard.query import baseline_question, question
 
 BEGAN = instant("2027-01-15T08:16:00Z")
 

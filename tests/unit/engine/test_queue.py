@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from tradepulse_operator.engine.queue import WorkQueue
-from tradepulse_operator.engine.schedule import Limits, Schedule
-from tradepulse_operator.ports.clock import SystemClock
+from tradepulse_operator.clients.clock import SystemClock
+from tradepulse_operator.manager.schedule import Limits, Schedule
+from tradepulse_operator.manager.workqueue import WorkQueue
 
 QUICK = Limits(rate=10_000, burst=10_000, base=0.01, cap=0.05)
 

@@ -11,11 +11,12 @@ import pytest
 
 from tests.unit.engine.fakes import failing
 from tests.unit.engine.world import CUTOVER, POD, World, cutover
-from tradepulse_operator.engine import key as keys
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.kube_errors import Unavailable
-from tradepulse_operator.reconcile.conditions import instant
-from tradepulse_operator.reconcile.step import FileReport, Ref
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.errors import Unavailable
+from tradepulse_operator.common.objects import Ref
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.controllers.step import FileReport
+from tradepulse_operator.manager import key as keys
 
 REPORT = kinds.ref(kinds.CONFIG_MAP, "ns", "btc-1-incident")
 

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tradepulse_operator.engine.schedule import Limits, Schedule
+from tradepulse_operator.manager.schedule import Limits, Schedule
 
 KEYS = st.sampled_from("abc")
 

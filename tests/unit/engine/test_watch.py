@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 from tests.unit.engine.fakes import FakeClock, FakeKube
-from tradepulse_operator.engine import key as keys
-from tradepulse_operator.engine.audit import Audit
-from tradepulse_operator.engine.key import Key
-from tradepulse_operator.engine.watch import Witness
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.kube import Kube
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.manager import key as keys
+from tradepulse_operator.manager.key import Key
+from tradepulse_operator.manager.resync import Audit
+from tradepulse_operator.manager.watch_tracker import Witness
 
 A, B = keys.runner("ns", "a"), keys.runner("ns", "b")
 

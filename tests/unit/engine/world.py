@@ -6,21 +6,21 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from tests.unit.engine.fakes import FakeClock, FakeKube
-from tradepulse_operator.api.base import API_VERSION
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.drill import DrillAlert
-from tradepulse_operator.engine.observe import Observer
-from tradepulse_operator.engine.reporter import Reporter
-from tradepulse_operator.engine.served import Served
+from tradepulse_operator.api.spec.drill import DrillAlert
+from tradepulse_operator.clients.alertmanager import Alertmanager
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.prometheus import Prometheus
+from tradepulse_operator.clients.runner_status import Process
+from tradepulse_operator.common.names import API_VERSION
+from tradepulse_operator.common.objects import Manifest
+from tradepulse_operator.controllers.observed.views import AlertView, MetricView, ProcessView
+from tradepulse_operator.guard.promql import Question
 from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.alertmanager import Alertmanager
-from tradepulse_operator.ports.kube import Kube
-from tradepulse_operator.ports.process import Process
-from tradepulse_operator.ports.prometheus import Prometheus
-from tradepulse_operator.ports.promql import Question
-from tradepulse_operator.reconcile.observed import AlertView, MetricView, ProcessView
-from tradepulse_operator.reconcile.step import Manifest
+from tradepulse_operator.manager.collect_incident import Reporter
+from tradepulse_operator.manager.observe import Observer
 
 RUNNER = kinds.ref(kinds.RUNNER, "ns", "btc")
 CUTOVER = kinds.ref(kinds.CUTOVER, "ns", "btc-1")

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from tests.e2e.cluster.progress import Progress
 from tests.e2e.cluster.settings import Paths
 from tests.e2e.images import prometheus
-from tradepulse_operator.engine.metrics import Metrics
+from tradepulse_operator.manager.metrics import Metrics
 from tradepulse_runner.bus.metrics import ConsumerMetrics, PublisherMetrics
 from tradepulse_runner.config.bus import EventBusConfig
 from tradepulse_runner.config.runner import GuardConfig

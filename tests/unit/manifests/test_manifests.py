@@ -9,7 +9,13 @@ import pytest
 from tests.e2e.images import catalog
 from tests.e2e.images.base import PythonBase
 from tests.unit.manifests.rendering import ROOT, Manifest, find, load
-from tradepulse_operator.api.names import APP_REHEARSAL, APP_RUNNER, HTTP_PORT, LABEL_APP, MANAGER
+from tradepulse_operator.common.names import (
+    APP_REHEARSAL,
+    APP_RUNNER,
+    HTTP_PORT,
+    LABEL_APP,
+    MANAGER,
+)
 
 TREES = ("manifests", "tests/e2e/monitoring/files")
 #: The Pod Security standard "restricted", and a root file system that cannot be written.

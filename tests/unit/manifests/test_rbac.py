@@ -8,11 +8,11 @@ import pytest
 
 from tests.unit.manifests.rendering import ROOT, Manifest, find, load
 from tests.unit.model.runners import runner
-from tradepulse_operator.api.base import GROUP
-from tradepulse_operator.engine import handlers
-from tradepulse_operator.model import lease
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.reconcile import drift
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.common.names import GROUP
+from tradepulse_operator.controllers.runner import diff as drift
+from tradepulse_operator.manager import handlers
+from tradepulse_operator.resources.runner import lease
 
 APPLIED = {"get", "list", "watch", "create", "patch"}
 # (API group, resource) → the verbs that the operator uses on it, and why where that is not plain.

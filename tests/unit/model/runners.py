@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.unit.reconcile.world import spec
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.model.intent import Intent
-from tradepulse_operator.model.release import render_release
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.desired_run import Intent
 
 BINANCE = {
     "name": "binance",

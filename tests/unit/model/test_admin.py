@@ -10,21 +10,21 @@ import yaml
 
 from tests.mutations import samples
 from tests.unit.model.runners import PAPER, intent_of, runner
-from tradepulse_operator.api.admin import Client, Scope
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.meta import Condition, ConditionStatus
-from tradepulse_operator.api.names import ADMIN_PORT
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.model.check_pod import check_pod
-from tradepulse_operator.model.networkpolicy import network_policy
-from tradepulse_operator.model.podspec import pod_spec
-from tradepulse_operator.model.release import render_release
-from tradepulse_operator.model.service import service
-from tradepulse_operator.ports.process import view
-from tradepulse_operator.reconcile.conditions import find_condition
-from tradepulse_operator.reconcile.observed import ProcessView, RunnerObserved
-from tradepulse_operator.reconcile.runner_conditions import conditions
-from tradepulse_operator.reconcile.runner_view import View
+from tradepulse_operator.api.spec.admin import Client, Scope
+from tradepulse_operator.clients.runner_status import view
+from tradepulse_operator.common.names import ADMIN_PORT
+from tradepulse_operator.controllers.conditions import find_condition
+from tradepulse_operator.controllers.observed.views import ProcessView, RunnerObserved
+from tradepulse_operator.controllers.runner.conditions import conditions
+from tradepulse_operator.controllers.runner.context import View
+from tradepulse_operator.resources.auxiliary.check import check_pod
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.runner.network_policy import network_policy
+from tradepulse_operator.resources.runner.pod_spec import pod_spec
+from tradepulse_operator.resources.runner.service import service
 from tradepulse_runner.config import admin as process
 from tradepulse_runner.config.runner import RunnerConfig
 

@@ -11,8 +11,10 @@ from tests.unit.model.runners import BINANCE, PAPER, intent_of, runner
 from tests.unit.reconcile.cutovers import UID, status
 from tests.unit.reconcile.cutovers import cutover as some_cutover
 from tradepulse_operator.api.cutover import CutoverPhase
-from tradepulse_operator.api.drill import DrillTarget, RunningDrill
-from tradepulse_operator.api.names import (
+from tradepulse_operator.api.rehearsal import RehearsalPolicy
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.spec.drill import DrillTarget, RunningDrill
+from tradepulse_operator.common.names import (
     ANNOTATION_REHEARSAL,
     API_ACCESS_DIR,
     CONFIG_DIR,
@@ -23,16 +25,14 @@ from tradepulse_operator.api.names import (
     MANAGER,
     STATE_DIR,
 )
-from tradepulse_operator.api.rehearsal import RehearsalPolicy
-from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.model.beside import beside_policy
-from tradepulse_operator.model.check_pod import check_pod
-from tradepulse_operator.model.children import children
-from tradepulse_operator.model.drill import drill_pod
-from tradepulse_operator.model.labels import selector
-from tradepulse_operator.model.podspec import pod_spec
-from tradepulse_operator.model.rehearsal_pod import rehearsal_config, rehearsal_pod
-from tradepulse_operator.model.release import render_release
+from tradepulse_operator.resources.auxiliary.check import check_pod
+from tradepulse_operator.resources.auxiliary.drill import drill_pod
+from tradepulse_operator.resources.auxiliary.pod import beside_policy
+from tradepulse_operator.resources.auxiliary.rehearsal import rehearsal_config, rehearsal_pod
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.labels import selector
+from tradepulse_operator.resources.runner.children import children
+from tradepulse_operator.resources.runner.pod_spec import pod_spec
 from tradepulse_runner.config.runner import RunnerConfig
 
 USER = "loop: {heartbeat_interval: 0.5}\nguard: {action: kill}\n"

@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.model.runners import BINANCE, PAPER, intent_of, runner
 from tradepulse_operator.api.guardrails import StateOnRollback
-from tradepulse_operator.api.names import (
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_CONFIGS,
     ANNOTATION_KILL_SWITCH,
@@ -18,17 +19,16 @@ from tradepulse_operator.api.names import (
     LABEL_RELEASE,
     LABEL_RUNNER,
 )
-from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.model.children import children
-from tradepulse_operator.model.configmap import config_map
-from tradepulse_operator.model.cutover import cutover_name, stamped
-from tradepulse_operator.model.intent import Intent, Prepare
-from tradepulse_operator.model.manifest import seal
-from tradepulse_operator.model.networkpolicy import network_policy
-from tradepulse_operator.model.pvc import claim
-from tradepulse_operator.model.release import render_release, short_hash
-from tradepulse_operator.model.servicemonitor import service_monitor
-from tradepulse_operator.model.statefulset import copies, stateful_set
+from tradepulse_operator.resources.config.release import render_release, short_hash
+from tradepulse_operator.resources.cutover import cutover_name, stamped
+from tradepulse_operator.resources.desired_run import Intent, Prepare
+from tradepulse_operator.resources.manifest import seal
+from tradepulse_operator.resources.runner.children import children
+from tradepulse_operator.resources.runner.config_map import config_map
+from tradepulse_operator.resources.runner.network_policy import network_policy
+from tradepulse_operator.resources.runner.persistent_volume_claim import claim
+from tradepulse_operator.resources.runner.service_monitor import service_monitor
+from tradepulse_operator.resources.runner.stateful_set import copies, stateful_set
 from tradepulse_runner.config.runner import LeaseConfig
 
 Any_ = dict[str, Any]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.unit.model.runners import BINANCE, PAPER, runner
 from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import Risk, TradingRunner
-from tradepulse_operator.model.config import ConfigError, render
-from tradepulse_operator.model.release import render_release, resolve
+from tradepulse_operator.resources.config.release import render_release, resolve
+from tradepulse_operator.resources.config.render import ConfigError, render
 from tradepulse_runner.config.runner import RunnerConfig
 
 CONFIGURED = ReleaseSpec(image="registry.test/runner:1.0.0", config="mine")

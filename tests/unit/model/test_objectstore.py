@@ -10,14 +10,14 @@ import yaml
 from tests.unit.model.runners import PAPER, intent_of, runner
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.model.networkpolicy import network_policy
-from tradepulse_operator.model.podspec import pod_spec
-from tradepulse_operator.model.release import render_release
-from tradepulse_operator.ports.process import view
-from tradepulse_operator.reconcile.conditions import find_condition
-from tradepulse_operator.reconcile.observed import ProcessView, RunnerObserved
-from tradepulse_operator.reconcile.runner_conditions import conditions
-from tradepulse_operator.reconcile.runner_view import View
+from tradepulse_operator.clients.runner_status import view
+from tradepulse_operator.controllers.conditions import find_condition
+from tradepulse_operator.controllers.observed.views import ProcessView, RunnerObserved
+from tradepulse_operator.controllers.runner.conditions import conditions
+from tradepulse_operator.controllers.runner.context import View
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.runner.network_policy import network_policy
+from tradepulse_operator.resources.runner.pod_spec import pod_spec
 from tradepulse_runner.config.runner import RunnerConfig
 
 STORE = {

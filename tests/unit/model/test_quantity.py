@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradepulse_operator.model.quantity import canonical, larger, value
+from tradepulse_operator.resources.quantity import canonical, larger, value
 
 
 @pytest.mark.parametrize(

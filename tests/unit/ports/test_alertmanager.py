@@ -15,10 +15,10 @@ import pytest
 from tests.backing.alertmanager.server import Alertmanager as Server
 from tests.e2e.cluster.progress import Progress
 from tests.unit.runner.process import eventually
-from tradepulse_operator.api.drill import DrillAlert
-from tradepulse_operator.api.names import KILL_SWITCH_ALERT
-from tradepulse_operator.ports.alertmanager import Alertmanager
-from tradepulse_operator.reconcile.observed import AlertView
+from tradepulse_operator.api.spec.drill import DrillAlert
+from tradepulse_operator.clients.alertmanager import Alertmanager
+from tradepulse_operator.common.names import KILL_SWITCH_ALERT
+from tradepulse_operator.controllers.observed.views import AlertView
 
 
 @pytest.fixture(scope="module")

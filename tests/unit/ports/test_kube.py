@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tradepulse_operator.ports import kinds
-from tradepulse_operator.ports.kube import guard
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.client import guard
 
 
 def test_a_guard_must_guard_something() -> None:

@@ -8,15 +8,15 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from tradepulse_operator.ports import kube_http
-from tradepulse_operator.ports.kube_errors import (
+from tradepulse_operator.clients.kubernetes import http as kube_http
+from tradepulse_operator.clients.kubernetes.errors import (
     Conflict,
     Invalid,
     KubeError,
     NotFound,
     Unavailable,
 )
-from tradepulse_operator.ports.kube_http import Call, Transport
+from tradepulse_operator.clients.kubernetes.http import Call, Transport
 
 READ = Call("get", "Pod", "GET", "/x", idempotent=True)
 WRITE = Call("apply", "Pod", "PATCH", "/x", body={})

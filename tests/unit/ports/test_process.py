@@ -13,14 +13,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tradepulse_operator.ports.process import Process, view
-from tradepulse_operator.reconcile.observed import ProcessView
-from tradepulse_operator.reconcile.streams_view import (
+from tradepulse_operator.clients.runner_status import Process, view
+from tradepulse_operator.controllers.observed.data_services import (
     BusView,
     DatabaseView,
     PartitionView,
     ReplicaView,
 )
+from tradepulse_operator.controllers.observed.views import ProcessView
 
 STATUS = {
     "release": {"version": "1", "revision": "x"},

@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tradepulse_operator.clients.prometheus import Prometheus
+from tradepulse_operator.guard import promql
+from tradepulse_operator.guard.promql import Question
 from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.ports import promql
-from tradepulse_operator.ports.prometheus import Prometheus
-from tradepulse_operator.ports.promql import Question
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -6,8 +6,7 @@ import copy
 import itertools
 from typing import Any
 
-from tradepulse_operator.reconcile.drift import ref_of
-from tradepulse_operator.reconcile.step import Manifest, Ref
+from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 
 #: Lists merged by key, per kind; all others are atomic. (kind, field) → key fields.
 MERGED = {

@@ -14,16 +14,17 @@ from tradepulse_operator.api.cutover import (
     RollbackStatus,
     RollbackStep,
 )
-from tradepulse_operator.api.names import LABEL_RELEASE
 from tradepulse_operator.api.release import Release, ReleaseSpec
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.names import LABEL_RELEASE
+from tradepulse_operator.common.objects import Manifest
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.cutover.watch import stored
+from tradepulse_operator.controllers.observed.views import CutoverObserved, PodView, ProcessView
+from tradepulse_operator.controllers.step import WriteStatus
 from tradepulse_operator.guard.bake import begin
 from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.model.release import render_release
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.cutover_watch import stored
-from tradepulse_operator.reconcile.observed import CutoverObserved, PodView, ProcessView
-from tradepulse_operator.reconcile.step import Manifest, WriteStatus
+from tradepulse_operator.resources.config.release import render_release
 
 NOW = 1_800_000_000.0
 UID = "8c1d6d0e-0000-4000-8000-000000000001"

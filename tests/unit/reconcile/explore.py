@@ -25,7 +25,7 @@ from tests.unit.reconcile.explore_state import (
     time,
 )
 from tradepulse_operator.api.cutover import FINAL, CutoverPhase
-from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
+from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 
 _BACK = {"RollingBack", "Verifying", "RolledBack", "Halted"}
 _FORWARD = {"BackingUp", "Switching", "Baking"}

@@ -17,17 +17,17 @@ from tests.unit.reconcile import cutovers as some
 from tests.unit.reconcile.world import World, spec
 from tradepulse_operator.api.checklist import CheckResult
 from tradepulse_operator.api.cutover import FINAL, CutoverPhase, ReleaseCutoverStatus
-from tradepulse_operator.api.names import CONFIG_FILE, LABEL_DRILL, check_pod_name
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.cutover import decide as decide_cutover
-from tradepulse_operator.reconcile.observed import (
+from tradepulse_operator.common.names import CONFIG_FILE, LABEL_DRILL, check_pod_name
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover
+from tradepulse_operator.controllers.observed.views import (
     BesideView,
     CutoverObserved,
     DrillPodView,
     RunnerObserved,
 )
-from tradepulse_operator.reconcile.runner import decide as decide_runner
-from tradepulse_operator.reconcile.step import Apply, Delete, Step, Wait, WriteStatus
+from tradepulse_operator.controllers.runner.reconcile import decide as decide_runner
+from tradepulse_operator.controllers.step import Apply, Delete, Step, Wait, WriteStatus
 
 State = TypeVar("State", bound=NamedTuple)
 #: What happens by itself, what goes wrong.

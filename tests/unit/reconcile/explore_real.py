@@ -39,42 +39,46 @@ from tradepulse_operator.api.cutover import (
     VerdictRecord,
 )
 from tradepulse_operator.api.meta import Condition, ConditionStatus, OwnerReference
-from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING, LABEL_RELEASE
 from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import CLEAN_STOP, RejectedRelease, TradingRunner
 from tradepulse_operator.api.runner import TradingRunnerStatus as RunnerStatus
-from tradepulse_operator.guard.bake import begin
-from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.model import config
-from tradepulse_operator.model.children import children
-from tradepulse_operator.model.release import render_release
-from tradepulse_operator.reconcile.baseline import kafka_of
-from tradepulse_operator.reconcile.conditions import find_condition, timestamp
-from tradepulse_operator.reconcile.cutover import decide as decide_cutover
-from tradepulse_operator.reconcile.cutover_watch import stored
-from tradepulse_operator.reconcile.drift import ref_of
-from tradepulse_operator.reconcile.intent import intent
-from tradepulse_operator.reconcile.observed import (
+from tradepulse_operator.common.names import (
+    ANNOTATION_KILL_SWITCH,
+    ANNOTATION_TRADING,
+    LABEL_RELEASE,
+)
+from tradepulse_operator.common.objects import Manifest, ref_of
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.conditions import find_condition
+from tradepulse_operator.controllers.cutover.baseline import kafka_of
+from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover
+from tradepulse_operator.controllers.cutover.watch import stored
+from tradepulse_operator.controllers.data_services.compare import INTACT
+from tradepulse_operator.controllers.observed.data_services import PartitionView
+from tradepulse_operator.controllers.observed.views import (
     BesideView,
     CutoverObserved,
     PodView,
     ProcessView,
     RunnerObserved,
 )
-from tradepulse_operator.reconcile.runner import decide as decide_runner
-from tradepulse_operator.reconcile.step import (
+from tradepulse_operator.controllers.runner.desired_run import intent
+from tradepulse_operator.controllers.runner.reconcile import decide as decide_runner
+from tradepulse_operator.controllers.step import (
     Annotate,
     Apply,
     Delete,
     FileReport,
-    Manifest,
     Replace,
     Step,
     Wait,
     WriteStatus,
 )
-from tradepulse_operator.reconcile.streams import INTACT
-from tradepulse_operator.reconcile.streams_view import PartitionView
+from tradepulse_operator.guard.bake import begin
+from tradepulse_operator.guard.samples import Recording
+from tradepulse_operator.resources.config import render as config
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.runner.children import children
 
 NOW = some.NOW
 #: A request, abstractly: what it is and what it does. None: wait.
@@ -107,7 +111,7 @@ def rendered_once() -> Iterator[None]:
             texts[release.image] = config.render(name, namespace, spec, release, user)
         return texts[release.image]
 
-    with mock.patch("tradepulse_operator.model.release.render", render):
+    with mock.patch("tradepulse_operator.resources.config.release.render", render):
         yield
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from tests.unit.reconcile.cutovers import NOW, TRADING
-from tradepulse_operator.reconcile.observed import ProcessView
-from tradepulse_operator.reconcile.streams_view import (
+from tradepulse_operator.controllers.observed.data_services import (
     BusView,
     DatabaseView,
     PartitionView,
     ReplicaView,
 )
+from tradepulse_operator.controllers.observed.views import ProcessView
 
 ORDERS, FILLS = "tradepulse.execution.orders", "tradepulse.execution.fills"
 BUS_SPEC = {

@@ -26,14 +26,14 @@ from tests.unit.reconcile.cutovers import (
 )
 from tradepulse_operator.api.baseline import MOST_POSITIONS, Baseline, BaselinePolicy
 from tradepulse_operator.api.cutover import BackupRecord, RollbackStep
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.controllers.cutover.baseline import service_of
+from tradepulse_operator.controllers.cutover.reconcile import decide
+from tradepulse_operator.controllers.cutover.watch import bake_limits, verify_limits
+from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
+from tradepulse_operator.controllers.step import WriteStatus
 from tradepulse_operator.guard.limits import limits
 from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.reconcile.baseline import service_of
-from tradepulse_operator.reconcile.conditions import instant
-from tradepulse_operator.reconcile.cutover import decide
-from tradepulse_operator.reconcile.cutover_watch import bake_limits, verify_limits
-from tradepulse_operator.reconcile.observed import CutoverObserved, ProcessView
-from tradepulse_operator.reconcile.step import WriteStatus
 
 ASKED = {"baseline": {"window": "5m", "errorRateIncrease": 0.004, "p95Increase": 0.5}}
 BOOK = replace(

@@ -35,15 +35,15 @@ from tests.unit.reconcile.streams import (
 )
 from tradepulse_operator.api.checklist import Check, CheckRecord, CheckResult
 from tradepulse_operator.api.cutover import ReleaseCutoverStatus
-from tradepulse_operator.api.drill import LastDrill
-from tradepulse_operator.api.names import CONFIG_FILE
-from tradepulse_operator.reconcile.checklist import items
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.cutover import decide
-from tradepulse_operator.reconcile.observed import BesideView, CutoverObserved
-from tradepulse_operator.reconcile.step import Apply, Delete, Step, Wait
-from tradepulse_operator.reconcile.streams import FRESH
-from tradepulse_operator.reconcile.streams_view import PartitionView, ReplicaView
+from tradepulse_operator.api.spec.drill import LastDrill
+from tradepulse_operator.common.names import CONFIG_FILE
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.checklist.checklist import items
+from tradepulse_operator.controllers.cutover.reconcile import decide
+from tradepulse_operator.controllers.data_services.compare import FRESH
+from tradepulse_operator.controllers.observed.data_services import PartitionView, ReplicaView
+from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
+from tradepulse_operator.controllers.step import Apply, Delete, Step, Wait
 
 OK = Samples("ok").recording()
 DIGEST = "registry.test/runner@sha256:aa"

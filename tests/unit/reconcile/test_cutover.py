@@ -33,10 +33,11 @@ from tradepulse_operator.api.cutover import (
     RollbackStep,
     VerdictKind,
 )
-from tradepulse_operator.reconcile.conditions import find_condition, is_true, timestamp
-from tradepulse_operator.reconcile.cutover import decide, needs_recording
-from tradepulse_operator.reconcile.observed import CutoverObserved, ProcessView
-from tradepulse_operator.reconcile.step import Apply, FileReport, Wait, WriteStatus
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.conditions import find_condition, is_true
+from tradepulse_operator.controllers.cutover.reconcile import decide, needs_recording
+from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
+from tradepulse_operator.controllers.step import Apply, FileReport, Wait, WriteStatus
 
 STEP = RollbackStep
 FILED = ReportRecord(config_map="move-incident", captured_at=timestamp(NOW))

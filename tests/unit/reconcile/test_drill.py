@@ -11,15 +11,16 @@ import pytest
 
 from tests.unit.reconcile.test_runner_converges import good, rests
 from tests.unit.reconcile.world import World, spec
-from tradepulse_operator.model.drill import read
-from tradepulse_operator.reconcile.conditions import find_condition, instant
-from tradepulse_operator.reconcile.drill import KEPT
-from tradepulse_operator.reconcile.drill_live import asks
-from tradepulse_operator.reconcile.drill_schedule import coming, missed
-from tradepulse_operator.reconcile.events import runner_events
-from tradepulse_operator.reconcile.observed import AlertView, MetricView
-from tradepulse_operator.reconcile.runner import decide
-from tradepulse_operator.reconcile.step import Apply, Wait
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.controllers.conditions import find_condition
+from tradepulse_operator.controllers.drill.drill import KEPT
+from tradepulse_operator.controllers.drill.live import asks
+from tradepulse_operator.controllers.drill.schedule import coming, missed
+from tradepulse_operator.controllers.events import runner_events
+from tradepulse_operator.controllers.observed.views import AlertView, MetricView
+from tradepulse_operator.controllers.runner.reconcile import decide
+from tradepulse_operator.controllers.step import Apply, Wait
+from tradepulse_operator.resources.auxiliary.drill import read
 
 HOUR = 3600.0
 GOOD = json.dumps({"passed": True, "checks": [["it stops", True]], "measures": {"ms": 1}})

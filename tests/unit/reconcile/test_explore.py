@@ -16,17 +16,19 @@ import pytest
 from tests.unit.reconcile.explore import Graph, Violation, endless, ends, explore, stuck
 from tests.unit.reconcile.explore_real import Real
 from tradepulse_operator.api.cutover import CutoverPhase, RollbackStep
-from tradepulse_operator.api.names import ANNOTATION_TRADING
+from tradepulse_operator.common.names import ANNOTATION_TRADING
+from tradepulse_operator.controllers.cutover import reconcile as dispatch
+from tradepulse_operator.controllers.cutover.phases import forward as cutover_forward
+from tradepulse_operator.controllers.cutover.phases import rollback as cutover_rollback
+from tradepulse_operator.controllers.observed.views import CutoverObserved, RunnerObserved
+from tradepulse_operator.controllers.runner import context as runner_view
+from tradepulse_operator.controllers.runner.children import pod_ref
+from tradepulse_operator.controllers.runner.context import look
+from tradepulse_operator.controllers.runner.desired_run import intent
+from tradepulse_operator.controllers.runner.reconcile import decide as decide_runner
+from tradepulse_operator.controllers.step import Annotate, Delete, Step, Wait
 from tradepulse_operator.guard.bake import Decision, advance
-from tradepulse_operator.model.intent import Intent
-from tradepulse_operator.reconcile import cutover as dispatch
-from tradepulse_operator.reconcile import cutover_forward, cutover_rollback, runner_view
-from tradepulse_operator.reconcile.intent import intent
-from tradepulse_operator.reconcile.observed import CutoverObserved, RunnerObserved
-from tradepulse_operator.reconcile.runner import decide as decide_runner
-from tradepulse_operator.reconcile.runner_children import pod_ref
-from tradepulse_operator.reconcile.runner_view import look
-from tradepulse_operator.reconcile.step import Annotate, Delete, Step, Wait
+from tradepulse_operator.resources.desired_run import Intent
 
 KEEP = {"rollback": {"state": "Keep"}}
 FREEZE = {"rollback": {"state": "Freeze"}}

@@ -8,9 +8,10 @@ import pytest
 
 from tests.unit.reconcile.explore_beside import DrillWorld, GateWorld, explore
 from tradepulse_operator.api.cutover import CutoverPhase as PHASE
-from tradepulse_operator.reconcile import checklist, cutover_forward, rehearsal
-from tradepulse_operator.reconcile import cutover as dispatch
-from tradepulse_operator.reconcile import drill as drills
+from tradepulse_operator.controllers.checklist import checklist, rehearsal
+from tradepulse_operator.controllers.cutover import reconcile as dispatch
+from tradepulse_operator.controllers.cutover.phases import forward as cutover_forward
+from tradepulse_operator.controllers.drill import drill as drills
 
 
 def test_whatever_happens_beside_it_the_gate_holds_and_nothing_is_left() -> None:

@@ -14,10 +14,10 @@ from tests.unit.reconcile.test_runner import conditions, settled
 from tradepulse_operator.api.cutover import CutoverPhase
 from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.release import ReleaseSpec
-from tradepulse_operator.model.config import ConfigError
-from tradepulse_operator.model.release import render_release
-from tradepulse_operator.reconcile.cutover_forward import pending
-from tradepulse_operator.reconcile.heartbeat import require_seen, seeming_silence
+from tradepulse_operator.controllers.cutover.phases.forward import pending
+from tradepulse_operator.resources.config.heartbeat import require_seen, seeming_silence
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.config.render import ConfigError
 
 MINE = ReleaseSpec(image="registry.test/runner:1.1.0", config="mine")
 

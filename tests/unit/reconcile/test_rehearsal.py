@@ -22,13 +22,13 @@ from tests.unit.reconcile.cutovers import (
     written,
 )
 from tradepulse_operator.api.checklist import CheckRecord, CheckResult
-from tradepulse_operator.api.names import CONFIG_FILE
 from tradepulse_operator.api.rehearsal import RehearsalStatus
-from tradepulse_operator.reconcile.checklist import rehearsal_policy
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.cutover import decide
-from tradepulse_operator.reconcile.observed import BesideView, CutoverObserved
-from tradepulse_operator.reconcile.step import Apply, Delete
+from tradepulse_operator.common.names import CONFIG_FILE
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.checklist.checklist import rehearsal_policy
+from tradepulse_operator.controllers.cutover.reconcile import decide
+from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
+from tradepulse_operator.controllers.step import Apply, Delete
 
 OK = Samples("ok").recording()
 RESULT = CheckResult

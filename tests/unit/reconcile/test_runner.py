@@ -9,12 +9,11 @@ import pytest
 
 from tests.unit.reconcile.world import FORWARD, NAME, PHASE, World, spec
 from tradepulse_operator.api.cutover import CutoverPhase
-from tradepulse_operator.api.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 from tradepulse_operator.api.runner import CLEAN_STOP
-from tradepulse_operator.model.release import resolve
-from tradepulse_operator.reconcile.observed import PodView
-from tradepulse_operator.reconcile.runner import decide
-from tradepulse_operator.reconcile.step import (
+from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
+from tradepulse_operator.controllers.observed.views import PodView
+from tradepulse_operator.controllers.runner.reconcile import decide
+from tradepulse_operator.controllers.step import (
     Annotate,
     Apply,
     Delete,
@@ -23,6 +22,7 @@ from tradepulse_operator.reconcile.step import (
     Wait,
     WriteStatus,
 )
+from tradepulse_operator.resources.config.release import resolve
 
 NEXT = {"image": "registry.test/runner:1.1.0"}
 THIRD = {"image": "registry.test/runner:1.2.0"}

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.reconcile.world import PHASE, World, spec
-from tradepulse_operator.api.names import ANNOTATION_TRADING
-from tradepulse_operator.model.release import resolve
-from tradepulse_operator.reconcile.drift import satisfies
-from tradepulse_operator.reconcile.runner import decide
-from tradepulse_operator.reconcile.runner_children import desired
-from tradepulse_operator.reconcile.runner_view import look
-from tradepulse_operator.reconcile.step import Annotate, Delete, Step, Wait
+from tradepulse_operator.common.names import ANNOTATION_TRADING
+from tradepulse_operator.controllers.runner.children import desired
+from tradepulse_operator.controllers.runner.context import look
+from tradepulse_operator.controllers.runner.diff import satisfies
+from tradepulse_operator.controllers.runner.reconcile import decide
+from tradepulse_operator.controllers.step import Annotate, Delete, Step, Wait
+from tradepulse_operator.resources.config.release import resolve
 
 COMMON = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -18,20 +18,19 @@ from tradepulse_operator.api.cutover import (
     ReleaseCutoverStatus,
 )
 from tradepulse_operator.api.meta import ConditionStatus, Meta
-from tradepulse_operator.model.configmap import config_map
-from tradepulse_operator.model.service import service
-from tradepulse_operator.model.statefulset import stateful_set
-from tradepulse_operator.reconcile.conditions import (
+from tradepulse_operator.common.time import instant, timestamp
+from tradepulse_operator.controllers.conditions import (
     drop_condition,
     find_condition,
-    instant,
     is_true,
     set_condition,
-    timestamp,
 )
-from tradepulse_operator.reconcile.drift import repair, satisfies, taken
-from tradepulse_operator.reconcile.events import cutover_events, runner_events
-from tradepulse_operator.reconcile.step import Apply, Delete, Replace
+from tradepulse_operator.controllers.events import cutover_events, runner_events
+from tradepulse_operator.controllers.runner.diff import repair, satisfies, taken
+from tradepulse_operator.controllers.step import Apply, Delete, Replace
+from tradepulse_operator.resources.runner.config_map import config_map
+from tradepulse_operator.resources.runner.service import service
+from tradepulse_operator.resources.runner.stateful_set import stateful_set
 
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 OWNER = runner()

@@ -35,19 +35,21 @@ from tests.unit.reconcile.streams import (
 from tradepulse_operator.api.baseline import MOST_DIFFERENCES, MOST_PARTITIONS, Baseline
 from tradepulse_operator.api.cutover import ReleaseCutoverStatus
 from tradepulse_operator.api.meta import Condition
-from tradepulse_operator.reconcile import streams_kafka, streams_postgres
-from tradepulse_operator.reconcile.baseline import kafka_of, postgres_of
-from tradepulse_operator.reconcile.conditions import find_condition, timestamp
-from tradepulse_operator.reconcile.cutover import decide
-from tradepulse_operator.reconcile.events import WARNING, cutover_events
-from tradepulse_operator.reconcile.observed import CutoverObserved, ProcessView
-from tradepulse_operator.reconcile.streams import FRESH, INTACT
-from tradepulse_operator.reconcile.streams_view import (
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.conditions import find_condition
+from tradepulse_operator.controllers.cutover.baseline import kafka_of, postgres_of
+from tradepulse_operator.controllers.cutover.reconcile import decide
+from tradepulse_operator.controllers.data_services import kafka as streams_kafka
+from tradepulse_operator.controllers.data_services import postgres as streams_postgres
+from tradepulse_operator.controllers.data_services.compare import FRESH, INTACT
+from tradepulse_operator.controllers.events import WARNING, cutover_events
+from tradepulse_operator.controllers.observed.data_services import (
     BusView,
     DatabaseView,
     PartitionView,
     ReplicaView,
 )
+from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
 
 OK = Samples("ok").recording()
 RUNNER = runner(eventBus=BUS_SPEC, database=DATABASE_SPEC)

@@ -19,7 +19,7 @@ from tests.unit.reconcile.cutovers import (
     written,
 )
 from tradepulse_operator.api.meta import OwnerReference
-from tradepulse_operator.reconcile.cutover import decide
+from tradepulse_operator.controllers.cutover.reconcile import decide
 
 WANTED = {"image": "registry.test/runner:1.1.0"}
 NEWER = {"image": "registry.test/runner:1.2.0"}

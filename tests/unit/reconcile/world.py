@@ -12,19 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.unit.reconcile.apiserver import ApiServer, Conflict
-from tradepulse_operator.api.base import API_VERSION
 from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
-from tradepulse_operator.api.names import (
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.names import (
     ANNOTATION_KILL_SWITCH,
     ANNOTATION_TRADING,
+    API_VERSION,
     LABEL_RELEASE,
 )
-from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.model.config import ConfigError
-from tradepulse_operator.model.configmap import config_map
-from tradepulse_operator.model.release import render_release
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.observed import (
+from tradepulse_operator.common.objects import Ref
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.observed.views import (
     AlertView,
     DrillPodView,
     MetricView,
@@ -32,18 +30,20 @@ from tradepulse_operator.reconcile.observed import (
     ProcessView,
     RunnerObserved,
 )
-from tradepulse_operator.reconcile.runner import decide
-from tradepulse_operator.reconcile.step import (
+from tradepulse_operator.controllers.runner.reconcile import decide
+from tradepulse_operator.controllers.step import (
     Annotate,
     Apply,
     Delete,
-    Ref,
     Replace,
     SetFinalizers,
     Step,
     Wait,
     WriteStatus,
 )
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.config.render import ConfigError
+from tradepulse_operator.resources.runner.config_map import config_map
 
 NAMESPACE, NAME = "trading", "demo"
 PHASE = CutoverPhase

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.controllers.observed.views import ProcessView
 from tradepulse_operator.guard.samples import Recording, Series
-from tradepulse_operator.reconcile.observed import ProcessView
-from tradepulse_operator.report.evidence import Evidence
+from tradepulse_operator.incident.evidence import Evidence
 
 SOURCE = {"id": "aaaa", "image": "r/runner:1.0.0", "configMap": "btc-1", "configHash": "1"}
 TARGET = {"id": "bbbb", "image": "r/runner:1.2.0", "configMap": "btc-2", "configHash": "2"}

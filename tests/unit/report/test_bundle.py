@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.unit.report.evidence import cutover, evidence, recording
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.names import LABEL_CUTOVER, LABEL_RUNNER
+from tradepulse_operator.common.names import LABEL_CUTOVER, LABEL_RUNNER
+from tradepulse_operator.controllers.observed.views import ProcessView
 from tradepulse_operator.guard.samples import Recording, Series
-from tradepulse_operator.reconcile.observed import ProcessView
-from tradepulse_operator.report import bundle, chain, samples
-from tradepulse_operator.report.parts import LIMITS, bounded
+from tradepulse_operator.incident import bundle, chain, samples
+from tradepulse_operator.incident.parts import LIMITS, bounded
 
 PROCESS = ProcessView("HALTED", halt_complete=True)
 MOST = 960 * 1024

@@ -12,13 +12,13 @@ import pytest
 from tests.unit.guard.recordings import LIMITS, Runner, World, changed, with_value
 from tests.unit.report.evidence import cutover, evidence
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.cutover.watch import stored
 from tradepulse_operator.guard.bake import begin
 from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.cutover_watch import stored
-from tradepulse_operator.report import bundle
-from tradepulse_operator.report.charts import chart, curves
-from tradepulse_operator.report.parts import LIMITS as SIZES
+from tradepulse_operator.incident import bundle
+from tradepulse_operator.incident.charts import chart, curves
+from tradepulse_operator.incident.parts import LIMITS as SIZES
 
 T = 1_800_000_000.0
 FAILING = World(Runner(born=T - 400, errors=lambda at: 0.0 if at < T - 60 else 0.1))

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from tests.unit.reconcile.cutovers import PHASE, TARGET, cutover, runner, status
 from tradepulse_operator.api.checklist import CheckRecord, CheckResult
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.engine.cli import main
-from tradepulse_operator.report.readiness import readiness
+from tradepulse_operator.cli.main import main
+from tradepulse_operator.incident.readiness import readiness
 
 AT = "2027-01-15T08:00:00Z"
 WAIVED = CheckRecord(name="on-call", result=CheckResult.WAIVED, message="a | b", by="ada", at=AT)

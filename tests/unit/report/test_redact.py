@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradepulse_operator.report.redact import redact
+from tradepulse_operator.incident.redact import redact
 
 
 @pytest.mark.parametrize(

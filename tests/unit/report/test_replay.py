@@ -12,16 +12,16 @@ from click.testing import CliRunner
 from tests.unit.report.evidence import cutover, evidence
 from tradepulse_operator.api.baseline import Baseline, BaselinePolicy
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.engine.cli import main
+from tradepulse_operator.cli.main import main
+from tradepulse_operator.common.time import instant, timestamp
+from tradepulse_operator.controllers.cutover.baseline import service_of
+from tradepulse_operator.controllers.cutover.watch import record, stored
 from tradepulse_operator.guard.bake import Checkpoint, Decision, advance
 from tradepulse_operator.guard.baseline import tightened
 from tradepulse_operator.guard.limits import Limits
 from tradepulse_operator.guard.samples import Recording, Series
-from tradepulse_operator.reconcile.baseline import service_of
-from tradepulse_operator.reconcile.conditions import instant, timestamp
-from tradepulse_operator.reconcile.cutover_watch import record, stored
-from tradepulse_operator.report.bundle import build
-from tradepulse_operator.report.replay import Unreplayable, replay
+from tradepulse_operator.incident.bundle import build
+from tradepulse_operator.incident.replay import Unreplayable, replay
 
 START = instant("2026-01-02T03:01:30Z")
 LIMITS = Limits(

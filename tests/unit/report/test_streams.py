@@ -11,11 +11,11 @@ from tests.unit.reconcile.streams import BUS, DATABASE, FILLS, ORDERS, bus, tell
 from tests.unit.report.evidence import cutover, evidence
 from tradepulse_operator.api.baseline import Baseline, StreamsRecord
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.reconcile.baseline import kafka_of, postgres_of
-from tradepulse_operator.reconcile.conditions import timestamp
-from tradepulse_operator.reconcile.streams_view import BusView, PartitionView
-from tradepulse_operator.report import bundle
-from tradepulse_operator.report.parts import LIMITS
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.cutover.baseline import kafka_of, postgres_of
+from tradepulse_operator.controllers.observed.data_services import BusView, PartitionView
+from tradepulse_operator.incident import bundle
+from tradepulse_operator.incident.parts import LIMITS
 
 REMADE = PartitionView(ORDERS, 0, 3, {"recorder": 3, "settlement": 3})
 

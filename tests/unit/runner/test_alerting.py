@@ -20,11 +20,11 @@ from tests.backing.service import free_port
 from tests.unit.runner.alerting_kit import PATIENCE, Stack
 from tests.unit.runner.credentials_kit import pair, write
 from tests.unit.runner.process import ROOT, RunnerProcess, cli
-from tradepulse_operator.api.drill import DrillAlert
-from tradepulse_operator.ports.alertmanager import Alertmanager as OfAlertmanager
-from tradepulse_operator.ports.process import Process as OfProcess
-from tradepulse_operator.ports.prometheus import Prometheus as OfPrometheus
-from tradepulse_operator.reconcile.observed import AlertView, MetricView, ProcessView
+from tradepulse_operator.api.spec.drill import DrillAlert
+from tradepulse_operator.clients.alertmanager import Alertmanager as OfAlertmanager
+from tradepulse_operator.clients.prometheus import Prometheus as OfPrometheus
+from tradepulse_operator.clients.runner_status import Process as OfProcess
+from tradepulse_operator.controllers.observed.views import AlertView, MetricView, ProcessView
 
 Make = Callable[..., RunnerProcess]
 

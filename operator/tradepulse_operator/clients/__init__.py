@@ -1,0 +1,1 @@
+"""Everything that is asked or told over a network."""

@@ -1,0 +1,61 @@
+"""When Prometheus scraped anything at all: asked once for all cutovers that want to know.
+
+The query looks at every target of the server, at every second of its span, and its answer is the
+same for everyone: asked by each of a hundred guarded cutovers, it would be most of the load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tradepulse_operator.guard.promql import Question
+from tradepulse_operator.guard.samples import Series
+
+#: Seconds that an answer may lack at its end. Its steps are a second apart in any case, and a
+#: scrape that isn't known of only lets the guard wait: silence counts against a runner while it is
+#: known that something was scraped.
+SHARED = 1.0
+
+Answer = tuple[Series, ...]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    since: float
+    until: float
+    answer: asyncio.Task[Answer]
+
+    def serves(self, question: Question) -> bool:
+        """Whether its answer holds what `question` wants to know; a failure is no answer."""
+        done = self.answer.done()
+        failed = done and (self.answer.cancelled() or self.answer.exception() is not None)
+        lacks = question.since < self.since or question.until > self.until + SHARED
+        return not failed and not lacks
+
+
+class ControlSeries:
+    """The newest answer of each server. `ask` puts the query, and raises what it raises."""
+
+    def __init__(self, ask: Callable[[Question], Awaitable[Answer]]) -> None:
+        self._ask = ask
+        self._newest: dict[str, _Asked] = {}
+
+    async def within(self, question: Question) -> Answer:
+        """Scrapes from `since` to `until` of `question`, at most SHARED s short of that."""
+        known = self._newest.get(question.url)
+        if known is None or not known.serves(question):
+            # A task of its own: whoever asked first may be called off while others wait for it.
+            task = asyncio.create_task(self._answer(question), name="control series")
+            known = self._newest[question.url] = _Asked(question.since, question.until, task)
+        found = await asyncio.shield(known.answer)
+        return tuple(_cut(series, question) for series in found)
+
+    async def _answer(self, question: Question) -> Answer:
+        return await self._ask(question)
+
+
+def _cut(series: Series, question: Question) -> Series:
+    """Without what was scraped after `until`: no sample may be newer than the look it serves."""
+    return Series(series.labels, tuple(p for p in series.points if p[0] <= question.until))

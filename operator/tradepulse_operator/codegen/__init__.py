@@ -1,0 +1,1 @@
+"""Generates what is committed: CRDs, the API reference."""

@@ -1,0 +1,145 @@
+"""Generates `docs/reference.md` from the same schema as the CRDs.
+
+python -m tradepulse_operator.codegen.reference docs [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from tradepulse_operator.api.base import VALIDATIONS
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.names import API_VERSION
+
+from .crd import KINDS, Schema, has, root
+from .files import main
+
+#: Path of the first table of an object, by its properties.
+Tables = dict[str, str]
+
+_COMMAND = "python -m tradepulse_operator.codegen.reference docs"
+_HEAD = f"""# API reference
+
+<!-- Generated from the models in operator/tradepulse_operator/api by `{_COMMAND}`. -->
+
+Group and version: `{API_VERSION}`. Every object below is a table of its fields. A field without a
+default may be left out unless it is required. What breaks a rule is refused on admission, with the
+rule's text as the message; `tradepulse-operator validate FILE` says the same without a cluster.
+"""
+
+
+def text() -> str:
+    """The whole page."""
+    tables: Tables = {}
+    lines = [line for kind in KINDS for line in _resource(kind, tables)]
+    return "\n".join([_HEAD, *lines]).rstrip() + "\n"
+
+
+def _resource(kind: type[TradingRunner] | type[ReleaseCutover], tables: Tables) -> Iterator[str]:
+    schema = root(kind)
+    yield f"## {kind.KIND}\n"
+    yield f"{schema['description']} Short name `{kind.SHORT}`.\n"
+    yield from _rules(schema)
+    for part in ("spec", "status"):
+        yield from _object(schema["properties"][part], f"{kind.KIND}.{part}", tables)
+
+
+def _object(schema: Schema, path: str, tables: Tables) -> Iterator[str]:
+    """The table of an object, then those of the objects in it; each kind of object once."""
+    yield f"### {path}\n"
+    yield f"{schema['description']}\n"
+    first = tables.setdefault(json.dumps(schema["properties"]), path)
+    if first != path:
+        yield f"Fields as in {_link(first, first)}.\n"
+        return
+    yield "| Field | Type | Default | Description |"
+    yield "|---|---|---|---|"
+    for name, field in schema["properties"].items():
+        kind = _type(field, f"{path}.{name}")
+        yield f"| `{name}` | {kind} | {_default(field)} | {_about(field)} |"
+    yield ""
+    yield from _rules(schema)
+    for name, field in schema["properties"].items():
+        below, suffix = (field["items"], "[]") if "items" in field else (field, "")
+        if "properties" in below:
+            yield from _object(below, f"{path}.{name}{suffix}", tables)
+
+
+def _rules(schema: Schema) -> Iterator[str]:
+    """The rules of an object but for those that only say that a field is required."""
+    required = {has(name) for name in schema["properties"]}
+    found = [each for each in schema.get(VALIDATIONS, ()) if each["rule"] not in required]
+    if found:
+        yield "Rules:\n"
+        yield from (f"- {each['message']}" for each in found)
+        yield ""
+
+
+def _type(field: Schema, path: str) -> str:
+    """A field's type in words; an object's is a link to its table."""
+    if "items" in field:
+        inner = field["items"]
+        word = _link(f"{path}[]") if "properties" in inner else _type(inner, path)
+        return f"list ({_span(field, 'Items')}) of {word}"
+    if "properties" in field:
+        return _link(path)
+    if "additionalProperties" in field:
+        word = _type(field["additionalProperties"], path)
+        return f"map ({_span(field, 'Properties')}) to {word}"
+    if "x-kubernetes-preserve-unknown-fields" in field:
+        return "object of any content"
+    if "enum" in field:
+        return "one of " + ", ".join(f"`{each}`" for each in field["enum"])
+    return f"{field['type']}{_range(field)}"
+
+
+def _link(path: str, words: str = "") -> str:
+    """A link to an object's table, as GitHub makes anchors of headings."""
+    anchor = path.lower().replace(".", "").replace("[]", "")
+    return f"[{(words or path.rpartition('.')[2]).removesuffix('[]')}](#{anchor})"
+
+
+def _span(field: Schema, what: str) -> str:
+    low, high = field.get(f"min{what}"), field.get(f"max{what}")
+    return f"{low} to {high}" if low else f"at most {high}"
+
+
+def _range(field: Schema) -> str:
+    """The bounds of a number, or the length of a text."""
+    if "maxLength" in field:
+        return f", at most {field['maxLength']} characters"
+    low, high = field.get("minimum"), field.get("maximum")
+    above = "above " if field.get("exclusiveMinimum") else ""
+    return f", {above}{low} to {high}" if low is not None else ""
+
+
+def _default(field: Schema) -> str:
+    """A field's default; an object's is in the object's own table."""
+    if "default" not in field or "properties" in field or field["default"] in ("", [], {}):
+        return ""
+    return f"`{_json(field['default'])}`"
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _about(field: Schema) -> str:
+    """Description and rules of a field that isn't an object."""
+    rules = [] if "properties" in field else field.get(VALIDATIONS, [])
+    words = [field["description"], *(_advice(each["message"]) for each in rules)]
+    return " ".join(words).replace("|", "\\|")
+
+
+def _advice(message: str) -> str:
+    """A rule's message as a sentence; of "not a name: write …" the remedy is enough."""
+    said = message.partition(": ")[2] if message.startswith("not ") else message
+    return f"*{said[0].upper()}{said[1:]}.*"
+
+
+if __name__ == "__main__":
+    sys.exit(main({"reference.md": text()}, sys.argv[1:], usage=f"{_COMMAND} [--check]"))

@@ -1,0 +1,177 @@
+"""What the operator finds of each check that it makes itself. Pure, a function a check.
+
+What the check pod told is kept once it passed; everything else is found anew at each look. No
+message holds what changes from look to look: it would be a write without news.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tradepulse_operator.api.checklist import (
+    DRILL_AGE,
+    Check,
+    ChecklistItem,
+    CheckRecord,
+    CheckResult,
+)
+from tradepulse_operator.api.spec.drill import DrillResult
+from tradepulse_operator.api.units import seconds
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.controllers.cutover.phases.preflight import (
+    Hold,
+    one_cutover,
+    samples,
+    volume,
+)
+from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
+
+from .data_services import kafka, postgres
+from .outcome import PASSED, Finding, failed, pending
+
+#: The checks that a pod of the target release makes.
+IN_A_POD = frozenset({Check.IMAGE, Check.CONFIG, Check.SECRETS})
+#: Free for everything else that is written while the backup is made.
+_SPARE = 16 * 1024 * 1024
+#: Exit codes from here on are signals: the process was ended, and didn't answer.
+_SIGNALS = 128
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a check pod said: "" is good. `lost`: why it said nothing."""
+
+    config: str = ""
+    secrets: str = ""
+    lost: str = ""
+    misunderstood: bool = False
+
+
+def recorded(observed: CutoverObserved, name: str) -> CheckRecord | None:
+    """What the status tells of an item."""
+    return next((one for one in observed.cutover.status.checklist if one.name == name), None)
+
+
+def settled(record: CheckRecord | None) -> bool:
+    """Whether it holds, or someone goes on without."""
+    return record is not None and record.result in (CheckResult.PASS, CheckResult.WAIVED)
+
+
+def _image(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    pod = observed.check
+    if pod and pod.image_id:
+        return Finding(CheckResult.PASS, pod.image_id)
+    return failed(pod.waiting) if pod and pod.waiting else _before(observed, Check.IMAGE)
+
+
+def _config(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    found = _answer(observed.check)
+    if found is None:
+        return _before(observed, Check.CONFIG)
+    if found.lost:
+        return failed(found.lost, final=found.misunderstood)
+    return failed(found.config, final=True) if found.config else PASSED
+
+
+def _secrets(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    found = _answer(observed.check)
+    if found is None or found.lost:
+        return _before(observed, Check.SECRETS)
+    return failed(found.secrets) if found.secrets else PASSED
+
+
+def _before(observed: CutoverObserved, check: Check) -> Finding:
+    """What an earlier pod told, while this one tells nothing."""
+    known = recorded(observed, check)
+    if known is None or known.result is CheckResult.WAIVED:
+        return pending("waits for a pod of the target release to tell")
+    return Finding(known.result, known.message)
+
+
+def _answer(pod: BesideView | None) -> _Answer | None:
+    """None while it has not answered yet."""
+    if pod is None or not pod.ended:
+        return None
+    if pod.exit_code is None or pod.exit_code >= _SIGNALS:
+        why = pod.message or f"exit code {pod.exit_code}"
+        return _Answer(lost=f"the check pod was ended before it answered: {why}")
+    said = _said(pod.message)
+    if said is None:
+        lost = f"the target release gave no answer (exit code {pod.exit_code}): {pod.message}"
+        return _Answer(lost=lost, misunderstood=True)
+    return _Answer(str(said["config"]), str(said["secrets"]))
+
+
+def _said(message: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(message)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and {"config", "secrets"} <= found.keys() else None
+
+
+def _volume(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    return _as_preflight(volume(observed))
+
+
+def _samples(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    return _as_preflight(samples(observed))
+
+
+def _one_cutover(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    return _as_preflight(one_cutover(observed))
+
+
+def _as_preflight(found: Hold | None) -> Finding:
+    return PASSED if found is None else pending(found.message)
+
+
+def _space(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    process = observed.process
+    if process is None:
+        return pending("waits for the active release to tell how much space is free")
+    if process.free_bytes is None or process.backup_bytes is None:
+        return failed("the active release doesn't tell how much space is free: look, and waive it")
+    if process.free_bytes < 2 * process.backup_bytes + _SPARE:
+        return failed(
+            "the state volume has no room for a backup and as much again: raise spec.state.size, or"
+            " lower spec.state.backups.keep"
+        )
+    return PASSED
+
+
+def _drill(observed: CutoverObserved, item: ChecklistItem) -> Finding:
+    limit = item.max_age or DRILL_AGE
+    last = observed.runner.status.last_drill if observed.runner else None
+    if last is None or last.passed_at is None:
+        return failed("no drill of the kill switch has passed yet: run one, or waive it")
+    if last.result is DrillResult.FAILED:
+        return failed(f"the last drill failed, at {last.at}: {last.message}")
+    if observed.now - instant(last.passed_at) > seconds(limit):
+        return failed(f"the last drill, at {last.passed_at}, is older than {limit}: run another")
+    return PASSED
+
+
+CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], Finding]] = {
+    Check.IMAGE: _image,
+    Check.CONFIG: _config,
+    Check.SECRETS: _secrets,
+    Check.VOLUME: _volume,
+    Check.BACKUP_SPACE: _space,
+    Check.SAMPLES: _samples,
+    Check.ONE_CUTOVER: _one_cutover,
+    Check.DRILL: _drill,
+    Check.KAFKA: kafka,
+    Check.POSTGRES: postgres,
+}
+
+
+def check(observed: CutoverObserved, item: ChecklistItem) -> Finding:
+    """What is found of an item that the operator checks itself."""
+    known = {each.value: each for each in CHECKS}
+    if item.name not in known:
+        return failed("this operator doesn't know the check: upgrade it, or waive the check")
+    return CHECKS[known[item.name]](observed, item)

@@ -1,0 +1,141 @@
+"""What is asked of event bus and database before a release is touched. Pure.
+
+The running release answers: it asks with the certificates, and from the place in the network, that
+have to work. No message holds a count or a lag, which change at each look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tradepulse_operator.api.baseline import BaselinePolicy
+from tradepulse_operator.api.checklist import Check, ChecklistItem
+from tradepulse_operator.api.runner import TradingRunnerSpec
+from tradepulse_operator.api.units import seconds
+from tradepulse_operator.controllers.data_services.compare import FRESH, fresh
+from tradepulse_operator.controllers.data_services.kafka import lags
+from tradepulse_operator.controllers.data_services.postgres import behind
+from tradepulse_operator.controllers.observed.data_services import (
+    BusView,
+    DatabaseView,
+    ReplicaView,
+)
+from tradepulse_operator.controllers.observed.views import CutoverObserved
+from tradepulse_operator.resources.config.render import ConfigError
+
+from .outcome import PASSED, Finding, failed, pending
+
+#: Readers that a message names.
+_NAMED = 4
+
+
+def require_served(policy: BaselinePolicy, runner: TradingRunnerSpec) -> None:
+    """Raise ConfigError where `policy` asks something of what the runner doesn't have."""
+    if policy.kafka and not (runner.event_bus and runner.event_bus.readers):
+        raise _unserved("spec.baseline.kafka", "spec.eventBus.readers")
+    if policy.postgres and runner.database is None:
+        raise _unserved("spec.baseline.postgres", "spec.database")
+
+
+def _unserved(policy: str, field: str) -> ConfigError:
+    return ConfigError(
+        "InvalidPolicy",
+        f"{policy} asks for what the runner doesn't have: add {field} to the runner, or create a"
+        f" ReleaseCutover without {policy}",
+    )
+
+
+def kafka(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    """Brokers answer and take what is told, and no reader is too far behind."""
+    runner, process = observed.runner, observed.process
+    if runner is None or runner.spec.event_bus is None:
+        return _not_there(Check.KAFKA, "spec.eventBus")
+    if process is None:
+        return pending("waits for the active release to tell of Kafka")
+    bus, policy = process.bus, observed.cutover.spec.baseline.kafka
+    lacks = _unreachable(bus, observed.now, "Kafka", "the brokers, and spec.eventBus")
+    if lacks or bus is None:
+        return failed(lacks)
+    late = _late(bus, runner.spec.event_bus.readers, policy.max_lag) if policy else ""
+    return failed(late) if late else PASSED
+
+
+def _late(bus: BusView, readers: Iterable[str], most: int) -> str:
+    """Who is too far behind, and what to do; "" when nobody."""
+    known = {group for one in bus.partitions for group in one.committed}
+    never = next((group for group in readers if group not in known), "")
+    if never:
+        return (
+            f"reader {never} has committed no offset yet, so how far it is behind isn't known:"
+            " start it, or take it out of spec.eventBus.readers"
+        )
+    late = list(dict.fromkeys(_behind(bus, most)))
+    more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
+    return (
+        f"more than {most} records behind (baseline.kafka.maxLag): {', '.join(late[:_NAMED])}"
+        f"{more}: look at the reader, and let it catch up"
+        if late
+        else ""
+    )
+
+
+def _behind(bus: BusView, most: int) -> Iterator[str]:
+    for one in bus.partitions:
+        for group, lag in lags(one):
+            if lag > most:
+                yield f"{group} on {one.topic}"
+
+
+def postgres(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+    """The primary takes records, and each replica follows it closely enough."""
+    runner, process = observed.runner, observed.process
+    if runner is None or runner.spec.database is None:
+        return _not_there(Check.POSTGRES, "spec.database")
+    if process is None:
+        return pending("waits for the active release to tell of PostgreSQL")
+    database, policy = process.database, observed.cutover.spec.baseline.postgres
+    lacks = _unreachable(database, observed.now, "PostgreSQL", "the servers, and spec.database")
+    if lacks or database is None:
+        return failed(lacks)
+    longest = policy.max_replica_lag if policy else None
+    if database.primary is None:
+        return failed("there is no primary: look at the servers, and spec.database.hosts")
+    wrong = next(filter(None, (_replica(one, longest) for one in database.replicas)), "")
+    return failed(wrong) if wrong else PASSED
+
+
+def _replica(one: ReplicaView, longest: str | None) -> str:
+    """What is wrong with it, and what to do; "" when nothing."""
+    if one.problem:
+        remedy = "mend it, or take it out of spec.database.hosts"
+        return f"replica {one.host}: {_with(remedy, one.problem)}"
+    if longest is None:
+        return ""
+    if one.lag_seconds is None:
+        return f"replica {one.host} doesn't tell how far it is behind: look at its replication"
+    if behind(one, seconds(longest)):
+        return (
+            f"replica {one.host} is more than {longest} behind (baseline.postgres.maxReplicaLag):"
+            " look at its replication, and let it catch up"
+        )
+    return ""
+
+
+def _not_there(check: Check, field: str) -> Finding:
+    return failed(f"the runner has no {field}: add it, or remove the item {check} or waive it")
+
+
+def _unreachable(view: BusView | DatabaseView | None, now: float, what: str, where: str) -> str:
+    """Why it can't be counted on, and what to do; "" when it can."""
+    if view is None:
+        return f"the active release doesn't tell of {what}: look at it yourself, and waive the item"
+    if view.problem:
+        return _with(f"look at {where}", view.problem)
+    if not fresh(view, now):
+        return f"{what} hasn't answered the active release within {FRESH:g} s: look at {where}"
+    return ""
+
+
+def _with(remedy: str, problem: str) -> str:
+    """The process names a remedy where it knows one."""
+    return problem if "remedy: " in problem else f"{problem}; remedy: {remedy}"

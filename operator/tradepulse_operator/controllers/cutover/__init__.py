@@ -1,0 +1,1 @@
+"""The ReleaseCutover's reconciler."""

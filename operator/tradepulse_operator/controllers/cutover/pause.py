@@ -1,0 +1,45 @@
+"""A suspended runner has no pod: its cutover pauses, and its clocks begin anew when it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tradepulse_operator.api.cutover import CutoverPhase
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.cutover.phases.preflight import stopping
+from tradepulse_operator.controllers.observed.views import CutoverObserved
+from tradepulse_operator.controllers.step import Step
+from tradepulse_operator.guard.bake import begin
+
+from .status import POLL, enter, say, waits_for
+from .watch import checkpoint, stored
+
+_PAUSED = "Paused"
+
+
+def paused(observed: CutoverObserved) -> Step | None:
+    """The pause, or its end; None when the runner runs."""
+    why = stopping(observed)
+    status = observed.cutover.status
+    if why:
+        message = "pauses: the runner is suspended or being deleted"
+        return say(observed, message, 10 * POLL, reason=_PAUSED)
+    if waits_for(status) == _PAUSED and status.phase:
+        return enter(observed, status.phase, "goes on", **_clocks(observed, status.phase))
+    return None
+
+
+def _clocks(observed: CutoverObserved, phase: CutoverPhase) -> dict[str, Any]:
+    """Deadlines begin now, and so does the watch; verified seconds stay verified."""
+    status, at = observed.cutover.status, timestamp(observed.now)
+    found: dict[str, Any] = {}
+    if status.rollback:
+        found["rollback"] = status.rollback.model_copy(update={"step_at": at, "started_at": at})
+    if phase is CutoverPhase.BAKING:
+        old = checkpoint(status.bake, observed.now)
+        now = begin(observed.now)
+        found["bake"] = stored(replace(now, verified_seconds=old.verified_seconds))
+    if phase is CutoverPhase.VERIFYING:
+        found["verification"] = stored(begin(observed.now))
+    return found

@@ -1,0 +1,1 @@
+"""A cutover's decisions, a phase each."""

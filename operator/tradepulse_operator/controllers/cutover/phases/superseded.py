@@ -1,0 +1,37 @@
+"""Whether the spec means another release by now than the one that a cutover was stamped for.
+
+Only of a cutover that the operator made by itself, and only while nothing was touched: the wish
+that it came from is gone. One that a person wrote stands for that person's own wish.
+"""
+
+from __future__ import annotations
+
+from tradepulse_operator.api.runner import CutoverMode
+from tradepulse_operator.controllers.observed.views import CutoverObserved
+from tradepulse_operator.resources.config.release import render_release
+from tradepulse_operator.resources.config.render import ConfigError
+from tradepulse_operator.resources.cutover import is_stamped
+
+from .preflight import Refusal
+
+
+def superseded(observed: CutoverObserved) -> Refusal | None:
+    """Why it has become pointless; None while it hasn't."""
+    runner, target = observed.runner, observed.cutover.status.target
+    if runner is None or target is None or not is_stamped(observed.cutover, runner):
+        return None
+    if runner.spec.cutover.mode is not CutoverMode.AUTOMATIC:
+        return None
+    wanted = runner.spec.release
+    if wanted == observed.cutover.spec.release:
+        try:
+            found = render_release(runner, wanted, observed.user_config).release
+        except ConfigError:
+            return None  # The spec means nothing at present, so nothing else either.
+        if found.id == target.id:
+            return None
+    return Refusal(
+        "Superseded",
+        f"spec.release or the configuration moved on before release {target.id} was moved to:"
+        " nothing was touched",
+    )

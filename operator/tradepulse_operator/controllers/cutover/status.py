@@ -1,0 +1,131 @@
+"""How a cutover's status changes: a phase is entered, or the wait in it is told.
+
+Every change is a whole status, guarded by resourceVersion. A wait is written only when it says
+something new, so a cutover that waits costs no writes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradepulse_operator.api.cutover import (
+    FINAL,
+    CutoverPhase,
+    PhaseRecord,
+    ReleaseCutover,
+    ReleaseCutoverStatus,
+)
+from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.units import LONGEST_MESSAGE
+from tradepulse_operator.common.names import API_VERSION
+from tradepulse_operator.common.objects import Ref
+from tradepulse_operator.common.time import instant, timestamp
+from tradepulse_operator.controllers.conditions import (
+    Conditions,
+    drop_condition,
+    find_condition,
+    set_condition,
+)
+from tradepulse_operator.controllers.observed.views import CutoverObserved
+from tradepulse_operator.controllers.step import Step, Wait, WriteStatus
+
+READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+#: Ends that leave a person something to decide.
+_STALLED = frozenset({CutoverPhase.HALTED, CutoverPhase.FAILED})
+_MOST_PHASES = 64
+#: Seconds between two looks at a pod or a process; most changes come as an event before that.
+POLL = 1.0
+
+
+def ref(cutover: ReleaseCutover) -> Ref:
+    """The cutover in the API."""
+    meta = cutover.metadata
+    return Ref(API_VERSION, ReleaseCutover.KIND, meta.namespace, meta.name)
+
+
+def entered(status: ReleaseCutoverStatus) -> float:
+    """When the present phase was entered, unix seconds."""
+    return instant(status.phases[-1].at) if status.phases else 0.0
+
+
+def waits_for(status: ReleaseCutoverStatus) -> str:
+    """Reason of the present wait."""
+    found = find_condition(status.conditions, RECONCILING)
+    return found.reason if found else ""
+
+
+def write(observed: CutoverObserved, **changes: Any) -> WriteStatus:
+    """The status with `changes` (field → value)."""
+    cutover = observed.cutover
+    status = cutover.status.model_copy(
+        update={"observed_generation": cutover.metadata.generation, **changes}
+    )
+    return WriteStatus(ref(cutover), cutover.metadata.resource_version, status.wire())
+
+
+def enter(
+    observed: CutoverObserved,
+    phase: CutoverPhase,
+    message: str,
+    *,
+    reason: str = "",
+    **changes: Any,
+) -> WriteStatus:
+    """`phase` begins now. `reason`: CamelCase, the phase's name when left out."""
+    status, at = observed.cutover.status, timestamp(observed.now)
+    record = PhaseRecord(phase=phase, at=at, message=message)
+    return write(
+        observed,
+        phase=phase,
+        message=message[:LONGEST_MESSAGE],
+        phases=(*status.phases, record)[-_MOST_PHASES:],
+        conditions=_conditions(observed, phase, reason or phase.value, message),
+        started_at=status.started_at or at,
+        finished_at=at if phase in FINAL else None,
+        **changes,
+    )
+
+
+def say(
+    observed: CutoverObserved,
+    message: str,
+    seconds: float | None = POLL,
+    *,
+    reason: str = "",
+    **changes: Any,
+) -> Step:
+    """Wait and say for what; write it first if it isn't what was said before.
+
+    `message` must not hold what changes from look to look. `changes` are written in any case.
+    """
+    cutover, status = observed.cutover, observed.cutover.status
+    phase = status.phase or CutoverPhase.PENDING
+    reason = reason or phase.value
+    same = (status.message, waits_for(status)) == (message[:LONGEST_MESSAGE], reason)
+    if same and not changes and status.observed_generation == cutover.metadata.generation:
+        return Wait(message, None if seconds is None else max(0.0, seconds))
+    return write(
+        observed,
+        message=message[:LONGEST_MESSAGE],
+        conditions=_conditions(observed, phase, reason, message),
+        **changes,
+    )
+
+
+def _conditions(
+    observed: CutoverObserved, phase: CutoverPhase, reason: str, message: str
+) -> Conditions:
+    """kstatus: Ready always, Reconciling while it moves, Stalled after a bad end; never both."""
+    found = observed.cutover.status.conditions
+    generation = observed.cutover.metadata.generation
+
+    def put(conditions: Conditions, kind: str, status: ConditionStatus) -> Conditions:
+        return set_condition(
+            conditions, kind, status, reason, message, now=observed.now, generation=generation
+        )
+
+    good = phase is CutoverPhase.SUCCEEDED
+    found = put(found, READY, ConditionStatus.TRUE if good else ConditionStatus.FALSE)
+    for kind, present in ((RECONCILING, phase not in FINAL), (STALLED, phase in _STALLED)):
+        found = put(found, kind, ConditionStatus.TRUE) if present else drop_condition(found, kind)
+    return found

@@ -1,0 +1,136 @@
+"""Between the guard, which counts in seconds, and the status of a cutover, which keeps its word."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from tradepulse_operator.api.cutover import (
+    BakeStatus,
+    CutoverPhase,
+    ReleaseCutover,
+    VerdictKind,
+    VerdictRecord,
+)
+from tradepulse_operator.api.guardrails import OnInconclusive
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.units import seconds
+from tradepulse_operator.common.time import instant, timestamp
+from tradepulse_operator.guard.bake import Checkpoint, begin
+from tradepulse_operator.guard.finding import Verdict
+from tradepulse_operator.guard.limits import Limits, limits
+from tradepulse_operator.guard.tally import Tally
+
+from .baseline import against
+
+#: The longest time between two checkpoints: what lies between is judged again at every look.
+_LONGEST_STRETCH = 300.0
+_JUDGED = frozenset(
+    {
+        CutoverPhase.PREFLIGHT,
+        CutoverPhase.AWAITING_APPROVAL,
+        CutoverPhase.BAKING,
+        CutoverPhase.VERIFYING,
+    }
+)
+
+
+def needs_recording(cutover: ReleaseCutover) -> bool:
+    """Whether the present phase judges samples: of the source in Preflight, AwaitingApproval and
+    Verifying, of the target in Baking; from `Limits.lookback` seconds before its checkpoint on."""
+    return cutover.status.phase in _JUDGED
+
+
+def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
+    """What the target is held to while it bakes."""
+    spec = cutover.spec
+    patient = spec.on_inconclusive is OnInconclusive.HOLD
+    held = limits(
+        spec.guardrails,
+        runner.spec.monitoring.scrape_interval,
+        required=seconds(spec.bake),
+        patience=None if patient else seconds(spec.switch_deadline),
+    )
+    return against(cutover, held)
+
+
+def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
+    """What the source is held to once it is back: a whole window of good seconds.
+
+    A quiet market is no reason to halt a release that traded well before: that it lives, has
+    reconciled and breaches nothing is enough. A new release is never promoted on that.
+    """
+    guardrails = cutover.spec.guardrails
+    return limits(
+        guardrails,
+        runner.spec.monitoring.scrape_interval,
+        required=seconds(guardrails.window),
+        quiet=True,
+    )
+
+
+def checkpoint(stored: BakeStatus | None, at: float) -> Checkpoint:
+    """A stored checkpoint, or one that begins at `at`."""
+    if stored is None:
+        return begin(at)
+    return Checkpoint(
+        started_at=instant(stored.started_at),
+        evaluated_until=instant(stored.evaluated_until),
+        verified_seconds=stored.verified_seconds,
+        consecutive=stored.consecutive,
+        evidence_at=instant(stored.evidence_at) if stored.evidence_at else None,
+        tally=Tally(stored.requests, stored.failed, stored.timed, stored.slow),
+    )
+
+
+def stored(found: Checkpoint) -> BakeStatus:
+    """`found` as the status keeps it."""
+    return BakeStatus(
+        started_at=timestamp(found.started_at),
+        evaluated_until=timestamp(found.evaluated_until),
+        verified_seconds=found.verified_seconds,
+        consecutive=found.consecutive,
+        evidence_at=None if found.evidence_at is None else timestamp(found.evidence_at),
+        **asdict(found.tally),
+    )
+
+
+def due(before: Checkpoint, after: Checkpoint, held: Limits) -> bool:
+    """Whether `after` is far enough from the stored `before` to be stored itself."""
+    stretch = max(held.interval, held.required / 4)
+    return overdue(before, after) or after.evaluated_until - before.evaluated_until >= stretch
+
+
+def overdue(before: Checkpoint, after: Checkpoint) -> bool:
+    """Whether so much lies between them that judging it again becomes work."""
+    return after.evaluated_until - before.evaluated_until >= _LONGEST_STRETCH
+
+
+def record(found: Verdict) -> VerdictRecord:
+    """A verdict as it is persisted."""
+    decisive = found.decisive
+    return VerdictRecord(
+        verdict=decisive.kind,
+        guardrail=decisive.guardrail,
+        value=decisive.value,
+        limit=decisive.limit,
+        at=timestamp(found.at),
+        message=f"{decisive.reason}: {decisive.message}",
+    )
+
+
+def in_words(found: Verdict | None, release: str) -> tuple[str, str]:
+    """(reason, message) of a watch that goes on; the same as long as the finding is."""
+    if found is None:
+        return "Watching", f"watches release {release}"
+    decisive = found.decisive
+    if decisive.kind is VerdictKind.OK:
+        return "Watching", f"watches release {release}: every guardrail is kept"
+    if decisive.kind is VerdictKind.UNKNOWN:
+        return decisive.reason, (
+            f"holds: {decisive.guardrail} of release {release} can't be told"
+            f" ({decisive.reason}); the time doesn't count"
+        )
+    return decisive.reason, (
+        f"watches release {release}: {decisive.kind} of {decisive.guardrail},"
+        " not yet often enough to be sure"
+    )

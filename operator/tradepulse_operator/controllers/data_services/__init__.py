@@ -1,0 +1,1 @@
+"""Event bus and database, compared with the baseline."""

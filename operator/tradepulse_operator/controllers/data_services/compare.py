@@ -1,0 +1,167 @@
+"""Event bus and database at the end of a move, against the baseline: told, never waited for.
+
+The process asks them, with its own certificates; here its words are compared. Neither a rollback
+nor a promotion depends on it: both are down now and then, and a person can mend neither by
+trading on the worse release. What was found is in the very write that ends the move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tradepulse_operator.api.baseline import (
+    MOST_DIFFERENCES,
+    Baseline,
+    BaselinePolicy,
+    StreamsRecord,
+)
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.units import LONGEST_MESSAGE, seconds
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.conditions import set_condition
+from tradepulse_operator.controllers.observed.data_services import BusView, DatabaseView
+from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
+
+from . import kafka as streams_kafka
+from . import postgres as streams_postgres
+
+INTACT = "StreamsIntact"
+#: Seconds after which an answer tells nothing of now; the process asks several times as often.
+FRESH = 60.0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """In words: what is not as it has to be, what has changed besides, what can't be told."""
+
+    differences: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def __add__(self, other: Compared) -> Compared:
+        return Compared(
+            self.differences + other.differences,
+            self.remarks + other.remarks,
+            self.unknown + other.unknown,
+        )
+
+
+def compare(
+    before: Baseline,
+    process: ProcessView | None,
+    runner: TradingRunner | None,
+    policy: BaselinePolicy,
+    now: float,
+    *,
+    moved: bool = False,
+) -> Compared | None:
+    """What `process` says at `now` (unix seconds) beside the baseline; None where the runner has
+    neither event bus nor database. `moved`: it runs another configuration than was measured."""
+    spec = runner.spec if runner else None
+    found = list[Compared]()
+    if before.kafka or (spec and spec.event_bus):
+        found.append(_kafka(before, process.bus if process else None, policy, now, moved))
+    if before.postgres or (spec and spec.database):
+        found.append(_postgres(before, process.database if process else None, policy, now, moved))
+    return sum(found, Compared()) if found else None
+
+
+def _kafka(
+    before: Baseline, bus: BusView | None, policy: BaselinePolicy, now: float, moved: bool
+) -> Compared:
+    why = _untold(before.kafka is not None, bus, now)
+    if why or bus is None or before.kafka is None:
+        return Compared(unknown=(f"Kafka: {why}",))
+    most = policy.kafka.max_lag if policy.kafka else None
+    return Compared(tuple(streams_kafka.differences(before.kafka, bus, most, moved=moved)))
+
+
+def _postgres(
+    before: Baseline, database: DatabaseView | None, policy: BaselinePolicy, now: float, moved: bool
+) -> Compared:
+    why = _untold(before.postgres is not None, database, now)
+    if why or database is None or before.postgres is None:
+        return Compared(unknown=(f"PostgreSQL: {why}",))
+    most = seconds(policy.postgres.max_replica_lag) if policy.postgres else None
+    return Compared(
+        tuple(streams_postgres.differences(before.postgres, database, most, moved=moved)),
+        tuple(streams_postgres.remarks(before.postgres, database)),
+    )
+
+
+def _untold(measured: bool, view: BusView | DatabaseView | None, now: float) -> str:
+    """Why nothing can be compared; "" when it can."""
+    if not measured:
+        return "it told nothing before the halt, so there is nothing to compare with"
+    if view is None:
+        return "the release that runs tells nothing of it"
+    if not fresh(view, now):
+        return view.problem or f"it hasn't answered the runner within {FRESH:g} s"
+    return ""
+
+
+def fresh(view: BusView | DatabaseView, now: float) -> bool:
+    """Whether it has answered the runner lately."""
+    return view.at is not None and now - view.at <= FRESH
+
+
+def reconfigured(cutover: ReleaseCutover) -> bool:
+    """Whether the target has another configuration than the source, as far as is known."""
+    source, target = cutover.status.source, cutover.status.target
+    return not (source and target and source.config_hash == target.config_hash)
+
+
+def compared(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserved:
+    """`observed` with what was found in the cutover's status, for the write that ends it."""
+    cutover = observed.cutover
+    before = cutover.status.baseline
+    found = before and compare(
+        before, observed.process, observed.runner, cutover.spec.baseline, observed.now, moved=moved
+    )
+    if not found:
+        return observed
+    truth, reason, message = _verdict(found)
+    conditions = set_condition(
+        cutover.status.conditions,
+        INTACT,
+        truth,
+        reason,
+        message[:LONGEST_MESSAGE],
+        now=observed.now,
+        generation=cutover.metadata.generation,
+    )
+    status = cutover.status.model_copy(
+        update={"streams": record(found, observed.now), "conditions": conditions}
+    )
+    return replace(observed, cutover=cutover.model_copy(update={"status": status}))
+
+
+def record(found: Compared, now: float) -> StreamsRecord:
+    """`found` as the status keeps it."""
+    return StreamsRecord(
+        at=timestamp(now),
+        differences=found.differences[:MOST_DIFFERENCES],
+        differences_left_out=max(0, len(found.differences) - MOST_DIFFERENCES),
+        remarks=found.remarks[:MOST_DIFFERENCES],
+        unknown=found.unknown,
+    )
+
+
+def _verdict(found: Compared) -> tuple[ConditionStatus, str, str]:
+    if found.differences:
+        more = len(found.differences) - 3
+        text = "; ".join(found.differences[:3]) + (f"; and {more} more" if more > 0 else "")
+        return ConditionStatus.FALSE, "StreamsDiffer", text
+    if found.unknown:
+        return ConditionStatus.UNKNOWN, "NotCompared", "; ".join(found.unknown)
+    return ConditionStatus.TRUE, "Compared", "as the baseline has them, or further on"
+
+
+def differing(observed: CutoverObserved) -> str:
+    """A remark on what `compared` found; "" when all is as it has to be."""
+    found = observed.cutover.status.streams
+    if found is None or not found.differences:
+        return ""
+    return " (event bus or database differ from the baseline: see status.streams)"

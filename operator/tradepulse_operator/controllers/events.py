@@ -1,0 +1,79 @@
+"""Kubernetes Events, derived from what the status records: nothing is told that isn't persisted."""
+
+from __future__ import annotations
+
+from tradepulse_operator.api.cutover import CutoverPhase, PhaseRecord, ReleaseCutover
+from tradepulse_operator.api.meta import Condition, ConditionStatus
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.spec.drill import DrillResult, LastDrill
+from tradepulse_operator.controllers.data_services.compare import INTACT
+
+from .conditions import find_condition
+from .step import Event
+
+NORMAL = "Normal"
+WARNING = "Warning"
+
+_BAD_PHASES = {
+    CutoverPhase.ROLLING_BACK,
+    CutoverPhase.ROLLED_BACK,
+    CutoverPhase.HALTED,
+    CutoverPhase.FAILED,
+}
+#: Conditions that are bad when True.
+_BAD_CONDITIONS = {"Stalled", "KillSwitch", "ReleaseDrift", "ImageMoved"}
+#: Conditions that are bad when False.
+_GOOD_CONDITIONS = {"Monitored", "DrillCurrent", INTACT}
+
+
+def cutover_events(cutover: ReleaseCutover) -> list[Event]:
+    """One event per phase that was entered, oldest first; one more where event bus or database
+    differ in the end."""
+    found = [_phase(number, record) for number, record in enumerate(cutover.status.phases)]
+    intact = find_condition(cutover.status.conditions, INTACT)
+    differ = intact is not None and intact.status is ConditionStatus.FALSE
+    return [*found, _transition(intact)] if intact and differ else found
+
+
+def runner_events(runner: TradingRunner) -> list[Event]:
+    """One event per condition, for its last transition, and one for the last drill."""
+    found = [_transition(condition) for condition in runner.status.conditions]
+    last = runner.status.last_drill
+    return [*found, _drilled(last)] if last else found
+
+
+def _phase(number: int, record: PhaseRecord) -> Event:
+    bad = record.phase in _BAD_PHASES
+    return Event(
+        key=f"phase/{number}/{record.phase}/{record.at}",
+        type=WARNING if bad else NORMAL,
+        reason=record.phase.value,
+        message=record.message or f"entered {record.phase}",
+        at=record.at,
+    )
+
+
+def _drilled(last: LastDrill) -> Event:
+    passed = last.result is DrillResult.PASSED
+    return Event(
+        key=f"drill/{last.scheduled_for}",
+        type=NORMAL if passed else WARNING,
+        reason=f"Drill{last.result}",
+        message=f"{last.target} drill of the kill switch, due {last.scheduled_for}: {last.message}",
+        at=last.at,
+    )
+
+
+def _transition(condition: Condition) -> Event:
+    kind, status = condition.type, condition.status
+    bad = (kind in _BAD_CONDITIONS and status is ConditionStatus.TRUE) or (
+        kind in _GOOD_CONDITIONS and status is ConditionStatus.FALSE
+    )
+    return Event(
+        key=f"condition/{kind}/{status}/{condition.last_transition_time}",
+        type=WARNING if bad else NORMAL,
+        reason=condition.reason,
+        # Two conditions may have the same reason: their type tells the events apart.
+        message=f"{kind} is {status}: {condition.message or condition.reason}",
+        at=condition.last_transition_time,
+    )

@@ -1,0 +1,1 @@
+"""What the decisions see of the world."""

@@ -1,0 +1,176 @@
+"""What the reconcilers see of the world, read live before every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.objects import Manifest, Ref
+from tradepulse_operator.guard.samples import Recording
+
+from .data_services import BusView, DatabaseView
+
+
+@dataclass(frozen=True)
+class PodView:
+    """The runner's pod, as far as decisions need it."""
+
+    uid: str
+    release: str
+    annotations: Mapping[str, str]
+    phase: str
+    ready: bool
+    deleting: bool
+    image_id: str | None = None
+    #: Exit code and termination message of the state container, once it ended.
+    init_exit: int | None = None
+    init_message: str = ""
+    restarts: int = 0
+    #: Why the pod can't proceed, e.g. ImagePullBackOff; empty when it can.
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
+class DrillPodView:
+    """The pod of a kill-switch drill. `exit_code`: None until its process ended."""
+
+    name: str
+    uid: str
+    phase: str
+    deleting: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
+class MetricView:
+    """What Prometheus has of the kill switch's metric. `engaged_at`: unix seconds of the newest
+    sample that says engaged; None while none does. `problem`: why Prometheus can't tell."""
+
+    engaged_at: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class AlertView:
+    """What Alertmanager has of the kill switch's alert, and what its receiver took.
+
+    `receivers`: where the active alert is routed; empty while there is none. `taken`, `refused`:
+    notifications since Alertmanager started. `problem`: why it can't tell.
+    """
+
+    receivers: tuple[str, ...] = ()
+    silenced: bool = False
+    taken: int = 0
+    refused: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ProcessView:
+    """The runner's own word, from its status endpoint."""
+
+    state: str
+    halt_token: str = ""
+    halt_complete: bool = False
+    kill_switch: bool = False
+    kill_switch_reason: str = ""
+    open_orders: int = 0
+    unknown_orders: int = 0
+    #: Venues that take new orders by its word; None when that release doesn't tell.
+    open_venues: tuple[str, ...] | None = None
+    writer_epoch: int | None = None
+    #: Why its backups aren't all in the object store; "" when they are, None when it has none.
+    store_problem: str | None = None
+    #: Why the database lacks records; "": it takes them, None: not said, or there is none.
+    database_problem: str | None = None
+    #: Why the brokers lack events; "": they take them, None: not said, or there is no bus.
+    bus_problem: str | None = None
+    #: Why the audit trail isn't forwarded; "" when it is, None when it has no SIEM.
+    siem_problem: str | None = None
+    #: What it sees of its event bus and its database; None where it tells nothing of them.
+    bus: BusView | None = None
+    database: DatabaseView | None = None
+    #: Room on its state volume, bytes; None when that release doesn't tell.
+    free_bytes: int | None = None
+    backup_bytes: int | None = None
+    #: Orders that were answered or given up since it started, and those of them that failed.
+    orders: int = 0
+    failed_orders: int = 0
+    #: 95th percentile of their latency in its own guard's window; None while it can't be told.
+    p95_milliseconds: float | None = None
+    #: (venue, symbol, quantity) of each position other than zero, sorted.
+    positions: tuple[tuple[str, str, str], ...] = ()
+    #: Of its newest snapshot of the order book.
+    snapshot_generation: int = 0
+    snapshot_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class BesideView:
+    """A pod that checks or rehearses a release beside the runner's own. Times: unix seconds."""
+
+    uid: str
+    ready: bool = False
+    deleting: bool = False
+    image_id: str | None = None
+    #: Why it can't proceed, in words; empty when it can.
+    waiting: str = ""
+    created_at: float = 0.0
+    #: Whether it won't run again; the exit code is None where something else than the process's
+    #: own end was the reason, which `message` then names.
+    ended: bool = False
+    exit_code: int | None = None
+    message: str = ""
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True)
+class RunnerObserved:
+    """The world around a TradingRunner. `now`: unix seconds."""
+
+    runner: TradingRunner
+    now: float
+    cutovers: tuple[ReleaseCutover, ...] = ()
+    #: Live children by reference; a child that doesn't exist is absent.
+    children: Mapping[Ref, Manifest] = field(default_factory=dict)
+    pod: PodView | None = None
+    process: ProcessView | None = None
+    #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
+    user_config: str | None = None
+    #: Pods of drills; looked for only where drills are scheduled, or one is under way.
+    drills: tuple[DrillPodView, ...] = ()
+    #: Of a live drill: the metric, None where no Prometheus is known; the alert, None when it isn't
+    #: asked for.
+    metric: MetricView | None = None
+    alert: AlertView | None = None
+    #: Kinds that this API server has no definition of, e.g. ServiceMonitor: such children are
+    #: skipped, as applying one would fail for ever.
+    unserved: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class CutoverObserved:
+    """The world around a ReleaseCutover. `now`: unix seconds."""
+
+    cutover: ReleaseCutover
+    now: float
+    runner: TradingRunner | None = None
+    pod: PodView | None = None
+    process: ProcessView | None = None
+    #: Live state claim, StatefulSet and target configuration, where they exist.
+    pvc: Manifest | None = None
+    stateful_set: Manifest | None = None
+    target_config: Manifest | None = None
+    user_config: str | None = None
+    #: Samples of the release that is judged; None in phases that judge nothing.
+    recording: Recording | None = None
+    #: The pods that check and rehearse the target, where they exist, and the rehearsal's own word.
+    check: BesideView | None = None
+    rehearsal: BesideView | None = None
+    rehearsal_process: ProcessView | None = None
+    #: Stage of the filed report: "", "evidence" or "final".
+    report: str = ""

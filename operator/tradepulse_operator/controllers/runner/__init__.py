@@ -1,0 +1,1 @@
+"""The TradingRunner's reconciler."""

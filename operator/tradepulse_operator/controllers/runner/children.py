@@ -1,0 +1,141 @@
+"""The children: kept as they should be, one request a time, and the pod under orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tradepulse_operator.common.names import (
+    ANNOTATION_KILL_SWITCH,
+    LABEL_CONFIG_HASH,
+    pod_name,
+    pvc_name,
+)
+from tradepulse_operator.common.objects import Manifest, Ref, ref_of
+from tradepulse_operator.controllers.step import Annotate, Delete, Step
+from tradepulse_operator.resources.runner.children import children
+from tradepulse_operator.resources.runner.stateful_set import orders
+
+from .context import View
+from .diff import deleting, is_controller, repair, taken
+from .faults import state_lost, unstartable
+
+
+def restrain(view: View) -> Step | None:
+    """Halt the pod, or engage its kill switch, before anything else is looked at.
+
+    The kill switch goes on any pod; a halt is for the release that it was decided for.
+    """
+    pod, run = view.pod, view.run
+    if pod is None or run is None or pod.deleting:
+        return None
+    wanted = {key: value for key, value in orders(run).items() if value}
+    if pod.release != run.release.id:
+        wanted = {key: value for key, value in wanted.items() if key == ANNOTATION_KILL_SWITCH}
+    return _annotate(view, pod.uid, wanted)
+
+
+def release(view: View) -> Step | None:
+    """Let the pod trade again: only one of the intended release, and when its template is right."""
+    pod, run = view.own_pod, view.run
+    if pod is None or run is None:
+        return None
+    return _annotate(view, pod.uid, orders(run))
+
+
+def _annotate(view: View, uid: str, wanted: dict[str, str]) -> Step | None:
+    live = view.pod.annotations if view.pod else {}
+    changed: dict[str, str | None] = {k: v for k, v in wanted.items() if live.get(k, "") != v}
+    return Annotate(pod_ref(view), uid, changed) if changed else None
+
+
+def pod_ref(view: View) -> Ref:
+    """Reference of the runner's pod."""
+    meta = view.runner.metadata
+    return Ref("v1", "Pod", meta.namespace, pod_name(meta.name))
+
+
+def desired(view: View) -> tuple[Manifest, ...]:
+    """What the children should be; nothing before the first start."""
+    if view.run is None:
+        return ()
+    return children(view.runner, view.run, view.configs, view.claim)
+
+
+def restore(view: View) -> Step | None:
+    """Put the first child right that the pod needs."""
+    return next(_repairs(view, auxiliary=False), None)
+
+
+def restore_auxiliary(view: View) -> Step | None:
+    """Put right what the pod can do without: whatever refuses these must not hold up the rest."""
+    return next(_repairs(view, auxiliary=True), None)
+
+
+def _repairs(view: View, *, auxiliary: bool) -> Iterator[Step]:
+    lost = state_lost(view) is not None
+    for manifest in desired(view):
+        ref = ref_of(manifest)
+        live = view.seen.children.get(ref)
+        if ref.kind in view.seen.unserved or _is_auxiliary(ref, live) is not auxiliary:
+            continue
+        if live is not None and taken(live, view.runner.metadata):
+            continue
+        if lost and ref.name == pvc_name(view.runner.metadata.name):
+            continue
+        step = repair(live, manifest)
+        if step is not None:
+            yield step
+
+
+def _is_auxiliary(ref: Ref, live: Manifest | None) -> bool:
+    """A claim that exists can at most be grown, which its driver may refuse."""
+    return ref.kind == "ServiceMonitor" or (
+        ref.kind == "PersistentVolumeClaim" and live is not None
+    )
+
+
+def make_room(view: View) -> Step | None:
+    """Delete a pod that isn't what the StatefulSet would start now.
+
+    Not while the intent keeps it, even if it is stuck: a failed release's pod is its evidence.
+    """
+    pod, run = view.pod, view.run
+    if pod is None or run is None or pod.deleting or run.replicas == 0 or not run.replace:
+        return None
+    if unstartable(view) or not template_seen(view):
+        return None
+    if pod.release != run.release.id or _stuck_on_old_template(view):
+        return Delete(pod_ref(view), pod.uid)
+    return None
+
+
+def template_seen(view: View) -> bool:
+    """Whether the StatefulSet's controller has seen the template; else it starts the old one."""
+    live = view.stateful_set
+    if live is None:
+        return False
+    observed = (live.get("status") or {}).get("observedGeneration", 0)
+    return bool(observed >= live["metadata"].get("generation", 0))
+
+
+def _stuck_on_old_template(view: View) -> bool:
+    """Whether a pod of the right release can't proceed and a newer template waits for it.
+
+    Under OnDelete nobody else replaces it (kubernetes#67250).
+    """
+    pod, live = view.own_pod, view.stateful_set
+    if pod is None or live is None or not pod.waiting or pod.ready:
+        return False
+    status = live.get("status") or {}
+    return bool(status.get("replicas") == 1 and not status.get("updatedReplicas"))
+
+
+def old_configs(view: View) -> Iterator[tuple[Ref, Manifest]]:
+    """The runner's own versioned ConfigMaps that live, with their references."""
+    for ref, live in view.seen.children.items():
+        meta = live["metadata"]
+        owners = [r["uid"] for r in meta.get("ownerReferences") or [] if is_controller(r)]
+        mine = owners == [view.runner.metadata.uid]
+        versioned = LABEL_CONFIG_HASH in (meta.get("labels") or {})
+        if ref.kind == "ConfigMap" and mine and versioned and not deleting(live):
+            yield ref, live

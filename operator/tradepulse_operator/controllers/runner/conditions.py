@@ -1,0 +1,285 @@
+"""What the status says about a runner, each condition by a function of its own.
+
+Ready, TradingEnabled, KillSwitch, ReleaseDrift and Monitored are always there, BackupsStored where
+there is an object store, AuditStored where there is a database, EventsPublished where there is an
+event bus, AuditForwarded where there is a SIEM, DrillCurrent where drills are scheduled.
+Reconciling, Stalled and ImageMoved are there only while True, and the first two never together
+(kstatus).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.runner import CutoverMode, RunnerPhase
+from tradepulse_operator.controllers.conditions import (
+    Conditions,
+    drop_condition,
+    find_condition,
+    is_true,
+    set_condition,
+)
+from tradepulse_operator.controllers.drill import drill
+
+from .context import View
+from .faults import fault, rejected, unstartable
+from .release import by_hand
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Said:
+    """Content of a condition."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def phase(view: View) -> RunnerPhase:
+    """The summary for people."""
+    if view.deleting:
+        return RunnerPhase.STOPPING
+    if view.halted:
+        return RunnerPhase.HALTED
+    if view.status.active_release is None:
+        return _before_first_start(view)
+    if view.runner.spec.suspend:
+        return RunnerPhase.SUSPENDED if view.pod is None else RunnerPhase.STOPPING
+    if view.status.cutover is not None:
+        return RunnerPhase.CUTTING_OVER
+    return _running(view)
+
+
+def _before_first_start(view: View) -> RunnerPhase:
+    if view.runner.spec.suspend:
+        return RunnerPhase.SUSPENDED
+    return RunnerPhase.STALLED if fault(view) else RunnerPhase.PENDING
+
+
+def _running(view: View) -> RunnerPhase:
+    if trades(view):
+        return RunnerPhase.TRADING
+    if process_halted(view):
+        return RunnerPhase.HALTED
+    return RunnerPhase.STALLED if unstartable(view) else RunnerPhase.STARTING
+
+
+def trades(view: View) -> bool:
+    """Whether its pod says so by being ready, and its process doesn't say otherwise."""
+    pod, process = view.own_pod, view.seen.process
+    # The pod is ready only while it trades; a status request that failed must not look like a halt.
+    return pod is not None and pod.ready and (process is None or process.state == "TRADING")
+
+
+def process_halted(view: View) -> bool:
+    """Whether the process runs and keeps from trading."""
+    process = view.seen.process
+    if process is None:
+        return False
+    return process.state == "HALTED" or process.kill_switch
+
+
+def ready(view: View) -> Said:
+    """Whether the release that should run does, and trades."""
+    if trades(view):
+        return Said(TRUE, "Trading", "the runner trades")
+    found = fault(view)
+    if found and phase(view) in (RunnerPhase.STALLED, RunnerPhase.HALTED):
+        return Said(FALSE, found.reason, found.message)
+    pod = view.own_pod
+    if pod is not None and pod.waiting:
+        return Said(FALSE, pod.waiting, f"the pod can't proceed: {pod.waiting}")
+    return Said(FALSE, phase(view).value, _WHY[phase(view)])
+
+
+_WHY = {
+    RunnerPhase.PENDING: "waiting for its first start",
+    RunnerPhase.STARTING: "the pod is starting or reconciling with the venues",
+    RunnerPhase.TRADING: "the runner trades",
+    RunnerPhase.CUTTING_OVER: "a cutover is in progress",
+    RunnerPhase.HALTED: "the process runs but doesn't trade",
+    RunnerPhase.SUSPENDED: "suspended by spec.suspend",
+    RunnerPhase.STOPPING: "cancelling orders and stopping",
+    RunnerPhase.STALLED: "a person must decide",
+}
+
+
+def trading_enabled(view: View) -> Said:
+    """Whether orders may leave it now."""
+    if trades(view):
+        return Said(TRUE, "Trading", "orders may leave the runner")
+    switch = kill_switch(view)
+    if switch.status is TRUE:
+        return Said(FALSE, "KillSwitch", switch.message)
+    return Said(FALSE, phase(view).value, f"no order leaves the runner: {_WHY[phase(view)]}")
+
+
+def kill_switch(view: View) -> Said:
+    """Whether it is engaged: by the operator, or latched in the process, which alone resets it."""
+    process, asked = view.seen.process, view.run.kill_switch if view.run else ""
+    if process is not None and process.kill_switch:
+        return Said(TRUE, "Latched", process.kill_switch_reason or "latched in the process")
+    if asked:
+        return Said(TRUE, "Engaged", asked)
+    before = find_condition(view.status.conditions, "KillSwitch")
+    if process is None and before is not None and before.status is TRUE:
+        # The latch is on disk: no word from the process doesn't mean that it was reset.
+        return Said(TRUE, before.reason, before.message)
+    return Said(FALSE, "Released", "the kill switch is not engaged")
+
+
+def release_drift(view: View) -> Said:
+    """Whether the spec means another release than the one that is active."""
+    if view.wanted is None or view.status.active_release is None:
+        why = view.problem.reason if view.problem else "NotStarted"
+        return Said(UNKNOWN, why, "no release of the spec to compare with yet")
+    image = view.wanted.release.image
+    if not view.drifted:
+        return Said(FALSE, "AsWanted", "the active release is the one of the spec")
+    if view.status.cutover is not None:
+        reason = "CutoverHalted" if view.halted else "CuttingOver"
+        return Said(TRUE, reason, f"{view.status.cutover} decides")
+    refused = rejected(view)
+    if refused:
+        return Said(TRUE, "Rejected", refused.message)
+    reason, message = _drift_reason(view)
+    return Said(TRUE, reason, f"the spec means {image}: {message}")
+
+
+def _drift_reason(view: View) -> tuple[str, str]:
+    if by_hand(view):
+        return "MovedByHand", "a cutover by hand moved away from it; write what runs to the spec"
+    if view.runner.spec.suspend:
+        return "Suspended", "it is cut over to when the runner is resumed"
+    if view.runner.spec.cutover.mode is CutoverMode.MANUAL:
+        return "Manual", "create a ReleaseCutover to move there"
+    ended = view.named(view.stamp or "")
+    if ended is not None:
+        return "CutoverEnded", f"{view.stamp} did not get there; delete it to try again"
+    return "Pending", "a cutover is about to start"
+
+
+def monitored(view: View) -> Said:
+    """Whether Prometheus can find it; without that a cutover has no evidence to go on."""
+    if "ServiceMonitor" in view.seen.unserved:
+        message = "this cluster has no ServiceMonitor: install the Prometheus operator"
+        return Said(FALSE, "ServiceMonitorMissing", message)
+    return Said(TRUE, "ServiceMonitor", "a ServiceMonitor makes Prometheus scrape it")
+
+
+def reconciling(view: View) -> Said | None:
+    """Whether something is under way that ends by itself."""
+    if view.moving or (view.status.cutover is not None and not view.halted):
+        return Said(TRUE, "CuttingOver", f"{view.status.cutover} is in progress")
+    now = phase(view)
+    if now in (RunnerPhase.PENDING, RunnerPhase.STARTING, RunnerPhase.STOPPING):
+        return Said(TRUE, now.value, _WHY[now])
+    return None
+
+
+def image_moved(view: View) -> Said | None:
+    """Whether the tag of the active release names other bytes than when it became active."""
+    active, pod = view.status.active_release, view.pod
+    if active is None or pod is None or pod.release != active.id:
+        return None
+    if not pod.image_id or not active.image_id or pod.image_id == active.image_id:
+        return None
+    return Said(
+        TRUE,
+        "DigestChanged",
+        f"{active.image} is now {pod.image_id}, it was {active.image_id}: write digests, tags move",
+    )
+
+
+def backups_stored(view: View) -> Said | None:
+    """Whether the object store, if there is one, holds every backup and report."""
+    if view.runner.spec.state.backups.object_store is None:
+        return None
+    process = view.seen.process
+    problem = process.store_problem if process else None
+    fine = "the object store holds every backup and report of the volume"
+    return _stored(view, "BackupsStored", problem, fine)
+
+
+def audit_stored(view: View) -> Said | None:
+    """Whether the database, if there is one, takes the audit trail."""
+    if view.runner.spec.database is None:
+        return None
+    process = view.seen.process
+    problem = process.database_problem if process else None
+    return _stored(view, "AuditStored", problem, "the database takes every record")
+
+
+def events_published(view: View) -> Said | None:
+    """Whether the brokers, if there are any, take what is told."""
+    if view.runner.spec.event_bus is None:
+        return None
+    process = view.seen.process
+    problem = process.bus_problem if process else None
+    fine = "the brokers take every event"
+    return _stored(view, "EventsPublished", problem, fine, "Published")
+
+
+def _stored(view: View, kind: str, problem: str | None, fine: str, reason: str = "Stored") -> Said:
+    """What the process says of an optional service; while it says nothing, what it said last."""
+    if problem is None:
+        before = find_condition(view.status.conditions, kind)
+        if before is None:
+            return Said(UNKNOWN, "NoWord", "the process has not told yet")
+        return Said(before.status, before.reason, before.message)
+    return Said(FALSE, "Behind", problem) if problem else Said(TRUE, reason, fine)
+
+
+def audit_forwarded(view: View) -> Said | None:
+    """Whether the SIEM, if there is one, takes the audit trail."""
+    admin = view.runner.spec.admin
+    if admin is None or admin.siem is None:
+        return None
+    process = view.seen.process
+    problem = process.siem_problem if process else None
+    fine = "the SIEM takes the audit trail"
+    return _stored(view, "AuditForwarded", problem, fine, "Forwarded")
+
+
+def conditions(view: View) -> Conditions:
+    """All conditions, as they are to be written."""
+    found = view.status.conditions
+    for kind, said in (
+        ("Ready", ready(view)),
+        ("TradingEnabled", trading_enabled(view)),
+        ("KillSwitch", kill_switch(view)),
+        ("ReleaseDrift", release_drift(view)),
+        ("Monitored", monitored(view)),
+    ):
+        found = _set(view, found, kind, said)
+    found = _while_true(view, found, "BackupsStored", backups_stored(view))
+    found = _while_true(view, found, "AuditStored", audit_stored(view))
+    found = _while_true(view, found, "EventsPublished", events_published(view))
+    found = _while_true(view, found, "AuditForwarded", audit_forwarded(view))
+    broken = fault(view)
+    stalled = Said(TRUE, broken.reason, broken.message) if broken and not view.moving else None
+    found = _while_true(view, found, "Stalled", stalled)
+    busy = None if is_true(found, "Stalled") else reconciling(view)
+    found = _while_true(view, found, "Reconciling", busy)
+    drills = drill.current(view)
+    found = _while_true(view, found, "DrillCurrent", Said(*drills) if drills else None)
+    return _while_true(view, found, "ImageMoved", image_moved(view))
+
+
+def _while_true(view: View, found: Conditions, kind: str, said: Said | None) -> Conditions:
+    return _set(view, found, kind, said) if said else drop_condition(found, kind)
+
+
+def _set(view: View, found: Conditions, kind: str, said: Said) -> Conditions:
+    return set_condition(
+        found,
+        kind,
+        said.status,
+        said.reason,
+        said.message,
+        now=view.seen.now,
+        generation=view.runner.metadata.generation,
+    )

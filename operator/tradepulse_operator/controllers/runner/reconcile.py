@@ -1,0 +1,75 @@
+"""The TradingRunner reconciler: what a runner needs next.
+
+A chain of small pure steps; the first that has a request decides. Their order is the safety of it:
+what stops trading comes first, what starts it comes after everything that it rests on, and what the
+pod can do without comes last, so that nothing auxiliary holds up a rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tradepulse_operator.controllers.drill.drill import drill, pause
+from tradepulse_operator.controllers.observed.views import RunnerObserved
+from tradepulse_operator.controllers.step import Step, Wait
+
+from .children import make_room, release, restore, restore_auxiliary, restrain, template_seen
+from .cleanup import prune_configs, prune_cutovers
+from .context import View, look
+from .diff import deleting
+from .finalizer import end, hold
+from .release import absorb, claim, stamp, start
+from .status import report
+
+STEPS: tuple[Callable[[View], Step | None], ...] = (
+    end,
+    restrain,
+    hold,
+    absorb,
+    claim,
+    start,
+    restore,
+    make_room,
+    release,
+    stamp,
+    report,
+    drill,
+    restore_auxiliary,
+    prune_cutovers,
+    prune_configs,
+)
+
+#: Seconds between two looks at what no watch event tells of: the word of the process.
+_SOON = 2.0
+
+
+def decide(observed: RunnerObserved) -> Step:
+    """The next request for the observed runner, or a wait."""
+    view = look(observed)
+    for step in STEPS:
+        found = step(view)
+        if found is not None:
+            return found
+    return _until(_wait(view), pause(view))
+
+
+def _until(wait: Wait, seconds: float | None) -> Wait:
+    """`wait`, but for `seconds` at most."""
+    if seconds is None or (wait.seconds is not None and wait.seconds <= seconds):
+        return wait
+    return Wait(wait.reason, seconds)
+
+
+def _wait(view: View) -> Wait:
+    pod = view.pod
+    if any(deleting(live) for live in view.seen.children.values()):
+        return Wait("a child is being deleted", _SOON)
+    if pod is None:
+        return Wait("no pod")
+    if pod.deleting or not pod.ready:
+        return Wait("the pod is on its way", _SOON)
+    if view.stateful_set is not None and not template_seen(view):
+        return Wait("the StatefulSet's controller has not seen its template yet", _SOON)
+    if view.seen.process is None:
+        return Wait("the process does not answer", _SOON)
+    return Wait("all is as it should be")

@@ -1,0 +1,152 @@
+"""Which release is active: the first start, the claim of a cutover, and what came of it.
+
+Each step persists what it decides before any child changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradepulse_operator.api.cutover import FINAL, CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.release import Release
+from tradepulse_operator.api.runner import (
+    CutoverMode,
+    HistoryEntry,
+    RejectedRelease,
+    TradingRunnerStatus,
+)
+from tradepulse_operator.common.time import timestamp
+from tradepulse_operator.controllers.step import Apply, Step
+from tradepulse_operator.resources.cutover import is_stamped, stamped
+
+from .context import View
+from .faults import fault
+
+#: Entries kept of history and of rejected releases; the status is one object in etcd.
+KEPT = 10
+
+
+def absorb(view: View) -> Step | None:
+    """Take over how the claimed cutover ended. One that ended Halted stays claimed."""
+    cutover = view.cutover
+    if cutover is None or cutover.status.phase not in FINAL:
+        return None
+    changes: dict[str, Any] = {}
+    if not view.halted:
+        changes["cutover"] = None
+    if cutover.status.phase is CutoverPhase.SUCCEEDED and cutover.status.target:
+        changes |= _promoted(view, cutover, cutover.status.target)
+    elif cutover.status.phase is not CutoverPhase.FAILED and cutover.status.target:
+        changes |= _refused(view, cutover, cutover.status.target)
+    return view.write(view.status.model_copy(update=changes))
+
+
+def _promoted(view: View, cutover: ReleaseCutover, target: Release) -> dict[str, Any]:
+    status, name = view.status, cutover.metadata.name
+    since = cutover.status.finished_at or timestamp(view.seen.now)
+    entry = HistoryEntry(release=target, since=since, cutover=name)
+    changes: dict[str, Any] = {
+        "active_release": target,
+        "history": (entry, *status.history)[:KEPT],
+        "rejected_releases": tuple(
+            item for item in status.rejected_releases if item.release.id != target.id
+        ),
+    }
+    if is_stamped(cutover, view.runner):
+        # Spec and active release agreed on it, even where the spec has moved on meanwhile: the new
+        # wish must not be taken for one that a person's own cutover moved away from.
+        changes["agreed_release"] = target.id
+    if status.active_release and status.active_release.id != target.id:
+        changes["previous_release"] = status.active_release
+    return changes
+
+
+def _refused(view: View, cutover: ReleaseCutover, target: Release) -> dict[str, Any]:
+    status, name, rollback = view.status, cutover.metadata.name, cutover.status.rollback
+    if any(item.cutover == name and item.release == target for item in status.rejected_releases):
+        return {}
+    entry = RejectedRelease(
+        release=target,
+        cutover=name,
+        reason=rollback.reason if rollback else "RolledBack",
+        at=cutover.status.finished_at or timestamp(view.seen.now),
+    )
+    others = (item for item in status.rejected_releases if item.release.id != target.id)
+    return {"rejected_releases": (entry, *others)[:KEPT]}
+
+
+def claim(view: View) -> Step | None:
+    """Give the runner to its oldest waiting cutover, when none has it or the one that has ended."""
+    status = view.status
+    if view.cutover is not None and not view.halted:
+        return None
+    chosen = status.cutover if view.halted else None
+    if status.active_release is not None and not view.runner.spec.suspend:
+        waiting = (c for c in view.cutovers if c.status.phase not in FINAL and not _leaving(c))
+        chosen = next((c.metadata.name for c in waiting), chosen)
+    return view.write(status.model_copy(update={"cutover": chosen}))
+
+
+def start(view: View) -> Step | None:
+    """Decide the first release. One that never ran may still be put right in the spec."""
+    status = view.status
+    if view.wanted is None or view.runner.spec.suspend or status.cutover is not None:
+        return None
+    wanted, active = view.wanted.release, status.active_release
+    if active is not None and (active.id == wanted.id or not _never_ran(view)):
+        return None
+    entry = HistoryEntry(release=wanted, since=timestamp(view.seen.now))
+    changes = {"active_release": wanted, "history": (entry,), "agreed_release": wanted.id}
+    return view.write(status.model_copy(update=changes))
+
+
+def stamp(view: View) -> Step | None:
+    """Start an automatic cutover to what the spec means."""
+    if not view.drifted or view.wanted is None or view.cutover is not None:
+        return None
+    if view.runner.spec.cutover.mode is not CutoverMode.AUTOMATIC or view.runner.spec.suspend:
+        return None
+    if by_hand(view) or view.named(view.stamp or "") or fault(view):
+        return None
+    return Apply(stamped(view.runner, view.wanted.release))
+
+
+def by_hand(view: View) -> bool:
+    """Whether a cutover by hand moved away from what the spec still means."""
+    return (
+        view.drifted
+        and view.wanted is not None
+        and view.status.agreed_release == view.wanted.release.id
+    )
+
+
+def settle(view: View, status: TradingRunnerStatus) -> dict[str, Any]:
+    """Changes of the status by which the active release is learned better."""
+    active = status.active_release
+    if active is None:
+        return {}
+    found: dict[str, Any] = {}
+    pod = view.pod
+    if active.image_id is None and pod and pod.release == active.id and pod.image_id:
+        active = active.model_copy(update={"image_id": pod.image_id})
+    if view.wanted and view.wanted.release.id == active.id:
+        found["agreed_release"] = active.id
+        # Names of Secrets aren't part of the identity: they take effect with the next restart.
+        wanted = view.wanted.release
+        names = {"credentials": wanted.credentials, "secrets": wanted.secrets}
+        active = active.model_copy(update=names)
+    return {**found, "active_release": active}
+
+
+def _leaving(cutover: ReleaseCutover) -> bool:
+    return cutover.metadata.deletion_timestamp is not None
+
+
+def _never_ran(view: View) -> bool:
+    """Whether no container of the active release was ever made, so that nothing can be lost."""
+    status, active, pod = view.status, view.status.active_release, view.pod
+    if active is None or status.previous_release or status.writer_epoch is not None:
+        return False
+    if active.image_id is not None or view.seen.process is not None:
+        return False
+    return pod is None or (pod.image_id is None and not pod.ready)

@@ -1,0 +1,25 @@
+"""The status of a runner, written only when it says something new."""
+
+from __future__ import annotations
+
+from tradepulse_operator.controllers.drill.drill import progress
+from tradepulse_operator.controllers.step import Step
+
+from .conditions import conditions, phase
+from .context import View
+from .release import settle
+
+
+def report(view: View) -> Step | None:
+    """Persist what is to be said about the runner now."""
+    runner, process = view.runner, view.seen.process
+    changes = {
+        "observed_generation": runner.metadata.generation,
+        "phase": phase(view),
+        "conditions": conditions(view),
+        **settle(view, runner.status),
+        **progress(view),
+    }
+    if process is not None and process.writer_epoch is not None:
+        changes["writer_epoch"] = process.writer_epoch
+    return view.write(runner.status.model_copy(update=changes))

@@ -1,1 +1,0 @@
-"""The process: kopf handlers, work queue, lease, probes, metrics, wiring."""

@@ -1,0 +1,104 @@
+"""Which samples a cutover's next judgement needs. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.release import Release
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.units import seconds
+from tradepulse_operator.common.time import instant
+
+from .limits import Limits, limits
+from .promql import Question
+
+#: Phases in which the runner's previous release is the one that is watched.
+_SOURCE = frozenset(
+    {
+        CutoverPhase.PENDING,
+        CutoverPhase.PREFLIGHT,
+        CutoverPhase.AWAITING_APPROVAL,
+        CutoverPhase.VERIFYING,
+        CutoverPhase.ROLLED_BACK,
+    }
+)
+_WAITING = frozenset({CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.AWAITING_APPROVAL})
+
+UNCONFIGURED = (
+    "no Prometheus is known: set spec.guardrails.prometheus, or the operator's --default-prometheus"
+)
+
+
+def question(
+    cutover: ReleaseCutover, runner: TradingRunner, now: float, default: str
+) -> Question | None:
+    """What to ask Prometheus; None when it is unknown which one, or which release is meant.
+
+    `default`: URL to ask when the cutover names none. The span begins where the last checkpoint
+    ended, less what a judgement looks back on, in whole intervals: so the steps at which
+    Prometheus evaluates a custom query are the moments that are judged.
+    """
+    guardrails = cutover.spec.guardrails
+    release = watched(cutover)
+    url = guardrails.prometheus or default
+    if release is None or not url:
+        return None
+    held = limits(guardrails, runner.spec.monitoring.scrape_interval)
+    waits = cutover.status.phase in _WAITING
+    span = max(held.lookback, _before(cutover, held)) if waits else held.lookback
+    back = math.ceil(span / held.interval) * held.interval
+    return Question(
+        url=url,
+        namespace=cutover.metadata.namespace,
+        runner=cutover.spec.runner,
+        release=release.id,
+        since=min(_judged(cutover, now), now) - back,
+        until=now,
+        step=held.interval,
+        custom={rule.name: rule.query for rule in guardrails.custom},
+    )
+
+
+def baseline_question(
+    cutover: ReleaseCutover, runner: TradingRunner, default: str
+) -> Question | None:
+    """Once more, what the baseline was measured on; None when there is nothing to ask for."""
+    status, guardrails = cutover.status, cutover.spec.guardrails
+    url = guardrails.prometheus or default
+    if not url or status.source is None or status.baseline is None:
+        return None
+    held = limits(guardrails, runner.spec.monitoring.scrape_interval)
+    at = instant(status.baseline.at)
+    return Question(
+        url=url,
+        namespace=cutover.metadata.namespace,
+        runner=cutover.spec.runner,
+        release=status.source.id,
+        since=at - _before(cutover, held),
+        until=at,
+        step=held.interval,
+    )
+
+
+def _before(cutover: ReleaseCutover, held: Limits) -> float:
+    """How far back the samples of a baseline reach: the newest is a metricGap old at most, and an
+    increase counts at the later of two samples, which are a guardrails.window apart at most."""
+    return seconds(cutover.spec.baseline.window) + held.window + held.metric_gap
+
+
+def watched(cutover: ReleaseCutover) -> Release | None:
+    """The release that is judged in this phase."""
+    status = cutover.status
+    return status.source if status.phase in _SOURCE else status.target
+
+
+def _judged(cutover: ReleaseCutover, now: float) -> float:
+    """Up to when everything has been judged: the checkpoint, or the beginning of the phase. Before
+    the halt only the present counts, however long the wait has been."""
+    status = cutover.status
+    if status.phase in _WAITING:
+        return now
+    times = [status.bake.evaluated_until] if status.bake else []
+    times += [status.phases[-1].at] if status.phases else []
+    return max((instant(at) for at in times), default=now)

@@ -1,0 +1,1 @@
+"""The process: events, queue, loop."""

@@ -1,0 +1,149 @@
+"""The edge to kopf: events become keys, and nothing else happens here.
+
+Only `on.event` is used. It writes nothing to the objects (no annotation, no finalizer), and it is
+never retried, which the work queue makes up for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.names import (
+    GROUP,
+    LABEL_BESIDE,
+    LABEL_CUTOVER,
+    LABEL_MANAGED_BY,
+    LABEL_RUNNER,
+    MANAGER,
+    VERSION,
+)
+
+from . import key as keys
+from .key import Key
+from .watch_tracker import Witness
+
+#: (group, version, plural) of the children, watched by label.
+CHILDREN = (
+    ("", "v1", "pods"),
+    ("", "v1", "configmaps"),
+    ("", "v1", "persistentvolumeclaims"),
+    ("", "v1", "services"),
+    ("", "v1", "serviceaccounts"),
+    ("apps", "v1", "statefulsets"),
+    ("policy", "v1", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+    # Not the Leases: each renewal would be an event. One that vanishes shows in its runner.
+    ("rbac.authorization.k8s.io", "v1", "roles"),
+    ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+    # kopf leaves out, with a warning, what the API server doesn't serve.
+    ("monitoring.coreos.com", "v1", "servicemonitors"),
+)
+
+#: Seconds. The server ends a watch, then the client gives up on it; a dead one is noticed by its
+#: missing bookmarks much earlier.
+_SERVER_TIMEOUT = 300
+_CLIENT_TIMEOUT = 310
+_REQUEST_TIMEOUT = 15
+_CONNECT_TIMEOUT = 5
+
+
+class Edge:
+    """Turns events into keys. `add`: the work queue's."""
+
+    def __init__(self, add: Callable[[Key], None], witness: Witness) -> None:
+        self._add = add
+        self._witness = witness
+        #: Runner → its claimed cutover, which moves on what happens to the runner's pod.
+        self._claims: dict[Key, Key] = {}
+
+    def runner(self, event: Mapping[str, Any]) -> None:
+        """An event of a TradingRunner."""
+        key, body = self._seen(TradingRunner.KIND, event)
+        claimed = (body.get("status") or {}).get("cutover")
+        if event["type"] == "DELETED" or not claimed:
+            self._claims.pop(key, None)
+        else:
+            self._claims[key] = keys.cutover(key.namespace, claimed)
+        self._wake(key)
+
+    def cutover(self, event: Mapping[str, Any]) -> None:
+        """An event of a ReleaseCutover: its runner follows its phase."""
+        key, body = self._seen(ReleaseCutover.KIND, event)
+        self._add(key)
+        self._add(keys.runner(key.namespace, body["spec"]["runner"]))
+
+    def child(self, event: Mapping[str, Any]) -> None:
+        """An event of an object that carries the operator's label."""
+        meta = event["object"]["metadata"]
+        labels = meta.get("labels") or {}
+        name = labels.get(LABEL_RUNNER) or labels.get(LABEL_BESIDE)
+        if name:
+            self._wake(keys.runner(meta["namespace"], name))
+
+    def _wake(self, runner: Key) -> None:
+        self._add(runner)
+        if runner in self._claims:
+            self._add(self._claims[runner])
+
+    def _seen(self, kind: str, event: Mapping[str, Any]) -> tuple[Key, Mapping[str, Any]]:
+        body = event["object"]
+        meta = body["metadata"]
+        key = Key(kind, meta["namespace"], meta["name"])
+        if event["type"] == "DELETED":
+            self._witness.gone(key)
+        else:
+            self._witness.delivered(key, meta["resourceVersion"])
+        return key, body
+
+
+def registry(edge: Edge) -> kopf.OperatorRegistry:
+    """kopf's handlers."""
+    found = kopf.OperatorRegistry()
+    kopf.on.login(registry=found)(_login)
+
+    @kopf.on.event(GROUP, VERSION, TradingRunner.PLURAL, registry=found)
+    async def runner(event: Any, **_: Any) -> None:
+        edge.runner(event)
+
+    @kopf.on.event(GROUP, VERSION, ReleaseCutover.PLURAL, registry=found)
+    async def cutover(event: Any, **_: Any) -> None:
+        edge.cutover(event)
+
+    async def child(event: Any, **_: Any) -> None:
+        edge.child(event)
+
+    for group, version, plural in CHILDREN:
+        kopf.on.event(group, version, plural, registry=found)(child)
+    return found
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf's settings: watch, and nothing else."""
+    found = kopf.OperatorSettings()
+    found.watching.server_timeout = _SERVER_TIMEOUT
+    found.watching.client_timeout = _CLIENT_TIMEOUT
+    found.watching.connect_timeout = _CONNECT_TIMEOUT
+    found.networking.request_timeout = _REQUEST_TIMEOUT
+    found.networking.connect_timeout = _CONNECT_TIMEOUT
+    found.posting.enabled = False
+    found.peering.standalone = True
+    # Kinds are found at start; watching definitions and namespaces would need rights for that.
+    found.scanning.disabled = True
+    for group, version, plural in CHILDREN:
+        found.watching.label_selectors[group, version, plural] = f"{LABEL_MANAGED_BY}={MANAGER}"
+    # Not the incident reports: nothing follows from them, and they are large.
+    found.watching.label_selectors["", "v1", "configmaps"] = (
+        f"{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
+    )
+    return found
+
+
+async def _login(settings: Any, **kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(
+        settings=settings, **kwargs
+    ) or kopf.login_with_kubeconfig(settings=settings, **kwargs)

@@ -1,0 +1,149 @@
+"""One look at one object: observe, decide, carry out one step, tell people.
+
+    key → observe (live) → decide (pure) → carry out → events → look again, until Wait
+
+Every look starts from nothing, so a process that dies anywhere in it leaves nothing half known.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.objects import ref_of
+from tradepulse_operator.controllers.observed.views import CutoverObserved, RunnerObserved
+from tradepulse_operator.controllers.step import (
+    Annotate,
+    Apply,
+    Delete,
+    Event,
+    FileReport,
+    Replace,
+    SetFinalizers,
+    Step,
+    Wait,
+    WriteStatus,
+)
+
+from .apply import Applier
+from .events import Emitter
+from .key import Key
+from .leader import LeaseLost
+from .logging import about
+from .metrics import Metrics
+from .observe import Observer
+
+Request = Apply | Replace | Delete | Annotate | SetFinalizers | WriteStatus | FileReport
+
+#: A user's ConfigMap carries no label of ours, so no watch covers it: runners that name one are
+#: looked at again after these seconds. A change of configuration is then found within them.
+CONFIG_LOOK = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reconcilers:
+    """The pure core, as functions."""
+
+    runner: Callable[[RunnerObserved], Step]
+    cutover: Callable[[CutoverObserved], Step]
+    runner_events: Callable[[TradingRunner], Iterable[Event]]
+    cutover_events: Callable[[ReleaseCutover], Iterable[Event]]
+
+
+class Loop:
+    """`reconcile` is the queue's work. `may_act`: whether the lease is held at this moment."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        applier: Applier,
+        emitter: Emitter,
+        *,
+        reconcilers: Reconcilers,
+        metrics: Metrics,
+        may_act: Callable[[], bool],
+    ) -> None:
+        self._observer = observer
+        self._applier = applier
+        self._emitter = emitter
+        self._reconcilers = reconcilers
+        self._metrics = metrics
+        self._may_act = may_act
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Seconds to the next look, None for the next event, 0 for at once. Raises KubeError."""
+        with about(key):
+            try:
+                if key.kind == TradingRunner.KIND:
+                    return await self._runner(key)
+                return await self._cutover(key)
+            except ValidationError as error:
+                # The schema of the CRD refuses such an object; only an older CRD lets it in.
+                _log.error("not a valid %s, left alone: %s", key.kind, error.errors()[0]["msg"])
+                return None
+
+    async def _runner(self, key: Key) -> float | None:
+        seen = await self._observer.runner(key)
+        if seen is None:
+            self._metrics.objects.forget(key)
+            return None
+        self._metrics.objects.runner(seen.runner)
+        step = self._reconcilers.runner(seen)
+        delay = await self._carry_out(key, step)
+        await self._emitter.ensure(
+            TradingRunner.KIND, seen.runner.metadata, self._reconcilers.runner_events(seen.runner)
+        )
+        if seen.runner.spec.release.config is None or delay == 0:
+            return delay
+        return CONFIG_LOOK if delay is None else min(delay, CONFIG_LOOK)
+
+    async def _cutover(self, key: Key) -> float | None:
+        seen = await self._observer.cutover(key)
+        if seen is None:
+            self._metrics.objects.forget(key)
+            return None
+        self._metrics.objects.cutover(key, seen.cutover)
+        step = self._reconcilers.cutover(seen)
+        delay = await self._carry_out(key, step)
+        self._count(seen.cutover, step)
+        await self._emitter.ensure(
+            ReleaseCutover.KIND,
+            seen.cutover.metadata,
+            self._reconcilers.cutover_events(seen.cutover),
+        )
+        return delay
+
+    async def _carry_out(self, key: Key, step: Step) -> float | None:
+        if isinstance(step, Wait):
+            _log.debug("waiting: %s", step.reason)
+            return step.seconds
+        # Checked as late as possible; what is under way when the lease is lost ends before
+        # another may begin (lease.py).
+        if not self._may_act():
+            raise LeaseLost("not the leader")
+        kind = type(step).__name__
+        self._metrics.stepped(key, kind)
+        done = await self._applier.carry_out(step)
+        _log.info("%s %s%s", kind, _target(step), "" if done else ": refused, looking again")
+        return 0.0
+
+    def _count(self, cutover: ReleaseCutover, step: Step) -> None:
+        self._metrics.advanced(cutover)
+        if not isinstance(step, WriteStatus):
+            return
+        before = cutover.status.verdict
+        verdict = step.status.get("verdict")
+        if verdict and (before is None or before.at != verdict["at"]):
+            self._metrics.judged(verdict["verdict"], verdict.get("guardrail", ""))
+
+
+def _target(step: Request) -> str:
+    ref = ref_of(step.manifest) if isinstance(step, Apply | Replace) else step.ref
+    return f"{ref.kind}/{ref.name}"

@@ -1,0 +1,289 @@
+"""Live reads → what the reconcilers see.
+
+Nothing is taken from a cache: a watch may be behind, and a decision on a stale view can run two
+writers. Reads go out together; any that fails fails the look, which is then taken again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.clients.alertmanager import Alertmanager
+from tradepulse_operator.clients.clock import Clock
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.prometheus import Prometheus
+from tradepulse_operator.clients.runner_status import Process
+from tradepulse_operator.common.names import (
+    APP_DRILL,
+    CONFIG_FILE,
+    LABEL_APP,
+    LABEL_CUTOVER,
+    LABEL_MANAGED_BY,
+    LABEL_RUNNER,
+    MANAGER,
+    beside_policy_name,
+    check_pod_name,
+    incident_name,
+    pod_name,
+    pvc_name,
+    rehearsal_pod_name,
+)
+from tradepulse_operator.common.objects import Manifest, Ref, ref_of
+from tradepulse_operator.controllers.checklist.checklist import needs_pods
+from tradepulse_operator.controllers.drill.live import asks
+from tradepulse_operator.controllers.observed.auxiliary import beside_view
+from tradepulse_operator.controllers.observed.pods import address, drill_view, pod_view
+from tradepulse_operator.controllers.observed.views import (
+    AlertView,
+    BesideView,
+    CutoverObserved,
+    DrillPodView,
+    MetricView,
+    PodView,
+    ProcessView,
+    RunnerObserved,
+)
+from tradepulse_operator.guard.query import UNCONFIGURED, baseline_question, question
+from tradepulse_operator.guard.samples import Recording
+from tradepulse_operator.incident.bundle import stage
+
+from .key import Key
+
+T = TypeVar("T")
+
+#: Children that carry the runner's own name.
+_NAMED = (
+    kinds.SERVICE_ACCOUNT,
+    kinds.LEASE,
+    kinds.ROLE,
+    kinds.ROLE_BINDING,
+    kinds.SERVICE,
+    kinds.STATEFUL_SET,
+    kinds.PDB,
+    kinds.NETWORK_POLICY,
+    kinds.SERVICE_MONITOR,
+)
+
+
+class Observer:
+    """Reads the world around one object."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        process: Process,
+        prometheus: Prometheus,
+        clock: Clock,
+        *,
+        alertmanager: Alertmanager,
+        served: Served,
+        default_prometheus: str = "",
+        needs_recording: Callable[[ReleaseCutover], bool],
+    ) -> None:
+        self._kube = kube
+        self._process = process
+        self._prometheus = prometheus
+        self._alertmanager = alertmanager
+        self._clock = clock
+        self._served = served
+        self._default = default_prometheus
+        self._needs_recording = needs_recording
+
+    async def runner(self, key: Key) -> RunnerObserved | None:
+        """The world around a TradingRunner; None when it is gone. Raises KubeError."""
+        namespace, name = key.namespace, key.name
+        found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
+        if found is None:
+            return None
+        runner = TradingRunner.model_validate(found)
+        unserved = await self._served.missing(kinds.SERVICE_MONITOR)
+        cutovers, children, (pod, process), user_config, drills, shown = await asyncio.gather(
+            self._cutovers(namespace, name),
+            self._children(namespace, name, unserved),
+            self._pod(namespace, name),
+            self._user_config(namespace, runner.spec.release.config),
+            self._drills(runner),
+            self._drilled(runner),
+        )
+        return RunnerObserved(
+            runner=runner,
+            now=self._clock.now(),
+            cutovers=cutovers,
+            children=children,
+            pod=pod,
+            process=process,
+            user_config=user_config,
+            drills=drills,
+            metric=shown[0],
+            alert=shown[1],
+            unserved=frozenset(kind for _, kind in unserved),
+        )
+
+    async def cutover(self, key: Key) -> CutoverObserved | None:
+        """The world around a ReleaseCutover; None when it is gone. Raises KubeError."""
+        namespace = key.namespace
+        found = await self._kube.get(kinds.ref(kinds.CUTOVER, namespace, key.name))
+        if found is None:
+            return None
+        cutover = ReleaseCutover.model_validate(found)
+        name = cutover.spec.runner
+        live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
+        runner = None if live is None else TradingRunner.model_validate(live)
+        check, rehearsal, rehearsing = await self._beside(cutover, runner)
+        (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
+            self._pod(namespace, name),
+            asyncio.gather(
+                self._kube.get(kinds.ref(kinds.PVC, namespace, pvc_name(name))),
+                self._kube.get(kinds.ref(kinds.STATEFUL_SET, namespace, name)),
+            ),
+            self._target(cutover),
+            self._user_config(namespace, _config_of(cutover, runner)),
+            self._report(key),
+            self.recording(cutover, runner),
+        )
+        return CutoverObserved(
+            cutover=cutover,
+            # After the reads: the samples must not be newer than the clock that judges them.
+            now=self._clock.now() if recording is None else recording.until,
+            runner=runner,
+            pod=pod,
+            process=process,
+            pvc=pvc,
+            stateful_set=sts,
+            target_config=target,
+            user_config=user_config,
+            recording=recording,
+            report=stage(report, cutover.metadata.uid),
+            check=check,
+            rehearsal=rehearsal,
+            rehearsal_process=rehearsing,
+        )
+
+    async def recording(
+        self, cutover: ReleaseCutover, runner: TradingRunner | None, *, always: bool = False
+    ) -> Recording | None:
+        """Samples for the next judgement; None in phases that judge nothing, unless `always`."""
+        if runner is None or not (always or self._needs_recording(cutover)):
+            return None
+        now = self._clock.now()
+        asked = question(cutover, runner, now, self._default)
+        if asked is None:
+            return Recording(now, now, outage=UNCONFIGURED)
+        return await self._prometheus.record(asked)
+
+    async def baseline(
+        self, cutover: ReleaseCutover, runner: TradingRunner | None
+    ) -> Recording | None:
+        """Once more, the samples that the baseline was measured on; without the control series,
+        which tells nothing of them. None when none was measured."""
+        asked = baseline_question(cutover, runner, self._default) if runner else None
+        if asked is None:
+            return None
+        return replace(await self._prometheus.record(asked), control=())
+
+    async def process(self, where: str) -> ProcessView | None:
+        """What the process at that address says; None when it says nothing, or "" is given."""
+        return await self._process.status(where) if where else None
+
+    async def _pod(self, namespace: str, runner: str) -> tuple[PodView | None, ProcessView | None]:
+        pod = await self._kube.get(kinds.ref(kinds.POD, namespace, pod_name(runner)))
+        if pod is None or (pod["metadata"].get("labels") or {}).get(LABEL_RUNNER) != runner:
+            return None, None
+        return pod_view(pod), await self.process(address(pod))
+
+    async def _beside(
+        self, cutover: ReleaseCutover, runner: TradingRunner | None
+    ) -> tuple[BesideView | None, BesideView | None, ProcessView | None]:
+        """The pods that check and rehearse the target, where the policy asks for such."""
+        meta, (checks, rehearses) = cutover.metadata, needs_pods(cutover, runner)
+        check, rehearsal = await asyncio.gather(
+            self._named(meta.namespace, check_pod_name(meta.uid) if checks else ""),
+            self._named(meta.namespace, rehearsal_pod_name(meta.uid) if rehearses else ""),
+        )
+        return (
+            beside_view(check, meta.uid) if check else None,
+            beside_view(rehearsal, meta.uid) if rehearsal else None,
+            await self.process(address(rehearsal)) if rehearsal else None,
+        )
+
+    async def _named(self, namespace: str, pod: str) -> Manifest | None:
+        return await self._kube.get(kinds.ref(kinds.POD, namespace, pod)) if pod else None
+
+    async def _cutovers(self, namespace: str, runner: str) -> tuple[ReleaseCutover, ...]:
+        found = await self._kube.list(kinds.CUTOVER, namespace, fields=f"spec.runner={runner}")
+        return tuple(ReleaseCutover.model_validate(item) for item in found)
+
+    async def _children(
+        self, namespace: str, runner: str, unserved: frozenset[kinds.Kind]
+    ) -> dict[Ref, Manifest]:
+        refs = [kinds.ref(kind, namespace, runner) for kind in _NAMED if kind not in unserved]
+        refs.append(kinds.ref(kinds.NETWORK_POLICY, namespace, beside_policy_name(runner)))
+        refs.append(kinds.ref(kinds.PVC, namespace, pvc_name(runner)))
+        labels = f"{LABEL_RUNNER}={runner},{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
+        configs, named = await asyncio.gather(
+            self._kube.list(kinds.CONFIG_MAP, namespace, labels=labels),
+            asyncio.gather(*(self._kube.get(ref) for ref in refs)),
+        )
+        found = dict(zip(refs, named, strict=True))
+        live = {ref: item for ref, item in found.items() if item is not None}
+        return live | {ref_of(item): item for item in configs}
+
+    async def _drills(self, runner: TradingRunner) -> tuple[DrillPodView, ...]:
+        """Pods of drills, where there can be any."""
+        if runner.spec.kill_switch_drill is None and runner.status.drill is None:
+            return ()
+        meta = runner.metadata
+        labels = f"{LABEL_RUNNER}={meta.name},{LABEL_APP}={APP_DRILL},{LABEL_MANAGED_BY}={MANAGER}"
+        found = await self._kube.list(kinds.POD, meta.namespace, labels=labels)
+        return tuple(drill_view(pod) for pod in found)
+
+    async def _drilled(self, runner: TradingRunner) -> tuple[MetricView | None, AlertView | None]:
+        """What a live drill moved: the metric, where a Prometheus is known, and the alert."""
+        now, meta = self._clock.now(), runner.metadata
+        by_metric, alert = asks(runner, now)
+        url = runner.spec.cutover.template.guardrails.prometheus or self._default
+        where = meta.namespace, meta.name
+        metric, routed = await asyncio.gather(
+            _given(self._prometheus.engaged(url, *where, now) if by_metric and url else None),
+            _given(self._alertmanager.look(alert, *where) if alert else None),
+        )
+        return metric, routed
+
+    async def _target(self, cutover: ReleaseCutover) -> Manifest | None:
+        target = cutover.status.target
+        if target is None:
+            return None
+        return await self._kube.get(
+            kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, target.config_map)
+        )
+
+    async def _report(self, key: Key) -> Manifest | None:
+        """The incident report without its content, which may be large."""
+        ref = kinds.ref(kinds.CONFIG_MAP, key.namespace, incident_name(key.name))
+        return await self._kube.get(ref, metadata_only=True)
+
+    async def _user_config(self, namespace: str, name: str | None) -> str | None:
+        if name is None:
+            return None
+        found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
+        text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
+        return text if isinstance(text, str) else None
+
+
+async def _given(wanted: Awaitable[T] | None) -> T | None:
+    """What is asked for, if anything is."""
+    return None if wanted is None else await wanted
+
+
+def _config_of(cutover: ReleaseCutover, runner: TradingRunner | None) -> str | None:
+    """The user's ConfigMap of the target: the cutover's own, or the runner's."""
+    if cutover.spec.release is not None:
+        return cutover.spec.release.config
+    return runner.spec.release.config if runner else None

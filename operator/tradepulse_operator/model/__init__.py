@@ -1,1 +1,0 @@
-"""Custom resource → desired children. Pure: one builder a file."""

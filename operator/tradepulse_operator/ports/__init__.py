@@ -1,1 +1,0 @@
-"""The outside world, one port a file: the only I/O of the operator."""

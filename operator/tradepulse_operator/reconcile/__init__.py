@@ -1,1 +1,0 @@
-"""(Custom resource, observation, clock) → the next step. Pure."""

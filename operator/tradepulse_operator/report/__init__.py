@@ -1,1 +1,0 @@
-"""The incident report: evidence → one ConfigMap. Pure."""

@@ -1,0 +1,1 @@
+"""Pods that check, rehearse or drill a release, apart from the runner's own."""

@@ -1,0 +1,134 @@
+"""A drill of the kill switch: its pod and the report.
+
+The pod runs the active release's own drill, see `runner/tradepulse_runner/drill/`: the configured
+symbols and limits on paper venues, in a directory that ends with the pod. Like every pod beside the
+runner's own (`beside.py`) it gets no credentials, no token and no network.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tradepulse_operator.api.release import Release
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.spec.drill import DrillTarget, RunningDrill
+from tradepulse_operator.common.names import (
+    APP_DRILL,
+    CONFIG_DIR,
+    CONFIG_FILE,
+    LABEL_APP,
+    LABEL_BESIDE,
+    LABEL_DRILL,
+    LABEL_RELEASE,
+    drill_key,
+    drill_name,
+)
+from tradepulse_operator.common.objects import Manifest
+from tradepulse_operator.resources.manifest import metadata
+from tradepulse_operator.resources.runner.pod_spec import TERMINATION_LOG
+
+from .pod import pod, runner_container, volume
+
+#: Seconds after which the kubelet ends the pod; a drill takes about ten.
+LONGEST = 300
+#: The termination message that a report is made of has 4 KiB; the text for people is made from it.
+LONGEST_REPORT = 16 * 1024
+_WHAT = {
+    DrillTarget.REHEARSAL: "a rehearsal on paper venues, which says nothing about how fast a real"
+    " venue cancels",
+    DrillTarget.LIVE: "the running process, which trades again once a person resets it",
+}
+
+
+def drill_pod(runner: TradingRunner, drill: RunningDrill, release: Release) -> Manifest:
+    """The pod that rehearses `release`; the same name for the same drill, so there is one."""
+    spec, _ = runner_container(runner, release)
+    config = f"{CONFIG_DIR}/{CONFIG_FILE}"
+    name = runner.metadata.name
+    labels = {
+        LABEL_APP: APP_DRILL,
+        LABEL_BESIDE: name,
+        LABEL_DRILL: drill_key(drill.scheduled_for),
+        LABEL_RELEASE: release.id,
+    }
+    return pod(
+        metadata(runner, drill_name(name, drill.scheduled_for), labels=labels),
+        spec,
+        seconds=LONGEST,
+        container={
+            "args": ["kill-switch", "drill", "--config", config, "--report", "/tmp/report"],
+            "env": [
+                {"name": "TRADEPULSE_CONFIG_HASH", "value": release.config_hash},
+                {"name": "TRADEPULSE_TERMINATION_LOG", "value": TERMINATION_LOG},
+            ],
+            "volumeMounts": [
+                {"name": "tmp", "mountPath": "/tmp"},
+                {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
+            ],
+        },
+        volumes=[volume(spec, "tmp"), volume(spec, "config")],
+    )
+
+
+def drill_report(runner: TradingRunner, drill: RunningDrill, found: dict[str, Any]) -> Manifest:
+    """The ConfigMap that keeps what a drill found. `found`: JSON values, see `read`."""
+    name = drill_name(runner.metadata.name, drill.scheduled_for)
+    content = {**found, "scheduledFor": drill.scheduled_for, "startedAt": drill.started_at}
+    content["target"] = drill.target.value
+    content = {"runner": runner.metadata.name, "releaseId": drill.release, **content}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(runner, name, labels={LABEL_DRILL: drill_key(drill.scheduled_for)}),
+        "immutable": True,
+        "data": {
+            "report.json": json.dumps(content, indent=1, sort_keys=True)[:LONGEST_REPORT],
+            "report.md": _markdown(content)[:LONGEST_REPORT],
+        },
+    }
+
+
+def _markdown(content: dict[str, Any]) -> str:
+    passed = "passed" if content["passed"] else "FAILED"
+    lines = [
+        f"# Kill-switch drill of {content['runner']}: {passed}",
+        "",
+        f"Due {content['scheduledFor']}, started {content['startedAt']}, release"
+        f" {content['releaseId']}: {_WHAT[DrillTarget(content['target'])]}.",
+        "",
+        content.get("message", ""),
+        "",
+        *(f"- {'pass' if check[1] else '**FAIL**'}: {check[0]}" for check in content["checks"]),
+        *(f"- not checked: {what}" for what in content.get("notChecked", ())),
+        *(f"- {name}: {value}" for name, value in content["measures"].items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def read(exit_code: int | None, message: str) -> dict[str, Any]:
+    """What a drill's pod said: `passed`, `checks` as (name, passed), `measures`, `message`.
+
+    `message` is the pod's termination message, JSON since releases know about scheduled drills; of
+    an older one only the exit code tells.
+    """
+    said = _parsed(message)
+    checks = [(str(item[0]), bool(item[1])) for item in said.get("checks", ()) if len(item) > 1]
+    measures = {str(key): value for key, value in dict(said.get("measures", {})).items()}
+    failed = [name for name, good in checks if not good]
+    passed = exit_code == 0 and not failed and said.get("passed") is not False
+    if passed:
+        words = f"{len(checks)} checks passed" if checks else "passed"
+    elif failed:
+        words = f"failed: {', '.join(failed)}"
+    else:
+        words = f"exit code {exit_code}: {message.strip()[:512] or 'the process said nothing'}"
+    return {"passed": passed, "checks": checks, "measures": measures, "message": words}
+
+
+def _parsed(message: str) -> dict[str, Any]:
+    try:
+        found = json.loads(message)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

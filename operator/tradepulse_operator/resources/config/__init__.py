@@ -1,0 +1,1 @@
+"""A release's configuration, as text."""

@@ -1,0 +1,38 @@
+"""The ReleaseCutover that an automatic change of release starts."""
+
+from __future__ import annotations
+
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.release import Release
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.common.names import API_VERSION
+from tradepulse_operator.common.objects import Manifest
+
+from .manifest import metadata
+
+
+def cutover_name(runner: TradingRunner, target: Release) -> str:
+    """The same for the same wish, so that asking twice makes one cutover."""
+    return f"{runner.metadata.name}-{target.id}-g{runner.metadata.generation}"
+
+
+def stamped(runner: TradingRunner, target: Release) -> Manifest:
+    """A cutover to `target`, which spec.release resolved to.
+
+    spec.release is written out: a later change of the runner's spec must not move the target.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": ReleaseCutover.KIND,
+        "metadata": metadata(runner, cutover_name(runner, target)),
+        "spec": {
+            **runner.spec.cutover.template.wire(),
+            "runner": runner.metadata.name,
+            "release": runner.spec.release.wire(),
+        },
+    }
+
+
+def is_stamped(cutover: ReleaseCutover, runner: TradingRunner) -> bool:
+    """Whether the operator started it for what the runner's spec meant; else a person wrote it."""
+    return any(owner.uid == runner.metadata.uid for owner in cutover.metadata.owner_references)
