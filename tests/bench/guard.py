@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from tradepulse_operator.api.baseline import BaselinePolicy
-from tradepulse_operator.api.guardrails import CutoverPolicy
+from tradepulse_operator.api.policy import CutoverPolicy
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.baseline import measure, own_limits, tightened

@@ -28,7 +28,8 @@ from aiohttp import web
 from tests.backing.prometheus import Prometheus as Server
 from tests.unit.engine import world
 from tests.unit.engine.fakes import FakeKube
-from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.clock import SystemClock
 from tradepulse_operator.clients.kubernetes.client import Kube

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tradepulse_operator.api.cutover import CutoverPhase, PhaseRecord, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import CutoverPhase, PhaseRecord
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillResult, LastDrill

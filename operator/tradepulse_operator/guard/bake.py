@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 
 from .evidence import Evidence, evidence
 from .finding import METRIC_GAP, Verdict, unknown, verdict

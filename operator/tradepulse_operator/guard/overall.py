@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 
 from .finding import ERROR_RATE, P95_LATENCY, Finding, Verdict
 from .limits import Limits

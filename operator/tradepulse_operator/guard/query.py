@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds

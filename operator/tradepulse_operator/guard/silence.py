@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
-from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 
 from .evidence import Evidence
 from .finding import METRIC_GAP, Finding, unknown

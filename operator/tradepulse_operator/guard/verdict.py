@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import CustomGuardrail
 
 from .evidence import LATENCY, REQUIRED, Counter, Evidence, evidence

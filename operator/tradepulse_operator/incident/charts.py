@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
-from tradepulse_operator.api.cutover import ReleaseCutover, VerdictKind
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.guard.evidence import evidence
 from tradepulse_operator.guard.finding import ERROR_RATE, METRIC_GAP, P95_LATENCY, Finding

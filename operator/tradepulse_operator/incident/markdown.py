@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 
-from tradepulse_operator.api.cutover import (
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import (
     CutoverPhase,
     PhaseRecord,
-    ReleaseCutover,
     VerdictKind,
     VerdictRecord,
 )
-from tradepulse_operator.api.guardrails import StateOnRollback
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.common.time import instant, timestamp
 
 from .before import baseline, people

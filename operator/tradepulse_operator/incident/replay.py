@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tradepulse_operator.api.cutover import ReleaseCutover, VerdictKind, VerdictRecord
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import VerdictKind, VerdictRecord
 from tradepulse_operator.api.guardrails import CustomGuardrail
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant

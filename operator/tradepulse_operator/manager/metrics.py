@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from tradepulse_operator.api.cutover import FINAL, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import FINAL
 from tradepulse_operator.clients.kubernetes.http import Call
 from tradepulse_operator.common.time import instant
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from tradepulse_operator.api.cutover import FINAL, ReleaseCutover, VerdictKind
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import FINAL, VerdictKind
 from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.time import instant

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tradepulse_operator.api.guardrails import StateOnRollback
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.api.release import Release
 
 

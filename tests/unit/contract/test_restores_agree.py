@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.reconcile.cutovers import PHASE, SOURCE, UID, cutover, pod, rollback, seen, status
-from tradepulse_operator.api.cutover import BackupRecord, RollbackStep
+from tradepulse_operator.api.cutover_status import BackupRecord, RollbackStep
 from tradepulse_operator.controllers.cutover.phases.restored import unrestored
 from tradepulse_runner.state.backup import FOLDER
 from tradepulse_runner.state.directory import Preparation, prepare

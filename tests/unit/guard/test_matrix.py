@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.unit.guard.recordings import LIMITS, Runner, World, changed
-from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.evidence import LATENCY, OUTCOMES
 from tradepulse_operator.guard.finding import ERROR_RATE, P95_LATENCY

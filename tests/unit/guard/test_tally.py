@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.guard.recordings import LIMITS, Runner, World
-from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.evidence import evidence
 from tradepulse_operator.guard.overall import overall

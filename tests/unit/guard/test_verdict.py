@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.guard.recordings import LIMITS, Runner, World, changed, with_value
-from tradepulse_operator.api.cutover import VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import CustomGuardrail, Guardrails
 from tradepulse_operator.guard.evidence import HEARTBEAT, LATENCY, OUTCOMES
 from tradepulse_operator.guard.finding import Verdict

@@ -10,7 +10,7 @@ import yaml
 from tests.unit.model.runners import BINANCE, PAPER, intent_of, runner
 from tests.unit.reconcile.cutovers import UID, status
 from tests.unit.reconcile.cutovers import cutover as some_cutover
-from tradepulse_operator.api.cutover import CutoverPhase
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.rehearsal import RehearsalPolicy
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget, RunningDrill

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.model.runners import BINANCE, PAPER, intent_of, runner
-from tradepulse_operator.api.guardrails import StateOnRollback
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import (
     ANNOTATION_APPLIED,

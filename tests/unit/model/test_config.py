@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.unit.model.runners import BINANCE, PAPER, runner
 from tradepulse_operator.api.release import ReleaseSpec
-from tradepulse_operator.api.runner import Risk, TradingRunner
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.spec.risk import Risk
 from tradepulse_operator.resources.config.release import render_release, resolve
 from tradepulse_operator.resources.config.render import ConfigError, render
 from tradepulse_runner.config.runner import RunnerConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tradepulse_operator.api.guardrails import StateOnRollback
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_runner.cli.main import main
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.unit.guard.recordings import Runner, World
-from tradepulse_operator.api.cutover import (
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import (
     CutoverPhase,
     PhaseRecord,
-    ReleaseCutover,
     ReleaseCutoverStatus,
     RollbackStatus,
     RollbackStep,

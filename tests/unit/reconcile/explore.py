@@ -24,7 +24,7 @@ from tests.unit.reconcile.explore_state import (
     obedient,
     time,
 )
-from tradepulse_operator.api.cutover import FINAL, CutoverPhase
+from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
 from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 
 _BACK = {"RollingBack", "Verifying", "RolledBack", "Halted"}

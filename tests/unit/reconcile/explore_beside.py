@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from tests.unit.reconcile import cutovers as some
 from tests.unit.reconcile.world import World, spec
 from tradepulse_operator.api.checklist import CheckResult
-from tradepulse_operator.api.cutover import FINAL, CutoverPhase, ReleaseCutoverStatus
+from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase, ReleaseCutoverStatus
 from tradepulse_operator.common.names import CONFIG_FILE, LABEL_DRILL, check_pod_name
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover

@@ -27,10 +27,10 @@ from tests.unit.reconcile.explore_state import (
 from tests.unit.reconcile.streams import BUS, ORDERS, bus
 from tradepulse_operator.api.baseline import Baseline, StreamsRecord
 from tradepulse_operator.api.checklist import CheckRecord, CheckResult
-from tradepulse_operator.api.cutover import (
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import (
     BackupRecord,
     CutoverPhase,
-    ReleaseCutover,
     ReleaseCutoverStatus,
     ReportRecord,
     RollbackStatus,
@@ -40,8 +40,9 @@ from tradepulse_operator.api.cutover import (
 )
 from tradepulse_operator.api.meta import Condition, ConditionStatus, OwnerReference
 from tradepulse_operator.api.release import ReleaseSpec
-from tradepulse_operator.api.runner import CLEAN_STOP, RejectedRelease, TradingRunner
-from tradepulse_operator.api.runner import TradingRunnerStatus as RunnerStatus
+from tradepulse_operator.api.runner import CLEAN_STOP, TradingRunner
+from tradepulse_operator.api.runner_status import RejectedRelease
+from tradepulse_operator.api.runner_status import TradingRunnerStatus as RunnerStatus
 from tradepulse_operator.common.names import (
     ANNOTATION_KILL_SWITCH,
     ANNOTATION_TRADING,

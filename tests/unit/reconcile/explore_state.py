@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tradepulse_operator.api.cutover import FINAL, CutoverPhase, RollbackStep
+from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase, RollbackStep
 
 #: What a recording leads to: enough good seconds, not enough yet, …; `blind`: nothing for too long.
 EVIDENCE = ("ok", "some", "breach", "gap", "none", "blind")

@@ -25,7 +25,7 @@ from tests.unit.reconcile.cutovers import (
     written,
 )
 from tradepulse_operator.api.baseline import MOST_POSITIONS, Baseline, BaselinePolicy
-from tradepulse_operator.api.cutover import BackupRecord, RollbackStep
+from tradepulse_operator.api.cutover_status import BackupRecord, RollbackStep
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.cutover.baseline import service_of
 from tradepulse_operator.controllers.cutover.reconcile import decide

@@ -34,7 +34,7 @@ from tests.unit.reconcile.streams import (
     telling,
 )
 from tradepulse_operator.api.checklist import Check, CheckRecord, CheckResult
-from tradepulse_operator.api.cutover import ReleaseCutoverStatus
+from tradepulse_operator.api.cutover_status import ReleaseCutoverStatus
 from tradepulse_operator.api.spec.drill import LastDrill
 from tradepulse_operator.common.names import CONFIG_FILE
 from tradepulse_operator.common.time import timestamp

@@ -26,7 +26,7 @@ from tests.unit.reconcile.cutovers import (
     status,
     written,
 )
-from tradepulse_operator.api.cutover import (
+from tradepulse_operator.api.cutover_status import (
     FINAL,
     CutoverPhase,
     ReportRecord,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.reconcile.explore import Graph, Violation, endless, ends, explore, stuck
 from tests.unit.reconcile.explore_real import Real
-from tradepulse_operator.api.cutover import CutoverPhase, RollbackStep
+from tradepulse_operator.api.cutover_status import CutoverPhase, RollbackStep
 from tradepulse_operator.common.names import ANNOTATION_TRADING
 from tradepulse_operator.controllers.cutover import reconcile as dispatch
 from tradepulse_operator.controllers.cutover.phases import forward as cutover_forward

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.reconcile.explore_beside import DrillWorld, GateWorld, explore
-from tradepulse_operator.api.cutover import CutoverPhase as PHASE
+from tradepulse_operator.api.cutover_status import CutoverPhase as PHASE
 from tradepulse_operator.controllers.checklist import checklist, rehearsal
 from tradepulse_operator.controllers.cutover import reconcile as dispatch
 from tradepulse_operator.controllers.cutover.phases import forward as cutover_forward

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.reconcile.cutovers import cutover, runner, seen, status, written
 from tests.unit.reconcile.test_runner import conditions, settled
-from tradepulse_operator.api.cutover import CutoverPhase
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.controllers.cutover.phases.forward import pending

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.reconcile.world import FORWARD, NAME, PHASE, World, spec
-from tradepulse_operator.api.cutover import CutoverPhase
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.runner import CLEAN_STOP
 from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 from tradepulse_operator.controllers.observed.views import PodView

@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.model.runners import intent_of, runner
 from tests.unit.reconcile.world import PHASE, World
-from tradepulse_operator.api.cutover import (
-    PhaseRecord,
-    ReleaseCutover,
-    ReleaseCutoverSpec,
-    ReleaseCutoverStatus,
-)
+from tradepulse_operator.api.cutover import ReleaseCutover, ReleaseCutoverSpec
+from tradepulse_operator.api.cutover_status import PhaseRecord, ReleaseCutoverStatus
 from tradepulse_operator.api.meta import ConditionStatus, Meta
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.conditions import (

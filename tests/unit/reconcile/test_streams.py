@@ -33,7 +33,7 @@ from tests.unit.reconcile.streams import (
     telling,
 )
 from tradepulse_operator.api.baseline import MOST_DIFFERENCES, MOST_PARTITIONS, Baseline
-from tradepulse_operator.api.cutover import ReleaseCutoverStatus
+from tradepulse_operator.api.cutover_status import ReleaseCutoverStatus
 from tradepulse_operator.api.meta import Condition
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.conditions import find_condition

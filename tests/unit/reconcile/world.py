@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.unit.reconcile.apiserver import ApiServer, Conflict
-from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import (
     ANNOTATION_KILL_SWITCH,

@@ -18,7 +18,8 @@ from tradepulse_operator.api.checklist import (
     CheckRecord,
     CheckResult,
 )
-from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.rehearsal import RehearsalPolicy
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import CONFIG_FILE, check_pod_name, rehearsal_pod_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tradepulse_operator.api.cutover import CutoverPhase
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.cutover.phases.preflight import stopping
 from tradepulse_operator.controllers.observed.views import CutoverObserved

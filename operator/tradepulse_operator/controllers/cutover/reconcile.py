@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tradepulse_operator.api.cutover import FINAL, CutoverPhase, RollbackStep
+from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase, RollbackStep
 from tradepulse_operator.controllers.checklist.checklist import tidy
 from tradepulse_operator.controllers.cutover.phases.forward import (
     backing_up,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradepulse_operator.api.cutover import (
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import (
     FINAL,
     CutoverPhase,
     PhaseRecord,
-    ReleaseCutover,
     ReleaseCutoverStatus,
 )
 from tradepulse_operator.api.meta import ConditionStatus

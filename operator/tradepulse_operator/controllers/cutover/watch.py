@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tradepulse_operator.api.cutover import (
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import (
     BakeStatus,
     CutoverPhase,
-    ReleaseCutover,
     VerdictKind,
     VerdictRecord,
 )
-from tradepulse_operator.api.guardrails import OnInconclusive
+from tradepulse_operator.api.policy import OnInconclusive
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant, timestamp

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tradepulse_operator.api.cutover import FINAL, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import FINAL
 from tradepulse_operator.common.names import API_VERSION
 from tradepulse_operator.common.objects import Ref
 from tradepulse_operator.controllers.step import Delete, Step

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tradepulse_operator.api.meta import ConditionStatus
-from tradepulse_operator.api.runner import CutoverMode, RunnerPhase
+from tradepulse_operator.api.runner_status import RunnerPhase
+from tradepulse_operator.api.spec.cutover import CutoverMode
 from tradepulse_operator.controllers.conditions import (
     Conditions,
     drop_condition,

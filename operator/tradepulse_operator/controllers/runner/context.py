@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tradepulse_operator.api.cutover import FINAL, CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
 from tradepulse_operator.api.release import Release
-from tradepulse_operator.api.runner import TradingRunner, TradingRunnerStatus
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.runner_status import TradingRunnerStatus
 from tradepulse_operator.common.names import API_VERSION, CONFIG_FILE, pvc_name
 from tradepulse_operator.common.objects import Manifest, Ref
 from tradepulse_operator.controllers.observed.views import PodView, RunnerObserved

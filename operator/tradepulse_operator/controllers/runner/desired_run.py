@@ -6,7 +6,8 @@ owns every child. So two loops never write the same object.
 
 from __future__ import annotations
 
-from tradepulse_operator.api.cutover import CutoverPhase, ReleaseCutover, RollbackStep
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import CutoverPhase, RollbackStep
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget

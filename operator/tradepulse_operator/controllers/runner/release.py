@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradepulse_operator.api.cutover import FINAL, CutoverPhase, ReleaseCutover
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
 from tradepulse_operator.api.release import Release
-from tradepulse_operator.api.runner import (
-    CutoverMode,
-    HistoryEntry,
-    RejectedRelease,
-    TradingRunnerStatus,
-)
+from tradepulse_operator.api.runner_status import HistoryEntry, RejectedRelease, TradingRunnerStatus
+from tradepulse_operator.api.spec.cutover import CutoverMode
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.step import Apply, Step
 from tradepulse_operator.resources.cutover import is_stamped, stamped

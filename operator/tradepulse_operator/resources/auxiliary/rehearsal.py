@@ -8,7 +8,8 @@ from typing import Any
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.rehearsal import RehearsalPolicy
 from tradepulse_operator.api.release import Release
-from tradepulse_operator.api.runner import Connector, TradingRunner
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.spec.venue import Connector
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import (
     ANNOTATION_REHEARSAL,

@@ -15,7 +15,9 @@ from typing import Any
 import yaml
 
 from tradepulse_operator.api.release import ReleaseSpec
-from tradepulse_operator.api.runner import Risk, TradingRunnerSpec, Venue
+from tradepulse_operator.api.runner import TradingRunnerSpec
+from tradepulse_operator.api.spec.risk import Risk
+from tradepulse_operator.api.spec.venue import Venue
 from tradepulse_operator.api.units import NAME_PATTERN
 from tradepulse_operator.common.names import (
     CONFIG_FILE,

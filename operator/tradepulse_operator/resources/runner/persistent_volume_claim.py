@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradepulse_operator.api.runner import Reclaim, TradingRunner
+from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.spec.state import Reclaim
 from tradepulse_operator.common.names import pvc_name
 from tradepulse_operator.common.objects import Manifest
 from tradepulse_operator.resources.manifest import metadata, seal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradepulse_operator.api.cutover import BackupRecord, CutoverPhase
+from tradepulse_operator.api.cutover_status import BackupRecord, CutoverPhase
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.controllers.checklist.approvals import signatures, unsigned

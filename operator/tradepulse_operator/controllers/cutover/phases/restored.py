@@ -6,7 +6,7 @@ restored another one, has let the previous release start on a state of the new o
 
 from __future__ import annotations
 
-from tradepulse_operator.api.guardrails import StateOnRollback
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.controllers.observed.termination import said
 from tradepulse_operator.controllers.observed.views import CutoverObserved, PodView
 

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradepulse_operator.api.cutover import CutoverPhase, ReportRecord, RollbackStatus, RollbackStep
-from tradepulse_operator.api.guardrails import StateOnRollback
+from tradepulse_operator.api.cutover_status import (
+    CutoverPhase,
+    ReportRecord,
+    RollbackStatus,
+    RollbackStep,
+)
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import INCIDENTS_DIR, LABEL_RELEASE, incident_name

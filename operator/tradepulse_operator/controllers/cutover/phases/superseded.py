@@ -6,7 +6,7 @@ that it came from is gone. One that a person wrote stands for that person's own 
 
 from __future__ import annotations
 
-from tradepulse_operator.api.runner import CutoverMode
+from tradepulse_operator.api.spec.cutover import CutoverMode
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.config.render import ConfigError
