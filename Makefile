@@ -49,8 +49,8 @@ ENVIRONMENTS = dev staging production
 PROMOTE = $(BIN)/tradepulse-operator promote --validator "$(BIN)/tradepulse-runner config check --config"
 promote: setup ## Validate, test and version the settings of an environment (ENV=dev, staging or production)
 	$(if $(filter $(ENV),$(ENVIRONMENTS)),,$(error ENV=$(ENV): write one of $(ENVIRONMENTS)))
-	$(BIN)/pytest -q tests/unit/engine/test_promote.py tests/unit/model/test_config.py \
-		tests/unit/runner/test_config.py tests/unit/runner/test_config_check.py
+	$(BIN)/pytest -q tests/unit/operator/cli/test_promote.py tests/unit/operator/resources/config/test_render.py \
+		tests/unit/runner/config/test_config.py tests/unit/runner/test_config_check.py
 	$(PROMOTE) configs/$(ENV)
 check-configs: setup ## Fail when an environment asks for settings that aren't promoted
 	for each in $(ENVIRONMENTS); do $(PROMOTE) --check configs/$$each; done
@@ -67,13 +67,13 @@ e2e-gitops: setup ## Under a real Argo CD, on the same cluster; not part of test
 
 .PHONY: venue-up venue-check
 venue-up: setup ## Binance and Coinbase on this machine, to trade against; prints urls and made-up keys
-	$(BIN)/python -m tests.venues up
+	$(BIN)/python -m tests.support.venues up
 venue-check: setup ## Compare the venues' matching with another engine, 100,000 operations
-	$(BIN)/python -m tests.venues.oracle --operations 100000
+	$(BIN)/python -m tests.support.venues.oracle --operations 100000
 
 .PHONY: backing-up
 backing-up: setup ## Kafka, PostgreSQL, S3, Alertmanager, OpenBao on this machine, to run against; tells how to connect
-	$(BIN)/python -m tests.backing up
+	$(BIN)/python -m tests.support.services up
 
 .PHONY: demo bench
 demo: setup ## A bad release rolls itself back, on a real cluster, while you watch
@@ -107,17 +107,17 @@ bench-database: setup ## Measure the audit trail beside a bare asyncpg, and a fa
 
 .PHONY: cluster-up cluster-down cluster-status environment
 cluster-up: setup ## Start the real cluster (kind)
-	$(BIN)/python -m tests.e2e.cluster up
+	$(BIN)/python -m tests.support.cluster up
 cluster-down: setup ## Remove the cluster and everything that it left
-	$(BIN)/python -m tests.e2e.cluster down
+	$(BIN)/python -m tests.support.cluster down
 cluster-status: setup ## Say whether the cluster is healthy
-	$(BIN)/python -m tests.e2e.cluster status
+	$(BIN)/python -m tests.support.cluster status
 environment: setup ## The cluster with images, Prometheus and the operator
-	$(BIN)/python -m tests.e2e.environment
+	$(BIN)/python -m tests.support.e2e.environment
 
 .PHONY: images
 images: setup ## Build the images of operator, runner releases and monitoring
-	$(BIN)/python -m tests.e2e.images build
+	$(BIN)/python -m tests.support.images build
 
 .PHONY: lock
 UV_LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

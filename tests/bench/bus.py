@@ -16,8 +16,8 @@ import click
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from tests.backing.kafka.server import Kafka
-from tests.e2e.cluster.progress import Progress
+from tests.support.cluster.progress import Progress
+from tests.support.services.kafka.server import Kafka
 from tradepulse_runner.bus.publisher import Publisher
 from tradepulse_runner.config.bus import EventBusConfig, Stream
 from tradepulse_runner.domain import Order, OrderStatus, OrderType, Side

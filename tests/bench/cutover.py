@@ -15,8 +15,8 @@ from datetime import datetime
 
 import click
 
-from tests.e2e import environment, scenario
-from tests.e2e.client import Cluster, Manifest, is_pod_ready, phase, wait_for
+from tests.support.e2e import environment, scenario
+from tests.support.e2e.client import Cluster, Manifest, is_pod_ready, phase, wait_for
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.guard.limits import limits

@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from tests.backing.postgres.server import SUPERUSER, Postgres
-from tests.e2e.cluster.progress import Progress
-from tests.unit.runner.database_kit import config, migrated, problems, using
+from tests.support.cluster.progress import Progress
+from tests.support.runner.database_kit import config, migrated, problems, using
+from tests.support.services.postgres.server import SUPERUSER, Postgres
 from tradepulse_runner.database import audit
 from tradepulse_runner.database.connection import Connection, connect
 from tradepulse_runner.database.snapshots import Snapshots

@@ -15,8 +15,8 @@ import obstore
 from obstore.store import S3Store
 from prometheus_client import CollectorRegistry
 
-from tests.backing.objectstore.server import BUCKET, KEY, REGION, SECRET, ObjectStore
-from tests.e2e.cluster.progress import Progress
+from tests.support.cluster.progress import Progress
+from tests.support.services.objectstore.server import BUCKET, KEY, REGION, SECRET, ObjectStore
 from tradepulse_runner.config.runner import ObjectStoreConfig
 from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.state.directory import Preparation, prepare

@@ -28,8 +28,8 @@ import click
 import tradepulse_runner.live.loop
 from tests.bench import disk
 from tests.bench.relay import Relay
-from tests.venues.binance import BinanceVenue
-from tests.venues.exchange import Market
+from tests.support.venues.binance import BinanceVenue
+from tests.support.venues.exchange import Market
 from tradepulse_runner.config.runner import RiskConfig, StrategyConfig, VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, Side

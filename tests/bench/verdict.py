@@ -25,9 +25,9 @@ import aiohttp
 import click
 from aiohttp import web
 
-from tests.backing.prometheus import Prometheus as Server
-from tests.unit.engine import world
-from tests.unit.engine.fakes import FakeKube
+from tests.support.fakes.kube import FakeKube
+from tests.support.operator import engine_world as world
+from tests.support.services.prometheus import Prometheus as Server
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.clients.alertmanager import Alertmanager

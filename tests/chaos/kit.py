@@ -18,10 +18,10 @@ from typing import Any
 
 from tests.chaos.plan import REFUSAL, Case, chance_of
 from tests.chaos.truth import TrueOrder, Truth
-from tests.venues.binance import BinanceVenue
-from tests.venues.coinbase import CoinbaseVenue
-from tests.venues.coinbase.keys import make_ed25519
-from tests.venues.coinbase.values import named_uuid
+from tests.support.venues.binance import BinanceVenue
+from tests.support.venues.coinbase import CoinbaseVenue
+from tests.support.venues.coinbase.keys import make_ed25519
+from tests.support.venues.coinbase.values import named_uuid
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import ZERO, OrderType, Side

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import environment
-from tests.e2e.client import Cluster
+from tests.support.e2e import environment
+from tests.support.e2e.client import Cluster
 
 
 @pytest.fixture(scope="session")

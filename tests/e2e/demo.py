@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.rule import Rule
 
-from tests.e2e import environment, scenario
-from tests.e2e.client import Cluster, Manifest, phase
-from tests.e2e.cluster.api import paths
-from tests.e2e.cluster.progress import clock
+from tests.support.cluster.api import paths
+from tests.support.cluster.progress import clock
+from tests.support.e2e import environment, scenario
+from tests.support.e2e.client import Cluster, Manifest, phase
 
 NAMESPACE = "trading"
 RUNNER = "btc-paper"

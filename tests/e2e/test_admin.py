@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.backing.process import Child
-from tests.backing.service import free_port
-from tests.backing.siem.receiver import CLIENT, SCOPE, Receiver
-from tests.backing.tls import Authority
-from tests.e2e import scenario
-from tests.e2e.client import Cluster, Manifest, condition, is_true, wait_for
-from tests.e2e.cluster.api import paths
-from tests.e2e.cluster.settings import NODE_GATEWAY
-from tests.unit.runner.admin_kit import AUDIENCE, ISSUER, SECRET, Answer, Issuer, ask, trusting
+from tests.support.cluster.api import paths
+from tests.support.cluster.settings import NODE_GATEWAY
+from tests.support.e2e import scenario
+from tests.support.e2e.client import Cluster, Manifest, condition, is_true, wait_for
+from tests.support.runner.admin_kit import AUDIENCE, ISSUER, SECRET, Answer, Issuer, ask, trusting
+from tests.support.services.process import Child
+from tests.support.services.service import free_port
+from tests.support.services.siem.receiver import CLIENT, SCOPE, Receiver
+from tests.support.services.tls import Authority
 from tradepulse_runner.audit.signing import Keyring
 
 RUNNER, CLIENT_SECRET = "administered", "the-secret-of-the-siem-client"

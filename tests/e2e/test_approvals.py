@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import scenario
-from tests.e2e.client import API_VERSION, Cluster, Manifest, is_true, phase, wait_for
+from tests.support.e2e import scenario
+from tests.support.e2e.client import API_VERSION, Cluster, Manifest, is_true, phase, wait_for
 
 RUNNER = "signed"
 RBAC = "rbac.authorization.k8s.io"

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-from tests.backing.kafka.server import Kafka
-from tests.backing.postgres.server import OBSERVER, WRITER, Postgres
-from tests.e2e import scenario
-from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, wait_for
-from tests.e2e.cluster.progress import Progress
-from tests.e2e.cluster.settings import NODE_GATEWAY
 from tests.e2e.test_objectstore import secret
-from tests.unit.runner.bus_kit import GROUP, Message, commit, prepare, read
-from tests.unit.runner.bus_kit import RUNNER as CLIENT
-from tests.unit.runner.database_kit import migrated, problems, using
+from tests.support.cluster.progress import Progress
+from tests.support.cluster.settings import NODE_GATEWAY
+from tests.support.e2e import scenario
+from tests.support.e2e.client import API_VERSION, Cluster, Manifest, condition, wait_for
+from tests.support.runner.bus_kit import GROUP, Message, commit, prepare, read
+from tests.support.runner.bus_kit import RUNNER as CLIENT
+from tests.support.runner.database_kit import migrated, problems, using
+from tests.support.services.kafka.server import Kafka
+from tests.support.services.postgres.server import OBSERVER, WRITER, Postgres
 
 RUNNER = "told"
 ORDERS, FILLS = "tradepulse.execution.orders", "tradepulse.execution.fills"

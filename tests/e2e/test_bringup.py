@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.e2e import environment, scenario
-from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
+from tests.support.e2e import environment, scenario
+from tests.support.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
 
 RUNNER = "bringup"
 

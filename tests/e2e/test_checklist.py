@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.e2e import scenario
-from tests.e2e.client import Cluster, Manifest, is_true, phase, wait_for
+from tests.support.e2e import scenario
+from tests.support.e2e.client import Cluster, Manifest, is_true, phase, wait_for
 from tradepulse_operator.cli.main import main
 
 RUNNER = "checked"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.e2e import environment, scenario
-from tests.e2e.client import Cluster, Manifest, phase, wait_for
-from tests.e2e.watching import PodWatch
+from tests.support.e2e import environment, scenario
+from tests.support.e2e.client import Cluster, Manifest, phase, wait_for
+from tests.support.e2e.watching import PodWatch
 
 FORTH = ("Pending", "Preflight", "Halting", "BackingUp", "Switching", "Baking")
 BACK = ("RollingBack", "Verifying")

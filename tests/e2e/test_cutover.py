@@ -6,9 +6,17 @@ import json
 
 import pytest
 
-from tests.e2e import scenario
-from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, phase, wait_for
-from tests.e2e.watching import PodWatch
+from tests.support.e2e import scenario
+from tests.support.e2e.client import (
+    API_VERSION,
+    Cluster,
+    Manifest,
+    condition,
+    is_true,
+    phase,
+    wait_for,
+)
+from tests.support.e2e.watching import PodWatch
 
 RUNNER = "good"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e import scenario
-from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, phase, wait_for
+from tests.support.e2e import scenario
+from tests.support.e2e.client import API_VERSION, Cluster, Manifest, condition, phase, wait_for
 
 RUNNER = "drift"
 

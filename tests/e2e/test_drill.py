@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.backing.alertmanager.server import Alertmanager
-from tests.e2e import scenario
-from tests.e2e.alertmanager_beside import beside
-from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
+from tests.support.e2e import scenario
+from tests.support.e2e.alertmanager_beside import beside
+from tests.support.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
+from tests.support.services.alertmanager.server import Alertmanager
 
 #: The least time to the next full minute that is worth aiming at, in seconds.
 AHEAD = 8

@@ -6,8 +6,8 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e import scenario
-from tests.e2e.client import API_VERSION, Cluster, wait_for
+from tests.support.e2e import scenario
+from tests.support.e2e.client import API_VERSION, Cluster, wait_for
 
 #: A busy machine may delay a try, a slow way would delay all: the fastest counts.
 TRIES, CONTRACT = 3, 2.0

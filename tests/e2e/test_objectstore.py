@@ -11,11 +11,11 @@ import obstore
 import pytest
 from obstore.store import S3Store
 
-from tests.backing.objectstore.server import BUCKET, KEY, REGION, SECRET, ObjectStore
-from tests.e2e import scenario
-from tests.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
-from tests.e2e.cluster.progress import Progress
-from tests.e2e.cluster.settings import NODE_GATEWAY
+from tests.support.cluster.progress import Progress
+from tests.support.cluster.settings import NODE_GATEWAY
+from tests.support.e2e import scenario
+from tests.support.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
+from tests.support.services.objectstore.server import BUCKET, KEY, REGION, SECRET, ObjectStore
 
 RUNNER = "stored"
 #: Not 443: the runner's NetworkPolicy has to let it out.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.e2e import environment, scenario
-from tests.e2e.client import Cluster, Manifest, phase, wait_for
-from tests.e2e.faulty_prometheus import FAULTS, Faulty, faulty_prometheus
+from tests.support.e2e import environment, scenario
+from tests.support.e2e.client import Cluster, Manifest, phase, wait_for
+from tests.support.e2e.faulty_prometheus import FAULTS, Faulty, faulty_prometheus
 
 RUNNER = "outage"
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.e2e.client import Cluster
+from tests.support.e2e.client import Cluster
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.clients.kubernetes.errors import Conflict, Invalid, NotFound

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from tests.e2e import scenario
-from tests.e2e.client import Cluster, Manifest, is_true, wait_for
-from tests.e2e.watching import PodWatch
+from tests.support.e2e import scenario
+from tests.support.e2e.client import Cluster, Manifest, is_true, wait_for
+from tests.support.e2e.watching import PodWatch
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.incident.replay import replay
 

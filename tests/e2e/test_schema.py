@@ -18,9 +18,17 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from kubernetes import client
 
-from tests.e2e.client import Cluster, wait_for
-from tests.mutations import Manifest, faulty, mutate, samples, single
-from tests.refusals import REQUIRED, RULES, SERVERS_OWN, TRANSITIONS, Refusal, Transition, changed
+from tests.support.e2e.client import Cluster, wait_for
+from tests.support.schema.mutations import Manifest, faulty, mutate, samples, single
+from tests.support.schema.refusals import (
+    REQUIRED,
+    RULES,
+    SERVERS_OWN,
+    TRANSITIONS,
+    Refusal,
+    Transition,
+    changed,
+)
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.cli.validate import problems
 

@@ -18,12 +18,20 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from tests.e2e import scenario
-from tests.e2e.client import Cluster, Manifest, wait_for
-from tests.partition import Cable
-from tests.unit.runner.process import RunnerProcess
-from tests.venues.binance import BinanceVenue
-from tests.writers import Background, contender, ended, epochs, open_venue, stale, until_orders_of
+from tests.support.e2e import scenario
+from tests.support.e2e.client import Cluster, Manifest, wait_for
+from tests.support.runner.partition import Cable
+from tests.support.runner.process import RunnerProcess
+from tests.support.runner.writers import (
+    Background,
+    contender,
+    ended,
+    epochs,
+    open_venue,
+    stale,
+    until_orders_of,
+)
+from tests.support.venues.binance import BinanceVenue
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.resources.runner import lease
 from tradepulse_runner.lease.api import KubeLease

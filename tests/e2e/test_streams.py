@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.backing.kafka.server import Kafka
-from tests.e2e import scenario
-from tests.e2e.client import Cluster, Manifest, condition, is_true, phase, wait_for
-from tests.e2e.cluster.progress import Progress
-from tests.e2e.cluster.settings import NODE_GATEWAY
 from tests.e2e.test_objectstore import secret
-from tests.unit.runner.bus_kit import GROUP, prepare
-from tests.unit.runner.bus_kit import RUNNER as CLIENT
+from tests.support.cluster.progress import Progress
+from tests.support.cluster.settings import NODE_GATEWAY
+from tests.support.e2e import scenario
+from tests.support.e2e.client import Cluster, Manifest, condition, is_true, phase, wait_for
+from tests.support.runner.bus_kit import GROUP, prepare
+from tests.support.runner.bus_kit import RUNNER as CLIENT
+from tests.support.services.kafka.server import Kafka
 
 RUNNER = "streamed"
 ORDERS = "tradepulse.execution.orders"

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import environment, scenario
-from tests.e2e.client import API_VERSION, Cluster, Manifest, wait_for
-from tests.e2e.venue_beside import KINDS, Beside, Credential, Kind, beside
+from tests.support.e2e import environment, scenario
+from tests.support.e2e.client import API_VERSION, Cluster, Manifest, wait_for
+from tests.support.e2e.venue_beside import KINDS, Beside, Credential, Kind, beside
 
 RUNNER = "spot"
 STATUS = (

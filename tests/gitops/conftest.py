@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.backing.argocd.server import ArgoCD, install
-from tests.e2e.client import Cluster
-from tests.e2e.cluster.progress import Progress
-from tests.e2e.cluster.settings import Paths
 from tests.e2e.conftest import cluster, namespace
-from tests.gitops.story import Story
+from tests.support.cluster.progress import Progress
+from tests.support.cluster.settings import Paths
+from tests.support.e2e.client import Cluster
+from tests.support.gitops.story import Story
+from tests.support.services.argocd.server import ArgoCD, install
 
 __all__ = ["cluster", "namespace"]
 

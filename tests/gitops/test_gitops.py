@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.backing.process import Child
-from tests.e2e import environment, scenario
-from tests.e2e.client import API_VERSION, Manifest, condition, is_true, phase, wait_for
-from tests.e2e.cluster.api import paths
-from tests.gitops.story import DESKS, Chapter, Desk, Story
+from tests.support.cluster.api import paths
+from tests.support.e2e import environment, scenario
+from tests.support.e2e.client import API_VERSION, Manifest, condition, is_true, phase, wait_for
+from tests.support.gitops.story import DESKS, Chapter, Desk, Story
+from tests.support.services.process import Child
 from tradepulse_operator.common.names import MANAGER
 
 ARGO = "argocd-controller"

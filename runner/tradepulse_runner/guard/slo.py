@@ -3,7 +3,7 @@
 The operator judges the same release from Prometheus' samples. Both must say the same of the same
 counts, so the rules are the same: p95 is linear within a bucket of the same histogram, a limit may
 be reached but not exceeded, and what can't be judged is unknown, which is neither good nor bad.
-Neither imports the other; ``tests/vectors/slo`` holds what both must agree on.
+Neither imports the other; ``tests/contract/vectors/slo`` holds what both must agree on.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.manifests.rendering import ROOT
+from tests.support.manifests.rendering import ROOT
 from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
 
 lupa = pytest.importorskip("lupa")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.images import catalog
-from tests.e2e.images.base import PythonBase
-from tests.unit.manifests.rendering import ROOT, Manifest, find, load
+from tests.support.images import catalog
+from tests.support.images.base import PythonBase
+from tests.support.manifests.rendering import ROOT, Manifest, find, load
 from tradepulse_operator.common.names import (
     APP_REHEARSAL,
     APP_RUNNER,
@@ -17,7 +17,7 @@ from tradepulse_operator.common.names import (
     MANAGER,
 )
 
-TREES = ("manifests", "tests/e2e/monitoring/files")
+TREES = ("manifests", "tests/support/monitoring/files")
 #: The Pod Security standard "restricted", and a root file system that cannot be written.
 CONTAINER = {
     "allowPrivilegeEscalation": False,

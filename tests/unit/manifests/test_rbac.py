@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from tests.unit.manifests.rendering import ROOT, Manifest, find, load
-from tests.unit.model.runners import runner
+from tests.support.manifests.rendering import ROOT, Manifest, find, load
+from tests.support.operator.runners import runner
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.common.names import GROUP
 from tradepulse_operator.controllers.runner import diff as drift

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.backing.tls import Authority
-from tests.unit.runner.admin_kit import Issuer
-from tests.unit.runner.process import ROOT
+from tests.support.runner.admin_kit import Issuer
+from tests.support.runner.process import ROOT
+from tests.support.services.tls import Authority
 from tradepulse_runner.cli.main import main
 from tradepulse_runner.config_check import LONGEST, SECRETS, check
 from tradepulse_runner.state.storage import storage

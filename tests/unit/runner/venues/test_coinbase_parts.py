@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.runner.venues.coinbase_bench import buy, store
-from tests.venues.coinbase.keys import make_ed25519
+from tests.support.runner.venues.coinbase_bench import buy, store
+from tests.support.venues.coinbase.keys import make_ed25519
 from tradepulse_runner.config.runner import VenueConfig, load_config
 from tradepulse_runner.domain import OrderStatus, VenueOrder
 from tradepulse_runner.errors import ConfigError, OrderNotFound, VenueDisconnected

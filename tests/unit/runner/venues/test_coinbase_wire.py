@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.runner.venues.coinbase_json import account, fill, order, product, update
+from tests.support.runner.venues.coinbase_json import account, fill, order, product, update
 from tradepulse_runner.domain import (
     Instrument,
     Order,

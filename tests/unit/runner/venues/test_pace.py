@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.runner.venues.coinbase_bench import bench, buy
+from tests.support.runner.venues.coinbase_bench import bench, buy
 from tradepulse_runner.errors import VenueThrottled
 from tradepulse_runner.venues.coinbase.limits import BURST, PER_SECOND, READ_SHARE, Limits
 from tradepulse_runner.venues.http import together

@@ -1,0 +1,54 @@
+"""Runner processes that end with their test, and what watches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tests.support.cluster.progress import Progress
+from tests.support.runner.alerting_kit import Stack
+from tests.support.runner.process import RunnerProcess
+from tests.support.services.alertmanager.server import Alertmanager
+from tests.support.services.prometheus import Prometheus
+
+Make = Callable[..., RunnerProcess]
+# How long an example takes says how busy the machine is, and nothing else.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes runners, each in a folder of its own."""
+    made: list[RunnerProcess] = []
+
+    def build(**config: Any) -> RunnerProcess:
+        made.append(RunnerProcess(tmp_path / f"runner-{len(made)}", **config))
+        return made[-1]
+
+    yield build
+    for runner in made:
+        runner.close()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("watching")
+    alertmanager = Alertmanager()
+    with Progress().step("Alertmanager") as step:
+        alertmanager.install(step)
+    try:
+        alertmanager.start(folder / "alertmanager")
+        prometheus = Prometheus(alertmanager.url)
+        try:
+            prometheus.start(folder / "prometheus")
+            yield Stack(prometheus, alertmanager)
+        finally:
+            prometheus.stop()
+    finally:
+        alertmanager.stop()
+    assert alertmanager.pager.refused == []

@@ -1,0 +1,45 @@
+"""A server built from Go modules: a folder with a go.mod that names it as a tool.
+
+Each server has a module of its own, so that one more of them compiles nothing of the others anew;
+compiler, caches and flags are the cluster's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.support.cluster import gobuild, golang
+from tests.support.cluster.progress import Progress, Step, last_line
+from tests.support.cluster.settings import Paths, inputs_key
+
+_FLAGS = ("-trimpath", f"-gcflags={gobuild.COMPILER_FLAGS}", "-ldflags=-s -w")
+
+
+def program(module: Path, package: str, *, tags: str = "") -> Path:
+    """Where the program of ``package`` lies, or will lie, for the versions that ``module`` asks
+    for; it exists once it was built."""
+    key = inputs_key(module / "go.mod", module / "go.sum", package, tags, *_FLAGS)
+    return Paths.default().cache / "bin" / key / package.rsplit("/", 1)[-1]
+
+
+def ensure(module: Path, package: str, step: Step, *, tags: str = "") -> Path:
+    """The program of ``package``, built unless it is there. Raises StepFailed."""
+    target = program(module, package, tags=tags)
+    if target.exists():
+        return target
+    paths = Paths.default()
+    go = golang.ensure(paths, Progress())
+    draft = target.parent.with_suffix(".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    step.run(
+        [go, "build", "-v", "-mod=readonly", f"-tags={tags}", *_FLAGS, "-o", f"{draft}/", package],
+        paths.logs / f"go-{target.name}.log",
+        env=gobuild.environment(go, paths),
+        cwd=module,
+        describe=last_line,
+    )
+    # Last, and at once: a folder under its final name is complete.
+    draft.rename(target.parent)
+    return target

@@ -1,0 +1,3 @@
+from tests.support.venues.cli import main
+
+main()

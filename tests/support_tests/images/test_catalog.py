@@ -1,0 +1,117 @@
+"""The key of an image changes exactly when one of its inputs does."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.support.images import catalog
+from tests.support.images.base import PythonBase
+from tests.support.images.build import Stored, outdated
+from tests.support.images.catalog import (
+    OPERATOR,
+    RELEASES,
+    ROOT,
+    RUNNER,
+    App,
+    app_key,
+    source_files,
+)
+
+BASE = PythonBase("tradepulse.local/python-base:abc", "3.11")
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+    """A small checkout with the files that an app's key looks at."""
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    for name in ("requirements/operator.txt", "requirements/uv.txt", "pyproject.toml"):
+        write(tmp_path / name, name)
+    write(tmp_path / "operator/Dockerfile", "FROM scratch")
+    write(tmp_path / "operator/tradepulse_operator/a.py", "a")
+    return App("operator", "tradepulse_operator", "tradepulse-operator")
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "requirements/operator.txt",
+        "requirements/uv.txt",
+        "pyproject.toml",
+        "operator/Dockerfile",
+        "operator/tradepulse_operator/a.py",
+        "operator/tradepulse_operator/new.py",
+    ],
+)
+def test_a_changed_input_is_a_new_key(app: App, tmp_path: Path, changed: str) -> None:
+    before = app_key(app, BASE)
+    write(tmp_path / changed, "changed")
+    assert app_key(app, BASE) != before
+
+
+def test_a_renamed_file_is_a_new_key(app: App, tmp_path: Path) -> None:
+    before = app_key(app, BASE)
+    source = tmp_path / "operator/tradepulse_operator/a.py"
+    source.rename(source.with_name("b.py"))
+    assert app_key(app, BASE) != before
+
+
+def test_another_base_is_a_new_key(app: App) -> None:
+    assert app_key(app, BASE) != app_key(app, dataclasses.replace(BASE, image="other"))
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    [
+        "operator/tradepulse_operator/__pycache__/a.cpython-311.pyc",
+        "operator/tradepulse_operator/.cache/x",
+        "runner/tradepulse_runner/a.py",
+        "README.md",
+    ],
+)
+def test_what_is_not_packed_does_not_count(app: App, tmp_path: Path, ignored: str) -> None:
+    before = app_key(app, BASE)
+    write(tmp_path / ignored, "noise")
+    assert app_key(app, BASE) == before
+
+
+def test_operator_and_runner_do_not_share_sources() -> None:
+    operator, runner = (set(source_files(app.sources)) for app in (OPERATOR, RUNNER))
+    assert operator
+    assert runner
+    assert not operator & runner
+
+
+def test_releases_differ_in_tag_and_key() -> None:
+    images = catalog.runner_images(BASE)
+    assert len({image.name for image in images}) == len({image.key for image in images})
+    assert [release.regression for release in RELEASES] == ["", "", "errors", "latency", "freeze"]
+
+
+def test_versions_agree_with_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == catalog.VERSION
+
+
+def test_no_image_name_can_resolve_to_a_registry() -> None:
+    for image in catalog.all_images(BASE):
+        for tag in image.tags:
+            assert re.fullmatch(r"tradepulse\.local/[a-z-]+:[A-Za-z0-9._-]+", tag)
+
+
+def test_an_image_is_outdated_by_key_and_by_each_tag() -> None:
+    image = catalog.operator_image(BASE)
+    same, other = Stored("id", image.key, 1), Stored("id", "other", 1)
+    current = dict.fromkeys(image.tags, same)
+    assert outdated([image], current) == []
+    assert outdated([image], {**current, image.tags[1]: other}) == [image]
+    assert outdated([image], {image.tags[0]: same}) == [image]

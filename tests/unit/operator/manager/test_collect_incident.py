@@ -1,0 +1,123 @@
+"""Reports never hold up a rollback: parts may be missing, and everything has one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.support.fakes.kube import failing
+from tests.support.operator.engine_world import CUTOVER, POD, World, cutover
+from tradepulse_operator.clients.kubernetes import kinds
+from tradepulse_operator.clients.kubernetes.errors import Unavailable
+from tradepulse_operator.common.objects import Ref
+from tradepulse_operator.common.time import instant
+from tradepulse_operator.controllers.step import FileReport
+from tradepulse_operator.manager import key as keys
+
+REPORT = kinds.ref(kinds.CONFIG_MAP, "ns", "btc-1-incident")
+
+
+def data(world: World) -> dict[str, str]:
+    return dict(world.kube.objects[REPORT]["data"])
+
+
+async def test_everything_is_collected_and_the_stage_is_seen() -> None:
+    world = World()
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    found = data(world)
+    assert found["logs-runner.txt"] == "log of runner"
+    assert found["logs-previous.txt"] == "log of runner"
+    assert "-a: 1\n+a: 2\n" in found["config.diff"]
+    assert "up == 1" in json.loads(found["queries.json"])["control"]
+    assert "TRADING" in found["report.md"]
+    seen = await world.observer.cutover(keys.cutover("ns", "btc-1"))
+    assert seen
+    assert seen.report == "evidence"
+    world.kube.put(cutover("RolledBack"))
+    await world.reporter.file(FileReport(CUTOVER, final=True))
+    seen = await world.observer.cutover(keys.cutover("ns", "btc-1"))
+    assert seen
+    assert seen.report == "final"
+    assert data(world)["logs-runner.txt"] == found["logs-runner.txt"]
+
+
+async def test_the_baseline_is_asked_for_once_more_while_its_release_can_be_compared() -> None:
+    world = World()
+    baseline = {"at": "2027-01-15T08:00:00Z", "service": {"window": "10m"}}
+    world.kube.put(cutover("RollingBack", baseline=baseline))
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    found = json.loads(data(world)["baseline-samples.json"])
+    assert found["until"] == instant("2027-01-15T08:00:00Z")
+    assert {asked.release for asked in world.prometheus.asked} == {"aaaa", "bbbb"}
+    asked = len(world.prometheus.asked)
+    world.kube.put(cutover("RolledBack", baseline=baseline))
+    await world.reporter.file(FileReport(CUTOVER, final=True))
+    assert len(world.prometheus.asked) == asked + 1
+    assert "baseline-samples.json" in data(world)
+
+
+async def test_an_empty_log_is_said_to_be() -> None:
+    world = World()
+    world.kube.log = ""
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    assert "| logs-runner.txt | not collected: it is empty |" in data(world)["report.md"]
+
+
+async def test_parts_that_fail_are_named_and_the_rest_is_filed() -> None:
+    world = World()
+    world.kube.fault = failing(Unavailable(500, "Broken", "kubelet"), "logs", "events")
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    report = data(world)["report.md"]
+    assert "| logs-runner.txt | not collected: Broken: kubelet |" in report
+    assert "| events.json | not collected: Broken: kubelet |" in report
+    assert "samples.json" in data(world)
+
+
+async def test_what_hangs_is_left_at_the_deadline() -> None:
+    world = World()
+
+    def fault(verb: str, ref: Ref | None) -> Any:
+        return asyncio.sleep(60) if verb in ("logs", "events") else None
+
+    world.kube.fault = fault
+    began = time.monotonic()
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    assert time.monotonic() - began < 2
+    assert "took longer than the 0.2 s" in data(world)["report.md"]
+
+
+async def test_a_bug_in_one_part_spoils_only_that_part() -> None:
+    world = World()
+
+    async def broken(_: object) -> object:
+        raise KeyError("bug")
+
+    world.prometheus.record = broken  # type: ignore[method-assign,assignment]
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    assert "| samples.json | not collected: KeyError |" in data(world)["report.md"]
+
+
+async def test_no_pod_and_no_runner_is_still_a_report() -> None:
+    world = World()
+    del world.kube.objects[POD]
+    del world.kube.objects[kinds.ref(kinds.RUNNER, "ns", "btc")]
+    await world.reporter.file(FileReport(CUTOVER, final=True))
+    assert "there is no pod" in data(world)["report.md"]
+
+
+async def test_a_cutover_that_is_gone_needs_no_report() -> None:
+    world = World()
+    del world.kube.objects[CUTOVER]
+    await world.reporter.file(FileReport(CUTOVER, final=True))
+    assert REPORT not in world.kube.objects
+
+
+async def test_a_report_that_cannot_be_applied_fails_the_step() -> None:
+    world = World()
+    world.kube.fault = failing(Unavailable(503, "", "down"), "apply")
+    with pytest.raises(Unavailable):
+        await world.reporter.file(FileReport(CUTOVER, final=False))

@@ -1,3 +1,0 @@
-from tests.venues.cli import main
-
-main()

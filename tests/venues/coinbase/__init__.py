@@ -1,7 +1,0 @@
-"""Coinbase Advanced Trade, offline: the server in front of the exchange proper."""
-
-from tests.venues.coinbase.brokerage import Behaviour, Replay
-from tests.venues.coinbase.feed import Timing
-from tests.venues.coinbase.server import BTC_USD, CoinbaseVenue
-
-__all__ = ["BTC_USD", "Behaviour", "CoinbaseVenue", "Replay", "Timing"]
