@@ -27,12 +27,12 @@ from tests.support.operator.cutovers import (
     written,
 )
 from tradepulse_operator.api.cutover_status import (
-    FINAL,
     CutoverPhase,
     ReportRecord,
     RollbackStep,
     VerdictKind,
 )
+from tradepulse_operator.api.phases import final
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.conditions import find_condition, is_true
 from tradepulse_operator.controllers.cutover.reconcile import decide, needs_recording
@@ -322,9 +322,9 @@ def test_conditions_are_kstatus(
     )
     assert not (moving and stalled)
     assert is_true(after.conditions, "Ready") is (after.phase is PHASE.SUCCEEDED)
-    assert (moving is not None) is (after.phase not in FINAL)
+    assert (moving is not None) is not final(after)
     assert (stalled is not None) is (after.phase in (PHASE.HALTED, PHASE.FAILED))
-    assert (after.finished_at is not None) is (after.phase in FINAL)
+    assert (after.finished_at is not None) is final(after)
 
 
 def test_pending_waits_to_be_claimed_then_fixes_the_move_then_stores_the_configuration() -> None:
