@@ -30,7 +30,7 @@ class OrderState(StrEnum):
 
     AS_IS = "as it is"
     BACKED_UP = "backed up"
-    RESTORED = "restored"
+    RESTORED = "as `rollback.state` asks"
 
 
 class OnAbort(StrEnum):

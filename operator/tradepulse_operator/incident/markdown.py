@@ -100,7 +100,7 @@ def _outcome(status: ReleaseCutoverStatus) -> str:
         case End.BAD:
             return "The previous release trades again and its rollback is verified."
         case End.GOOD:
-            return "The new release was promoted all the same."
+            return "The new release is the active one."
         case _:
             assert_never(facts.end)
 
@@ -154,7 +154,7 @@ def _done(cutover: ReleaseCutover) -> Iterable[str]:
         )
     if status.rollback:
         yield "The new release was halted, its evidence collected, and it was stopped."
-        if {CutoverPhase.VERIFYING, CutoverPhase.ROLLED_BACK} & entered:
+        if CutoverPhase.VERIFYING in entered:
             yield f"The order state {_STATE[cutover.spec.rollback.state]}."
     if CutoverPhase.ROLLED_BACK in entered:
         yield "The previous release was watched with the same guardrails before this was closed."
