@@ -1,7 +1,7 @@
 """What each phase of a cutover, and each step of a rollback, means: the one table of it.
 
 Everything that depends on a phase is derived from here: the desired run, the samples that are asked
-for, who may still turn round, conditions, events, metrics, alerts. Pure.
+for, what an abort does, conditions, events, metrics and so the alert. Pure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OrderState(StrEnum):
 
 
 class OnAbort(StrEnum):
-    """What `spec.abort` leads to, and what the loss of the runner ends as."""
+    """What `spec.abort` leads to. Where it ends the cutover, nothing was switched yet."""
 
     END = "ends Failed"
     ROLL_BACK = "rolls back"
