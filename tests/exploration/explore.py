@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from tests.exploration.explore_real import Doing, Real, rendered_once
 from tests.exploration.explore_state import (
     EVIDENCE,
+    FINAL,
     JUDGED,
     Cut,
     Pod,
@@ -24,7 +25,7 @@ from tests.exploration.explore_state import (
     obedient,
     time,
 )
-from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
 
 _BACK = {"RollingBack", "Verifying", "RolledBack", "Halted"}

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from tests.support.operator import cutovers as some
 from tests.support.operator.runner_world import World, spec
 from tradepulse_operator.api.checklist import CheckResult
-from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase, ReleaseCutoverStatus
+from tradepulse_operator.api.cutover_status import CutoverPhase, ReleaseCutoverStatus
+from tradepulse_operator.api.phases import facts
 from tradepulse_operator.common.names import CONFIG_FILE, LABEL_DRILL, check_pod_name
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover
@@ -157,7 +158,7 @@ class GateWorld:
     def rests(self, state: Gate) -> bool:
         """Over, or held by what was found, with nothing left beside the runner."""
         held = _result(state) == "Fail" and not state.waived
-        over = state.phase in FINAL or held
+        over = facts(state.phase).final or held
         return over and state.pods == ("", "") and state.doing is None and self._ask(state) is None
 
     def check(self, state: Gate) -> None:

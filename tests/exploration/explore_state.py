@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase, RollbackStep
+from tradepulse_operator.api.cutover_status import CutoverPhase, RollbackStep
 
 #: What a recording leads to: enough good seconds, not enough yet, …; `blind`: nothing for too long.
 EVIDENCE = ("ok", "some", "breach", "gap", "none", "blind")
@@ -129,6 +129,8 @@ class World(NamedTuple):
         return self.cut.phase == CutoverPhase.AWAITING_APPROVAL and not self.signed
 
 
+#: The ends, in words of their own: what is explored must not be its own measure.
+FINAL = {"Succeeded", "RolledBack", "Halted", "Failed"}
 #: Phases whose decision rests on samples.
 JUDGED = ("Preflight", "AwaitingApproval", "Baking", "Verifying")
 #: Phases and rollback steps that a limit of their own ends.

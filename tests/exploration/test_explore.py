@@ -15,7 +15,7 @@ import pytest
 
 from tests.exploration.explore import Graph, Violation, endless, ends, explore, stuck
 from tests.exploration.explore_real import Real
-from tradepulse_operator.api.cutover_status import CutoverPhase, RollbackStep
+from tradepulse_operator.api.cutover_status import RollbackStep
 from tradepulse_operator.common.names import ANNOTATION_TRADING
 from tradepulse_operator.controllers.cutover import reconcile as dispatch
 from tradepulse_operator.controllers.cutover.phases import forward as cutover_forward
@@ -140,7 +140,7 @@ def skips_the_evidence(patch: pytest.MonkeyPatch) -> None:
     def hasty(observed: CutoverObserved, rollback: Any) -> Step:
         return cutover_rollback._next(observed, rollback, RollbackStep.STOPPING)
 
-    patch.setitem(cutover_rollback._STEPS, RollbackStep.COLLECTING_EVIDENCE, hasty)
+    patch.setattr(cutover_rollback, "_collecting", hasty)
 
 
 def halts_until_the_evidence(patch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def halts_until_the_evidence(patch: pytest.MonkeyPatch) -> None:
             cutover_rollback._next(observed, rollback, step) if filed else real(observed, rollback)
         )
 
-    patch.setitem(cutover_rollback._STEPS, RollbackStep.HALTING, content)
+    patch.setattr(cutover_rollback, "_halting", content)
 
 
 def rolls_a_rollback_back(patch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def leaves_a_final_phase(patch: pytest.MonkeyPatch) -> None:
     def regret(observed: CutoverObserved) -> Step:
         return cutover_rollback.roll_back(observed, "Regret", "after all")
 
-    patch.setitem(dispatch._PHASES, CutoverPhase.SUCCEEDED, regret)
+    patch.setattr(dispatch, "unreported", regret)
 
 
 def halts_unsigned(patch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def halts_unsigned(patch: pytest.MonkeyPatch) -> None:
 
 
 def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
-    patch.setitem(dispatch._PHASES, CutoverPhase.SWITCHING, lambda _: Wait("for ever"))
+    patch.setattr(dispatch, "switching", lambda _: Wait("for ever"))
 
 
 def intends(change: Callable[[Intent], Intent]) -> Callable[[pytest.MonkeyPatch], None]:
@@ -269,13 +269,13 @@ def test_a_halt_without_the_checklist_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 
 def holds_up_for_streams(patch: pytest.MonkeyPatch) -> None:
-    real = dispatch._PHASES[CutoverPhase.VERIFYING]
+    real = cutover_rollback.verifying
 
     def careful(observed: CutoverObserved) -> Step:
         bus = observed.process.bus if observed.process else None
         return Wait("mends the bus") if bus and bus.problem else real(observed)
 
-    patch.setitem(dispatch._PHASES, CutoverPhase.VERIFYING, careful)
+    patch.setattr(dispatch, "verifying", careful)
 
 
 def forgets_the_streams(patch: pytest.MonkeyPatch) -> None:

@@ -34,12 +34,6 @@ class CutoverPhase(StrEnum):
     FAILED = "Failed"
 
 
-#: Phases after which nothing more happens by itself.
-FINAL = frozenset(
-    {CutoverPhase.SUCCEEDED, CutoverPhase.ROLLED_BACK, CutoverPhase.HALTED, CutoverPhase.FAILED}
-)
-
-
 class RollbackStep(StrEnum):
     """Where a rollback is."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tradepulse_operator.api.base import VALIDATIONS
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.phases import TABLE, PhaseFacts
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import API_VERSION
 
@@ -30,13 +31,18 @@ Group and version: `{API_VERSION}`. Every object below is a table of its fields.
 default may be left out unless it is required. What breaks a rule is refused on admission, with the
 rule's text as the message; `tradepulse-operator validate FILE` says the same without a cluster.
 """
+_PHASES = """Source is the release that it moves away from, target the one that it moves to. A
+rollback goes through the steps in `status.rollback.step`; Halted shows the samples of the release
+that was at work in the last one. `rollback.deadline` is for the whole rollback. A phase that goes
+on without a limit waits for people or for evidence, and a release trades meanwhile.
+"""
 
 
 def text() -> str:
     """The whole page."""
     tables: Tables = {}
     lines = [line for kind in KINDS for line in _resource(kind, tables)]
-    return "\n".join([_HEAD, *lines]).rstrip() + "\n"
+    return "\n".join([_HEAD, *lines, *_phases()]).rstrip() + "\n"
 
 
 def _resource(kind: type[TradingRunner] | type[ReleaseCutover], tables: Tables) -> Iterator[str]:
@@ -67,6 +73,35 @@ def _object(schema: Schema, path: str, tables: Tables) -> Iterator[str]:
         below, suffix = (field["items"], "[]") if "items" in field else (field, "")
         if "properties" in below:
             yield from _object(below, f"{path}.{name}{suffix}", tables)
+
+
+def _phases() -> Iterator[str]:
+    """The table of the phases, and of the steps of a rollback."""
+    yield "## Phases of a ReleaseCutover\n"
+    yield _PHASES
+    yield "| Phase | Runs | Samples of | `abort` | Waits for people | At most | Ends |"
+    yield "|---|---|---|---|---|---|---|"
+    for (phase, step), means in TABLE.items():
+        name = f"{phase}, {step}" if step else str(phase)
+        cells = (name, _runs(means), _samples(means), *_leaving(means))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _runs(means: PhaseFacts) -> str:
+    words = [str(means.runs)]
+    words += ["halted"] if means.halted else []
+    words += [f"state {means.state}"] if means.touched else []
+    words += ["kill switch engaged"] if means.kill_switch else []
+    return ", ".join(words)
+
+
+def _samples(means: PhaseFacts) -> str:
+    return f"{means.samples}, judged" if means.judged else str(means.samples)
+
+
+def _leaving(means: PhaseFacts) -> tuple[str, str, str, str]:
+    limit = f"`{means.expected_within}`" if means.expected_within else ""
+    return str(means.on_abort), str(means.people), limit, str(means.end or "")
 
 
 def _rules(schema: Schema) -> Iterator[str]:

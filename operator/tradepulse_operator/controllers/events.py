@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import CutoverPhase, PhaseRecord
+from tradepulse_operator.api.cutover_status import PhaseRecord
 from tradepulse_operator.api.meta import Condition, ConditionStatus
+from tradepulse_operator.api.phases import facts
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillResult, LastDrill
 from tradepulse_operator.controllers.data_services.compare import INTACT
@@ -15,12 +16,6 @@ from .step import Event
 NORMAL = "Normal"
 WARNING = "Warning"
 
-_BAD_PHASES = {
-    CutoverPhase.ROLLING_BACK,
-    CutoverPhase.ROLLED_BACK,
-    CutoverPhase.HALTED,
-    CutoverPhase.FAILED,
-}
 #: Conditions that are bad when True.
 _BAD_CONDITIONS = {"Stalled", "KillSwitch", "ReleaseDrift", "ImageMoved"}
 #: Conditions that are bad when False.
@@ -44,7 +39,7 @@ def runner_events(runner: TradingRunner) -> list[Event]:
 
 
 def _phase(number: int, record: PhaseRecord) -> Event:
-    bad = record.phase in _BAD_PHASES
+    bad = facts(record.phase).bad
     return Event(
         key=f"phase/{number}/{record.phase}/{record.at}",
         type=WARNING if bad else NORMAL,

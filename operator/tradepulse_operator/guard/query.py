@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import CutoverPhase
+from tradepulse_operator.api.phases import Side, current
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
@@ -13,18 +14,6 @@ from tradepulse_operator.common.time import instant
 
 from .limits import Limits, limits
 from .promql import Question
-
-#: Phases in which the runner's previous release is the one that is watched.
-_SOURCE = frozenset(
-    {
-        CutoverPhase.PENDING,
-        CutoverPhase.PREFLIGHT,
-        CutoverPhase.AWAITING_APPROVAL,
-        CutoverPhase.VERIFYING,
-        CutoverPhase.ROLLED_BACK,
-    }
-)
-_WAITING = frozenset({CutoverPhase.PENDING, CutoverPhase.PREFLIGHT, CutoverPhase.AWAITING_APPROVAL})
 
 UNCONFIGURED = (
     "no Prometheus is known: set spec.guardrails.prometheus, or the operator's --default-prometheus"
@@ -46,8 +35,8 @@ def question(
     if release is None or not url:
         return None
     held = limits(guardrails, runner.spec.monitoring.scrape_interval)
-    waits = cutover.status.phase in _WAITING
-    span = max(held.lookback, _before(cutover, held)) if waits else held.lookback
+    before = current(cutover.status).before_halt
+    span = max(held.lookback, _before(cutover, held)) if before else held.lookback
     back = math.ceil(span / held.interval) * held.interval
     return Question(
         url=url,
@@ -89,16 +78,23 @@ def _before(cutover: ReleaseCutover, held: Limits) -> float:
 
 
 def watched(cutover: ReleaseCutover) -> Release | None:
-    """The release that is judged in this phase."""
+    """The release whose samples tell of this phase."""
     status = cutover.status
-    return status.source if status.phase in _SOURCE else status.target
+    side = current(status).samples
+    match side:
+        case Side.SOURCE:
+            return status.source
+        case Side.TARGET:
+            return status.target
+        case _:
+            assert_never(side)
 
 
 def _judged(cutover: ReleaseCutover, now: float) -> float:
     """Up to when everything has been judged: the checkpoint, or the beginning of the phase. Before
     the halt only the present counts, however long the wait has been."""
     status = cutover.status
-    if status.phase in _WAITING:
+    if current(status).before_halt:
         return now
     times = [status.bake.evaluated_until] if status.bake else []
     times += [status.phases[-1].at] if status.phases else []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
+from typing import assert_never
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import (
     CutoverPhase,
     PhaseRecord,
+    ReleaseCutoverStatus,
     VerdictKind,
     VerdictRecord,
 )
+from tradepulse_operator.api.phases import End, current
 from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.common.time import instant, timestamp
 
@@ -80,12 +83,26 @@ def _story(cutover: ReleaseCutover) -> str:
     if reason is None:
         return f"The move to {target} ended {status.phase}: {cell(status.message)}"
     told = f"{reason.reason}: {reason.message}" if reason.message else reason.reason
-    end = {
-        CutoverPhase.ROLLED_BACK: "The previous release trades again and its rollback is verified.",
-        CutoverPhase.HALTED: "**The rollback could not be verified. Nothing trades: the kill"
-        " switch is engaged, and a person must decide.**",
-    }.get(status.phase or CutoverPhase.PENDING, "The rollback is under way.")
-    return f"{target} was taken back at {reason.started_at} ({cell(told)}). {end}"
+    return f"{target} was taken back at {reason.started_at} ({cell(told)}). {_outcome(status)}"
+
+
+def _outcome(status: ReleaseCutoverStatus) -> str:
+    """How a rollback ended, or that it didn't yet."""
+    facts = current(status)
+    match facts.end:
+        case None:
+            return "The rollback is under way."
+        case End.BAD if facts.kill_switch:
+            return (
+                "**The rollback could not be verified. Nothing trades: the kill switch is engaged,"
+                " and a person must decide.**"
+            )
+        case End.BAD:
+            return "The previous release trades again and its rollback is verified."
+        case End.GOOD:
+            return "The new release is the active one."
+        case _:
+            assert_never(facts.end)
 
 
 def _timeline(cutover: ReleaseCutover, now: float) -> str:
@@ -137,7 +154,7 @@ def _done(cutover: ReleaseCutover) -> Iterable[str]:
         )
     if status.rollback:
         yield "The new release was halted, its evidence collected, and it was stopped."
-        if {CutoverPhase.VERIFYING, CutoverPhase.ROLLED_BACK} & entered:
+        if CutoverPhase.VERIFYING in entered:
             yield f"The order state {_STATE[cutover.spec.rollback.state]}."
     if CutoverPhase.ROLLED_BACK in entered:
         yield "The previous release was watched with the same guardrails before this was closed."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import FINAL
+from tradepulse_operator.api.phases import facts
 from tradepulse_operator.clients.kubernetes.http import Call
 from tradepulse_operator.common.time import instant
 
@@ -122,7 +122,7 @@ class Metrics:
             before, after = phases[number - 1], phases[number]
             spent = instant(after.at) - instant(before.at)
             self._phases.labels(before.phase.value).observe(max(0.0, spent))
-            if after.phase in FINAL:
+            if facts(after.phase).final:
                 self._outcomes.labels(after.phase.value).inc()
 
     def judged(self, verdict: str, guardrail: str) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Gauge
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import FINAL, VerdictKind
+from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.phases import final
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.time import instant
+from tradepulse_operator.controllers.cutover.status import expected_end
 
 from .key import Key
 
@@ -60,6 +62,13 @@ class ObjectMetrics:
             (*labels, "cutover", "phase"),
             registry=registry,
         )
+        self._ends = Gauge(
+            "tradepulse_operator_cutover_phase_expected_end_timestamp_seconds",
+            "Unix time by which an open cutover leaves the phase that it is in; no series while it"
+            " waits for people or for evidence, or while its runner is suspended.",
+            (*labels, "cutover", "phase"),
+            registry=registry,
+        )
         self._cutovers: dict[Key, tuple[str, str, str]] = {}
 
     def runner(self, runner: TradingRunner) -> None:
@@ -76,7 +85,7 @@ class ObjectMetrics:
         """What the status of a cutover says; nothing once it has ended."""
         self.forget(key)
         status = cutover.status
-        if status.phase in FINAL:
+        if final(status):
             return
         labels = (key.namespace, cutover.spec.runner, key.name)
         self._cutovers[key] = labels
@@ -85,6 +94,9 @@ class ObjectMetrics:
         if status.phases:
             entered = status.phases[-1]
             self._phases.labels(*labels, entered.phase.value).set(instant(entered.at))
+            end = expected_end(cutover)
+            if end is not None:
+                self._ends.labels(*labels, entered.phase.value).set(end)
 
     def forget(self, key: Key) -> None:
         """The object is gone, and so are its series."""
@@ -93,6 +105,7 @@ class ObjectMetrics:
             self._undecided.remove(*labels)
             match = {"runner_namespace": namespace, "runner": runner, "cutover": name}
             self._phases.remove_by_labels(match)
+            self._ends.remove_by_labels(match)
         if key.kind == TradingRunner.KIND:
             match = {"runner_namespace": key.namespace, "runner": key.name}
             self._conditions.remove_by_labels(match)

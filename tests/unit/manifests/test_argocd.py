@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.manifests.rendering import ROOT
-from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
+from tradepulse_operator.api.cutover_status import CutoverPhase
+from tradepulse_operator.api.phases import End, People, facts
 
 lupa = pytest.importorskip("lupa")
 
@@ -77,10 +78,10 @@ def test_cutover(phase: CutoverPhase) -> None:
         "metadata": {"generation": 1},
         "status": {"observedGeneration": 1, "phase": phase.value, "message": "why"},
     }
-    good = "Healthy" if phase is CutoverPhase.SUCCEEDED else "Degraded"
-    waits = "Suspended" if phase is CutoverPhase.AWAITING_APPROVAL else "Progressing"
     status, message = health("releasecutover.lua", obj)
-    assert status == (good if phase in FINAL else waits)
+    means = facts(phase)
+    waits = "Suspended" if means.people is People.ALWAYS else "Progressing"
+    assert status == {End.GOOD: "Healthy", End.BAD: "Degraded", None: waits}[means.end]
     assert message.endswith("why")
 
 

@@ -20,6 +20,7 @@ from tradepulse_operator.api.checklist import (
 )
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import CutoverPhase
+from tradepulse_operator.api.phases import current
 from tradepulse_operator.api.rehearsal import RehearsalPolicy
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import CONFIG_FILE, check_pod_name, rehearsal_pod_name
@@ -35,8 +36,6 @@ from .checks import IN_A_POD, check, recorded, settled
 from .outcome import Finding, failed, pending
 from .rehearsal import rehearsed
 
-#: Phases in which nothing has been touched and everything is checked.
-CHECKING = frozenset({CutoverPhase.PREFLIGHT, CutoverPhase.AWAITING_APPROVAL})
 #: Seconds after which a pod that found a fault is made anew: someone may have put it right.
 RECHECK = 30.0
 
@@ -177,7 +176,7 @@ def _may_try_again(pod: BesideView, now: float) -> bool:
 
 def check_wanted(observed: CutoverObserved) -> bool:
     """Whether an item still needs the answer of the check pod."""
-    if observed.runner is None or observed.cutover.status.phase not in CHECKING:
+    if observed.runner is None or not current(observed.cutover.status).checking:
         return False
     wanted = items(observed.cutover, observed.runner)
     return any(item.name in IN_A_POD and not _settled(observed, item.name) for item in wanted)
@@ -186,7 +185,7 @@ def check_wanted(observed: CutoverObserved) -> bool:
 def rehearsal_wanted(observed: CutoverObserved) -> bool:
     """Whether the rehearsal is to run: once the release is known to start at all."""
     status, runner = observed.cutover.status, observed.runner
-    if runner is None or status.phase not in CHECKING or check_wanted(observed):
+    if runner is None or not current(status).checking or check_wanted(observed):
         return False
     if rehearsal_policy(observed.cutover, runner) is None or _settled(observed, REHEARSAL):
         return False

@@ -12,10 +12,8 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step
 from tradepulse_operator.guard.bake import begin
 
-from .status import POLL, enter, say, waits_for
+from .status import PAUSED, POLL, enter, say, waits_for
 from .watch import checkpoint, stored
-
-_PAUSED = "Paused"
 
 
 def paused(observed: CutoverObserved) -> Step | None:
@@ -24,8 +22,8 @@ def paused(observed: CutoverObserved) -> Step | None:
     status = observed.cutover.status
     if why:
         message = "pauses: the runner is suspended or being deleted"
-        return say(observed, message, 10 * POLL, reason=_PAUSED)
-    if waits_for(status) == _PAUSED and status.phase:
+        return say(observed, message, 10 * POLL, reason=PAUSED)
+    if waits_for(status) == PAUSED and status.phase:
         return enter(observed, status.phase, "goes on", **_clocks(observed, status.phase))
     return None
 

@@ -6,9 +6,10 @@ derived from it in `intent.py`, so this decision can be taken again at any time,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import assert_never
 
-from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase, RollbackStep
+from tradepulse_operator.api.cutover_status import CutoverPhase
+from tradepulse_operator.api.phases import OnAbort, PhaseFacts, current
 from tradepulse_operator.controllers.checklist.checklist import tidy
 from tradepulse_operator.controllers.cutover.phases.forward import (
     backing_up,
@@ -18,6 +19,7 @@ from tradepulse_operator.controllers.cutover.phases.forward import (
     halting,
     pending,
     switching,
+    unreported,
 )
 from tradepulse_operator.controllers.cutover.phases.rollback import (
     ended,
@@ -35,26 +37,6 @@ from .watch import needs_recording
 
 __all__ = ["decide", "needs_recording"]
 
-_PHASES: dict[CutoverPhase, Callable[[CutoverObserved], Step]] = {
-    CutoverPhase.PENDING: pending,
-    CutoverPhase.PREFLIGHT: checking,
-    CutoverPhase.AWAITING_APPROVAL: checking,
-    CutoverPhase.HALTING: halting,
-    CutoverPhase.BACKING_UP: backing_up,
-    CutoverPhase.SWITCHING: switching,
-    CutoverPhase.BAKING: baking,
-    CutoverPhase.ROLLING_BACK: rolling_back,
-    CutoverPhase.VERIFYING: verifying,
-    CutoverPhase.ROLLED_BACK: ended,
-    CutoverPhase.HALTED: ended,
-    CutoverPhase.SUCCEEDED: lambda _: Wait("ended"),
-    CutoverPhase.FAILED: lambda _: Wait("ended"),
-}
-#: Phases in which nothing has been switched yet, so the source simply goes on.
-_BEFORE = frozenset({CutoverPhase.PREFLIGHT, CutoverPhase.AWAITING_APPROVAL, CutoverPhase.HALTING})
-#: Phases that a person can turn round.
-_FORWARD = frozenset({CutoverPhase.BACKING_UP, CutoverPhase.SWITCHING, CutoverPhase.BAKING})
-
 
 def decide(observed: CutoverObserved) -> Step:
     """The next step of a cutover."""
@@ -65,29 +47,54 @@ def decide(observed: CutoverObserved) -> Step:
     if phase is None:
         message = f"waits until TradingRunner {cutover.spec.runner} is free for it"
         return enter(observed, CutoverPhase.PENDING, message)
-    if phase not in FINAL and phase is not CutoverPhase.PENDING:
-        held = _held(observed, phase)
+    facts = current(cutover.status)
+    if not facts.final and phase is not CutoverPhase.PENDING:
+        held = _held(observed, facts)
         if held:
             return held
-    found = _PHASES[phase](observed)
-    ended = phase in FINAL and isinstance(found, Wait)
-    return (tidy(observed) if ended else None) or found
+    found = _step(observed, phase)
+    over = facts.final and isinstance(found, Wait)
+    return (tidy(observed) if over else None) or found
 
 
-def _held(observed: CutoverObserved, phase: CutoverPhase) -> Step | None:
+# One case a phase, so that the type checker refuses a phase that has none.
+def _step(observed: CutoverObserved, phase: CutoverPhase) -> Step:  # noqa: C901, PLR0911
+    """The decision of `phase` itself."""
+    match phase:
+        case CutoverPhase.PENDING:
+            return pending(observed)
+        case CutoverPhase.PREFLIGHT | CutoverPhase.AWAITING_APPROVAL:
+            return checking(observed)
+        case CutoverPhase.HALTING:
+            return halting(observed)
+        case CutoverPhase.BACKING_UP:
+            return backing_up(observed)
+        case CutoverPhase.SWITCHING:
+            return switching(observed)
+        case CutoverPhase.BAKING:
+            return baking(observed)
+        case CutoverPhase.ROLLING_BACK:
+            return rolling_back(observed)
+        case CutoverPhase.VERIFYING:
+            return verifying(observed)
+        case CutoverPhase.ROLLED_BACK | CutoverPhase.HALTED:
+            return ended(observed)
+        case CutoverPhase.SUCCEEDED | CutoverPhase.FAILED:
+            return unreported(observed)
+        case _:
+            assert_never(phase)
+
+
+def _held(observed: CutoverObserved, facts: PhaseFacts) -> Step | None:
     """What comes before the phase's own decision, if anything."""
     cutover, runner = observed.cutover, observed.runner
     if runner is None:
         message = f"TradingRunner {cutover.spec.runner} was deleted"
-        end = fail if phase in _BEFORE else stop
+        end = fail if facts.on_abort is OnAbort.END else stop
         return end(observed, "RunnerGone", message)
     if runner.status.cutover != cutover.metadata.name:
         # Not the runner's cutover any more: whatever is seen of the pod isn't ours to judge.
         return Wait("isn't the runner's cutover", 10 * POLL)
-    if phase in _FORWARD and cutover.spec.abort:
+    if facts.on_abort is OnAbort.ROLL_BACK and cutover.spec.abort:
         return roll_back(observed, "Aborted", "aborted by spec.abort")
-    rollback = cutover.status.rollback
-    starts = rollback is not None and rollback.step is RollbackStep.STARTING
-    if phase in _FORWARD or phase is CutoverPhase.VERIFYING or starts:
-        return paused(observed)
-    return None
+    return paused(observed) if facts.pauses else None

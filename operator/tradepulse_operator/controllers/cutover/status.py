@@ -9,13 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import (
-    FINAL,
-    CutoverPhase,
-    PhaseRecord,
-    ReleaseCutoverStatus,
-)
+from tradepulse_operator.api.cutover_status import CutoverPhase, PhaseRecord, ReleaseCutoverStatus
 from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.phases import End, Limit, allowed, current, facts
 from tradepulse_operator.api.units import LONGEST_MESSAGE
 from tradepulse_operator.common.names import API_VERSION
 from tradepulse_operator.common.objects import Ref
@@ -30,8 +26,8 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait, WriteStatus
 
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
-#: Ends that leave a person something to decide.
-_STALLED = frozenset({CutoverPhase.HALTED, CutoverPhase.FAILED})
+#: Reason of Reconciling while the runner is suspended.
+PAUSED = "Paused"
 _MOST_PHASES = 64
 #: Seconds between two looks at a pod or a process; most changes come as an event before that.
 POLL = 1.0
@@ -52,6 +48,23 @@ def waits_for(status: ReleaseCutoverStatus) -> str:
     """Reason of the present wait."""
     found = find_condition(status.conditions, RECONCILING)
     return found.reason if found else ""
+
+
+def expected_end(cutover: ReleaseCutover) -> float | None:
+    """When the present phase, or the step of its rollback, is over at the latest, unix seconds.
+
+    None: there is no such time, because people or evidence are waited for, or a suspended runner.
+    """
+    status = cutover.status
+    limit = current(status).expected_within
+    if limit is None or waits_for(status) == PAUSED:
+        return None
+    rollback = status.rollback
+    if rollback is None:
+        began = entered(status)
+    else:
+        began = instant(rollback.started_at if limit is Limit.ROLLBACK else rollback.step_at)
+    return began + allowed(limit, cutover.spec)
 
 
 def write(observed: CutoverObserved, **changes: Any) -> WriteStatus:
@@ -81,7 +94,7 @@ def enter(
         phases=(*status.phases, record)[-_MOST_PHASES:],
         conditions=_conditions(observed, phase, reason or phase.value, message),
         started_at=status.started_at or at,
-        finished_at=at if phase in FINAL else None,
+        finished_at=at if facts(phase).final else None,
         **changes,
     )
 
@@ -124,8 +137,9 @@ def _conditions(
             conditions, kind, status, reason, message, now=observed.now, generation=generation
         )
 
-    good = phase is CutoverPhase.SUCCEEDED
+    meant = facts(phase)
+    good = meant.end is End.GOOD
     found = put(found, READY, ConditionStatus.TRUE if good else ConditionStatus.FALSE)
-    for kind, present in ((RECONCILING, phase not in FINAL), (STALLED, phase in _STALLED)):
+    for kind, present in ((RECONCILING, not meant.final), (STALLED, meant.stalled)):
         found = put(found, kind, ConditionStatus.TRUE) if present else drop_condition(found, kind)
     return found

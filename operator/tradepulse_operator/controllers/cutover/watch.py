@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import (
-    BakeStatus,
-    CutoverPhase,
-    VerdictKind,
-    VerdictRecord,
-)
+from tradepulse_operator.api.cutover_status import BakeStatus, VerdictKind, VerdictRecord
+from tradepulse_operator.api.phases import current
 from tradepulse_operator.api.policy import OnInconclusive
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
@@ -24,20 +20,12 @@ from .baseline import against
 
 #: The longest time between two checkpoints: what lies between is judged again at every look.
 _LONGEST_STRETCH = 300.0
-_JUDGED = frozenset(
-    {
-        CutoverPhase.PREFLIGHT,
-        CutoverPhase.AWAITING_APPROVAL,
-        CutoverPhase.BAKING,
-        CutoverPhase.VERIFYING,
-    }
-)
 
 
 def needs_recording(cutover: ReleaseCutover) -> bool:
-    """Whether the present phase judges samples: of the source in Preflight, AwaitingApproval and
-    Verifying, of the target in Baking; from `Limits.lookback` seconds before its checkpoint on."""
-    return cutover.status.phase in _JUDGED
+    """Whether the present phase judges samples, from `Limits.lookback` seconds before its
+    checkpoint on."""
+    return current(cutover.status).judged
 
 
 def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import FINAL
+from tradepulse_operator.api.phases import final
 from tradepulse_operator.common.names import API_VERSION
 from tradepulse_operator.common.objects import Ref
 from tradepulse_operator.controllers.step import Delete, Step
@@ -33,7 +33,7 @@ def prune_cutovers(view: View) -> Step | None:
 def _finished(view: View, cutover: ReleaseCutover) -> bool:
     meta = cutover.metadata
     return (
-        cutover.status.phase in FINAL
+        final(cutover.status)
         and meta.name != view.status.cutover
         and meta.deletion_timestamp is None
         and any(owner.uid == view.runner.metadata.uid for owner in meta.owner_references)
@@ -45,7 +45,7 @@ def prune_configs(view: View) -> Step | None:
 
     A cutover that has no target yet may just have applied the ConfigMap of its target.
     """
-    open_ones = [c for c in view.cutovers if c.status.phase not in FINAL]
+    open_ones = [c for c in view.cutovers if not final(c.status)]
     if any(cutover.status.target is None for cutover in open_ones) or view.run is None:
         return None
     kept = {view.run.release.config_map}

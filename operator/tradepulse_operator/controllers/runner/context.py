@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
+from tradepulse_operator.api.phases import current, final
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.runner_status import TradingRunnerStatus
@@ -68,12 +68,12 @@ class View:
     @property
     def moving(self) -> bool:
         """Whether a claimed cutover is at work."""
-        return self.cutover is not None and self.cutover.status.phase not in FINAL
+        return self.cutover is not None and not final(self.cutover.status)
 
     @property
     def halted(self) -> bool:
         """Whether a cutover ended Halted and waits for a person."""
-        return self.cutover is not None and self.cutover.status.phase is CutoverPhase.HALTED
+        return self.cutover is not None and current(self.cutover.status).kill_switch
 
     @property
     def own_pod(self) -> PodView | None:

@@ -6,29 +6,16 @@ owns every child. So two loops never write the same object.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import CutoverPhase, RollbackStep
+from tradepulse_operator.api.phases import OrderState, PhaseFacts, Side, current
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget
 from tradepulse_operator.resources.desired_run import Intent, Prepare
 
 __all__ = ["Intent", "Prepare", "intent"]
-
-_BEFORE = {
-    None,
-    CutoverPhase.PENDING,
-    CutoverPhase.PREFLIGHT,
-    CutoverPhase.AWAITING_APPROVAL,
-    CutoverPhase.FAILED,
-}
-_FORWARD = {
-    CutoverPhase.BACKING_UP,
-    CutoverPhase.SWITCHING,
-    CutoverPhase.BAKING,
-    CutoverPhase.SUCCEEDED,
-}
-_STILL_NEW = {RollbackStep.HALTING, RollbackStep.COLLECTING_EVIDENCE}
 
 
 def intent(runner: TradingRunner, release: Release, cutover: ReleaseCutover | None) -> Intent:
@@ -52,35 +39,58 @@ def _kill_switch(runner: TradingRunner) -> str:
 
 
 def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Release) -> Intent:
-    phase, uid, rollback = cutover.status.phase, cutover.metadata.uid, cutover.status.rollback
-    if phase in _BEFORE:
+    facts = current(cutover.status)
+    if not facts.touched:
         return plain
-    if phase is CutoverPhase.HALTING:
-        return Intent(
-            source, plain.replicas, halt=f"halt {uid} cutover", kill_switch=plain.kill_switch
-        )
-    if phase in _FORWARD:
-        prepare = Prepare(image=source.image, backup=uid)
-        return Intent(target, plain.replicas, "", plain.kill_switch, prepare=prepare, replace=True)
-    if rollback is not None and phase is CutoverPhase.ROLLING_BACK and rollback.step in _STILL_NEW:
-        return Intent(
-            target,
-            plain.replicas,
-            halt=f"halt {uid} rollback",
-            kill_switch=plain.kill_switch,
-            prepare=Prepare(image=source.image, backup=uid),
-        )
-    return _back(plain, cutover, source)
-
-
-def _back(plain: Intent, cutover: ReleaseCutover, source: Release) -> Intent:
-    report = cutover.status.report
-    prepare = Prepare(
-        image=source.image,
-        restore=cutover.metadata.uid,
-        mode=cutover.spec.rollback.state,
-        incident=report.config_map if report else None,
+    kill = f"cutover {cutover.metadata.name} halted" if facts.kill_switch else plain.kill_switch
+    return Intent(
+        release=_of(facts.runs, source, target),
+        replicas=plain.replicas,
+        halt=_halt(facts, cutover.metadata.uid),
+        kill_switch=kill,
+        prepare=_prepare(facts, cutover, source),
+        # A halted process has orders to cancel: its pod is left alone.
+        replace=not facts.halted,
     )
-    halted = cutover.status.phase is CutoverPhase.HALTED
-    kill = f"cutover {cutover.metadata.name} halted" if halted else plain.kill_switch
-    return Intent(source, plain.replicas, "", kill, prepare=prepare, replace=True)
+
+
+def _of(side: Side, source: Release, target: Release) -> Release:
+    match side:
+        case Side.SOURCE:
+            return source
+        case Side.TARGET:
+            return target
+        case _:
+            assert_never(side)
+
+
+def _halt(facts: PhaseFacts, uid: str) -> str:
+    """The request to halt, as the process gets it; "" when it isn't to."""
+    if not facts.halted:
+        return ""
+    match facts.runs:
+        case Side.SOURCE:
+            return f"halt {uid} cutover"
+        case Side.TARGET:
+            return f"halt {uid} rollback"
+        case _:
+            assert_never(facts.runs)
+
+
+def _prepare(facts: PhaseFacts, cutover: ReleaseCutover, source: Release) -> Prepare | None:
+    """What is done with the order state; the source's code handles it, for it wrote it."""
+    match facts.state:
+        case OrderState.AS_IS:
+            return None
+        case OrderState.BACKED_UP:
+            return Prepare(image=source.image, backup=cutover.metadata.uid)
+        case OrderState.RESTORED:
+            report = cutover.status.report
+            return Prepare(
+                image=source.image,
+                restore=cutover.metadata.uid,
+                mode=cutover.spec.rollback.state,
+                incident=report.config_map if report else None,
+            )
+        case _:
+            assert_never(facts.state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
-from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase
+from tradepulse_operator.api.phases import End, current, final
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner_status import HistoryEntry, RejectedRelease, TradingRunnerStatus
 from tradepulse_operator.api.spec.cutover import CutoverMode
@@ -26,14 +26,15 @@ KEPT = 10
 def absorb(view: View) -> Step | None:
     """Take over how the claimed cutover ended. One that ended Halted stays claimed."""
     cutover = view.cutover
-    if cutover is None or cutover.status.phase not in FINAL:
+    if cutover is None or not final(cutover.status):
         return None
+    facts = current(cutover.status)
     changes: dict[str, Any] = {}
     if not view.halted:
         changes["cutover"] = None
-    if cutover.status.phase is CutoverPhase.SUCCEEDED and cutover.status.target:
+    if facts.end is End.GOOD and cutover.status.target:
         changes |= _promoted(view, cutover, cutover.status.target)
-    elif cutover.status.phase is not CutoverPhase.FAILED and cutover.status.target:
+    elif facts.touched and cutover.status.target:
         changes |= _refused(view, cutover, cutover.status.target)
     return view.write(view.status.model_copy(update=changes))
 
@@ -79,7 +80,7 @@ def claim(view: View) -> Step | None:
         return None
     chosen = status.cutover if view.halted else None
     if status.active_release is not None and not view.runner.spec.suspend:
-        waiting = (c for c in view.cutovers if c.status.phase not in FINAL and not _leaving(c))
+        waiting = (c for c in view.cutovers if not final(c.status) and not _leaving(c))
         chosen = next((c.metadata.name for c in waiting), chosen)
     return view.write(status.model_copy(update={"cutover": chosen}))
 

@@ -50,6 +50,38 @@ def test_before_the_halt_the_span_holds_the_baseline() -> None:
     assert asked("Baking", 10).since > found.since
 
 
+def rollback(step: str) -> dict[str, str]:
+    at = timestamp(BEGAN)
+    return {"step": step, "stepAt": at, "startedAt": at, "reason": "ErrorRateAboveLimit"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "release"),
+    [
+        ("Halting", "", "aaaa"),
+        ("Switching", "", "bbbb"),
+        ("Baking", "", "bbbb"),
+        ("RollingBack", "Halting", "bbbb"),
+        ("RollingBack", "CollectingEvidence", "bbbb"),
+        ("RollingBack", "Stopping", "bbbb"),
+        ("RollingBack", "Starting", "aaaa"),
+        ("Verifying", "Starting", "aaaa"),
+        ("RolledBack", "Starting", "aaaa"),
+        # The verification failed: the target has been gone for long.
+        ("Halted", "Starting", "aaaa"),
+        ("Halted", "Stopping", "bbbb"),
+        ("Halted", "", "bbbb"),
+        ("Succeeded", "", "bbbb"),
+        ("Failed", "", "aaaa"),
+    ],
+)
+def test_the_release_that_is_asked_for_is_the_one_at_work(
+    phase: str, step: str, release: str
+) -> None:
+    status = {"rollback": rollback(step)} if step else {}
+    assert asked(phase, 10, **status).release == release
+
+
 def test_the_baseline_can_be_asked_for_again() -> None:
     at = {"at": timestamp(BEGAN - 100)}
     moved = ReleaseCutover.model_validate(cutover("RollingBack", baseline=at))

@@ -60,6 +60,15 @@ async def test_the_baseline_is_asked_for_once_more_while_its_release_can_be_comp
     assert "baseline-samples.json" in data(world)
 
 
+async def test_a_rollback_that_is_not_verified_is_reported_with_its_releases_samples() -> None:
+    world = World()
+    at = "2027-01-15T08:16:00Z"
+    rollback = {"step": "Starting", "stepAt": at, "startedAt": at, "reason": "ErrorRateAboveLimit"}
+    world.kube.put(cutover("Halted", rollback=rollback))
+    await world.reporter.file(FileReport(CUTOVER, final=True))
+    assert {asked.release for asked in world.prometheus.asked} == {"aaaa"}
+
+
 async def test_an_empty_log_is_said_to_be() -> None:
     world = World()
     world.kube.log = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.operator.engine_world import cutover, runner
@@ -19,6 +20,7 @@ CONDITION = "tradepulse_operator_runner_condition"
 DRILLED = "tradepulse_operator_drill_last_success_timestamp_seconds"
 UNDECIDED = "tradepulse_operator_cutover_undecided"
 PHASE = "tradepulse_operator_cutover_phase_started_timestamp_seconds"
+END = "tradepulse_operator_cutover_phase_expected_end_timestamp_seconds"
 
 
 class Shown:
@@ -93,6 +95,39 @@ def test_an_open_cutover_is_shown_by_its_phase_and_what_the_guard_knows() -> Non
     verdict = {"verdict": "unknown", "guardrail": "", "reason": "no answer", "at": AT}
     shown.cutover("Baking", verdict=verdict)
     assert shown.of(UNDECIDED) == {("btc-1",): 1.0}
+
+
+def test_a_phase_with_a_limit_shows_when_it_is_over() -> None:
+    shown = Shown()
+    shown.cutover("Switching")
+    assert shown.of(END) == {("btc-1", "Switching"): instant(AT) + 300}
+    at = "2027-01-15T08:10:00Z"
+    back = {"step": "Halting", "stepAt": AT, "startedAt": at, "reason": "Any"}
+    shown.cutover("RollingBack", rollback=back)
+    assert shown.of(END) == {("btc-1", "RollingBack"): instant(AT) + 60}
+    shown.cutover("RollingBack", rollback={**back, "step": "CollectingEvidence"})
+    assert shown.of(END) == {("btc-1", "RollingBack"): instant(AT) + 30}
+    shown.cutover("Verifying", rollback={**back, "step": "Starting"})
+    assert shown.of(END) == {("btc-1", "Verifying"): instant(at) + 600}
+    shown.cutover("Halted", rollback={**back, "step": "Starting"})
+    assert shown.of(END) == {}
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Preflight", "AwaitingApproval", "Baking"])
+def test_a_phase_that_waits_for_people_or_evidence_is_never_late(phase: str) -> None:
+    shown = Shown()
+    shown.cutover("Halting")
+    assert shown.of(END) == {("btc-1", "Halting"): instant(AT) + 60}
+    shown.cutover(phase)
+    assert shown.of(END) == {}
+
+
+def test_a_cutover_whose_runner_is_suspended_is_never_late() -> None:
+    shown = Shown()
+    paused = {**condition("Reconciling", "True"), "reason": "Paused"}
+    shown.cutover("Switching", conditions=[paused])
+    assert shown.of(END) == {}
+    assert shown.of(PHASE).keys() == {("btc-1", "Switching")}
 
 
 def test_a_phase_that_was_left_is_not_shown_any_more_nor_a_cutover_that_ended() -> None:

@@ -227,6 +227,11 @@ def fail(observed: CutoverObserved, reason: str, message: str) -> Step:
     return enter(observed, CutoverPhase.FAILED, f"{reason}: {message}", reason=reason)
 
 
+def unreported(_: CutoverObserved) -> Step:
+    """After an end without a rollback there is nothing left to do."""
+    return Wait("ended")
+
+
 def _aborted(observed: CutoverObserved) -> Step:
     return fail(observed, "Aborted", "aborted by spec.abort before anything was switched")
 

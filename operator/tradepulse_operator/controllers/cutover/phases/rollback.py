@@ -8,7 +8,7 @@ can't be finished by `rollback.deadline` ends Halted; there is no rollback of a 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from tradepulse_operator.api.cutover_status import (
     CutoverPhase,
@@ -16,6 +16,7 @@ from tradepulse_operator.api.cutover_status import (
     RollbackStatus,
     RollbackStep,
 )
+from tradepulse_operator.api.phases import Limit
 from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
@@ -54,7 +55,7 @@ from tradepulse_operator.guard.limits import Limits
 from .restored import unrestored
 
 #: Seconds after which the evidence is given up: a failing API must not keep a bad release.
-PATIENCE = 30.0
+PATIENCE = seconds(Limit.EVIDENCE)
 #: Seconds that a halt may take before the evidence is collected beside it, so that it is filed
 #: within 10 s of the verdict: these, a look (2 s where a process is frozen), the reporter's 5.
 HALT_FIRST = 2.5
@@ -92,7 +93,17 @@ def rolling_back(observed: CutoverObserved) -> Step:
     if rollback is None:
         # Only a status that someone else wrote: what is known is that it goes back.
         return roll_back(observed, "Unknown", "the status told of no reason")
-    return _STEPS[rollback.step](observed, rollback)
+    match rollback.step:
+        case RollbackStep.HALTING:
+            return _halting(observed, rollback)
+        case RollbackStep.COLLECTING_EVIDENCE:
+            return _collecting(observed, rollback)
+        case RollbackStep.STOPPING:
+            return _stopping(observed, rollback)
+        case RollbackStep.STARTING:
+            return _starting(observed, rollback)
+        case _:
+            assert_never(rollback.step)
 
 
 def _halting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
@@ -192,14 +203,6 @@ def _frozen(observed: CutoverObserved, pod: PodView | None) -> bool:
     return bool(pod and observed.process and observed.process.kill_switch)
 
 
-_STEPS = {
-    RollbackStep.HALTING: _halting,
-    RollbackStep.COLLECTING_EVIDENCE: _collecting,
-    RollbackStep.STOPPING: _stopping,
-    RollbackStep.STARTING: _starting,
-}
-
-
 def verifying(observed: CutoverObserved) -> Step:
     """The source has to meet the same limits before the rollback counts as done."""
     cutover, runner, pod = observed.cutover, observed.runner, _source_pod(observed)
@@ -285,15 +288,21 @@ def _next(
 ) -> Step:
     at = timestamp(observed.now)
     changes["rollback"] = rollback.model_copy(update={"step": step, "step_at": at})
-    return say(observed, _SAYING[step], reason=rollback.reason, **changes)
+    return say(observed, _message(step), reason=rollback.reason, **changes)
 
 
-_SAYING = {
-    RollbackStep.HALTING: "the new release cancels its orders and drains",
-    RollbackStep.COLLECTING_EVIDENCE: "the evidence is collected",
-    RollbackStep.STOPPING: "the new release is stopped",
-    RollbackStep.STARTING: "the previous release is started",
-}
+def _message(step: RollbackStep) -> str:
+    match step:
+        case RollbackStep.HALTING:
+            return "the new release cancels its orders and drains"
+        case RollbackStep.COLLECTING_EVIDENCE:
+            return "the evidence is collected"
+        case RollbackStep.STOPPING:
+            return "the new release is stopped"
+        case RollbackStep.STARTING:
+            return "the previous release is started"
+        case _:
+            assert_never(step)
 
 
 def _until_deadline(

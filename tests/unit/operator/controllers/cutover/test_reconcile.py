@@ -27,15 +27,18 @@ from tests.support.operator.cutovers import (
     written,
 )
 from tradepulse_operator.api.cutover_status import (
-    FINAL,
     CutoverPhase,
+    ReleaseCutoverStatus,
     ReportRecord,
     RollbackStep,
     VerdictKind,
 )
+from tradepulse_operator.api.phases import TABLE as PLACES
+from tradepulse_operator.api.phases import final
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.conditions import find_condition, is_true
 from tradepulse_operator.controllers.cutover.reconcile import decide, needs_recording
+from tradepulse_operator.controllers.cutover.status import expected_end
 from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
 from tradepulse_operator.controllers.step import Apply, FileReport, Wait, WriteStatus
 
@@ -322,9 +325,9 @@ def test_conditions_are_kstatus(
     )
     assert not (moving and stalled)
     assert is_true(after.conditions, "Ready") is (after.phase is PHASE.SUCCEEDED)
-    assert (moving is not None) is (after.phase not in FINAL)
+    assert (moving is not None) is not final(after)
     assert (stalled is not None) is (after.phase in (PHASE.HALTED, PHASE.FAILED))
-    assert (after.finished_at is not None) is (after.phase in FINAL)
+    assert (after.finished_at is not None) is final(after)
 
 
 def test_pending_waits_to_be_claimed_then_fixes_the_move_then_stores_the_configuration() -> None:
@@ -454,6 +457,41 @@ def test_a_pause_starts_the_clocks_anew() -> None:
     assert on.phase is PHASE.BAKING
     assert on.bake is not None
     assert on.bake.started_at == timestamp(NOW)
+
+
+def limited() -> dict[str, CutoverObserved]:
+    """What goes on in each place of the table that has a limit, and never gets any further."""
+    return {
+        "halting": at(PHASE.HALTING, pod=source(), process=TRADING),
+        "backing up": at(PHASE.BACKING_UP),
+        "switching": at(PHASE.SWITCHING, pod=pod(ready=False)),
+        "halting the target": back(STEP.HALTING, pod=pod(), process=TRADING, report="evidence"),
+        "collecting": back(STEP.COLLECTING_EVIDENCE),
+        "stopping": back(STEP.STOPPING, pod=pod()),
+        "starting": back(STEP.STARTING),
+        "verifying": at(PHASE.VERIFYING, pod=source(), recording=OUTAGE),
+    }
+
+
+@pytest.mark.parametrize("observed", limited().values(), ids=limited())
+def test_a_phase_ends_when_the_table_says_and_not_before(observed: CutoverObserved) -> None:
+    end = expected_end(observed.cutover)
+    assert end is not None
+    place = _place(observed.cutover.status)
+    for late, over in ((-0.5, False), (0.5, True)):
+        step = decide(replace(observed, now=end + late))
+        after = written(step) if isinstance(step, WriteStatus) else observed.cutover.status
+        assert (_place(after) != place) is over
+
+
+def _place(status: ReleaseCutoverStatus) -> tuple[CutoverPhase | None, RollbackStep | None]:
+    return status.phase, status.rollback.step if status.rollback else None
+
+
+def test_every_limit_of_the_table_is_tried() -> None:
+    tried = {_place(observed.cutover.status) for observed in limited().values()}
+    known = {place for place, means in PLACES.items() if means.expected_within}
+    assert {(p, s if p is PHASE.ROLLING_BACK else None) for p, s in tried} == known
 
 
 def test_only_phases_that_judge_ask_for_samples() -> None:
