@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.cluster import coredns, golang
+from tests.support.cluster.drafts import draft_of
 from tests.support.cluster.progress import Describe, Progress, Step, last_line
 from tests.support.cluster.settings import GO_MODULE, Paths, inputs_key, module_version
 
@@ -94,11 +94,13 @@ def ensure(paths: Paths, progress: Progress, programs: Sequence[str]) -> Path:
         return target
     go = golang.ensure(paths, progress)
     work = Work(go, paths, environment(go, paths), programs)
-    with progress.step("Fetching Go modules") as step:
-        go_mod = coredns.trimmed_go_mod(go, paths, work.env, step)
-        count = work.fetch(go_mod, step)
-    with progress.step(f"Compiling {len(programs)} programs, {count} packages") as step:
-        work.compile(go_mod, target, count, step)
+    with draft_of(target) as draft:
+        if draft:
+            with progress.step("Fetching Go modules") as step:
+                go_mod = coredns.trimmed_go_mod(go, paths, work.env, step)
+                count = work.fetch(go_mod, step)
+            with progress.step(f"Compiling {len(programs)} programs, {count} packages") as step:
+                work.compile(go_mod, draft, count, step)
     return target
 
 
@@ -116,10 +118,7 @@ class Work:
         step.run([self.go, *listing, *self.programs], log, env=self.env, cwd=GO_MODULE)
         return sum(1 for line in log.read_text().splitlines() if not line.startswith("go: "))
 
-    def compile(self, go_mod: Path, target: Path, count: int, step: Step) -> None:
-        draft = target.with_suffix(".part")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+    def compile(self, go_mod: Path, draft: Path, count: int, step: Step) -> None:
         options = ["-v", "-mod=mod", f"-modfile={go_mod}", *build_flags(), "-o", f"{draft}/"]
         step.run(
             [self.go, "build", *options, *self.programs],
@@ -131,8 +130,6 @@ class Work:
         for old, new in RENAMED.items():
             if (draft / old).exists():
                 (draft / old).rename(draft / new)
-        # Last, and at once: a folder under its final name is complete.
-        draft.rename(target)
 
 
 def _counter(count: int) -> Describe:

@@ -42,8 +42,13 @@ def up() -> None:
     if node.load(images, api.paths, podman, progress):
         progress.note("The node has every image")
     install.up(api.paths, progress)
+    install_operator(operator_image(base.choose(podman)).name, progress)
+
+
+def install_operator(image: str, progress: Progress, root: Path = api.paths.root) -> None:
+    """Apply CRDs and manifests of the checkout at `root` with that image of the operator."""
     with progress.step("The operator") as step:
-        overlay = write_overlay(operator_image(base.choose(podman)).name)
+        overlay = write_overlay(image, root)
         cluster = Cluster()
         step.waits_for("kubectl apply -k manifests")
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
@@ -54,9 +59,9 @@ def up() -> None:
         )  # fmt: skip
 
 
-def write_overlay(image: str) -> Path:
-    """The manifests as they are, with this checkout's image and a short resync."""
-    folder = api.paths.root / "build" / "environment"
+def write_overlay(image: str, root: Path) -> Path:
+    """The manifests as they are, with that image and a short resync."""
+    folder = root / "build" / "environment"
     folder.mkdir(parents=True, exist_ok=True)
     name, tag = image.rsplit(":", 1)
     argument = {
@@ -67,7 +72,7 @@ def write_overlay(image: str) -> Path:
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [os.path.relpath(api.paths.root / "manifests", folder)],
+        "resources": [os.path.relpath(root / "manifests", folder)],
         "images": [{"name": name, "newTag": tag}],
         "patches": [
             {"target": {"kind": "Deployment", "name": OPERATOR}, "patch": json.dumps([argument])}

@@ -11,9 +11,9 @@ from tests.support.cluster.podman import Podman
 from tests.support.cluster.progress import Progress
 from tests.support.cluster.settings import Paths
 from tests.support.images import base as bases
-from tests.support.images import prometheus, wheels
+from tests.support.images import previous, prometheus, wheels
 from tests.support.images.base import REPOSITORY, PythonBase
-from tests.support.images.catalog import APPS, LABEL, Image, all_images
+from tests.support.images.catalog import LABEL, Image, all_images
 
 #: Of every file in a built layer: the same inputs give the same layers.
 TIMESTAMP = "1580601600"
@@ -52,10 +52,28 @@ def ensure(paths: Paths, podman: Podman, progress: Progress) -> list[Image]:
     """Every image current; returns them all."""
     base = bases.choose(podman)
     images = all_images(base)
+    if make(images, base, paths, podman, progress):
+        _forget_old(podman, [*images, *previous.images(base)])
+    return images
+
+
+def ensure_previous(paths: Paths, podman: Podman, progress: Progress) -> list[Image]:
+    """The images of the release before this one current; returns them."""
+    base = bases.choose(podman)
+    images = previous.images(base)
+    if outdated(images, stored(podman)):
+        previous.ensure_sources(paths, progress)
+    make(images, base, paths, podman, progress)
+    return images
+
+
+def make(
+    images: list[Image], base: PythonBase, paths: Paths, podman: Podman, progress: Progress
+) -> bool:
+    """Build those of `images` that aren't current; whether there were any."""
     todo = outdated(images, stored(podman))
-    if not todo:
-        return images
-    _prepare(todo, base, paths, podman, progress)
+    if todo:
+        _prepare(todo, base, paths, podman, progress)
     for image in todo:
         context = _context(image, paths, progress)
         with progress.step(f"Building {image.name}") as step:
@@ -64,15 +82,14 @@ def ensure(paths: Paths, podman: Podman, progress: Progress) -> list[Image]:
                 wheels.LOGS / f"{image.name.rsplit('/', 1)[1].replace(':', '-')}.log",
                 env=podman.full_environment({"TMPDIR": str(paths.scratch)}),
             )
-    _forget_old(podman, images)
-    return images
+    return bool(todo)
 
 
 def _prepare(
     todo: list[Image], base: PythonBase, paths: Paths, podman: Podman, progress: Progress
 ) -> None:
     paths.scratch.mkdir(parents=True, exist_ok=True)
-    apps = [app for app in APPS if any(image.app is app for image in todo)]
+    apps = list(dict.fromkeys(image.app for image in todo if image.app))
     if apps and base.local:
         bases.ensure(bases.PYTHON, paths, podman, progress)
     for app in apps:

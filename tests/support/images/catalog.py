@@ -48,23 +48,25 @@ class App:
     name: str
     package: str
     script: str
+    #: The checkout that it is built from.
+    root: Path = field(default_factory=lambda: ROOT)
 
     @property
     def dockerfile(self) -> Path:
-        return ROOT / self.name / "Dockerfile"
+        return self.root / self.name / "Dockerfile"
 
     @property
     def lock(self) -> Path:
-        return ROOT / "requirements" / f"{self.name}.txt"
+        return self.root / "requirements" / f"{self.name}.txt"
 
     @property
     def sources(self) -> Path:
-        return ROOT / self.name / self.package
+        return self.root / self.name / self.package
 
     @property
     def staging(self) -> Path:
         """Where its Dockerfile finds wheels and data."""
-        return ROOT / "build" / "images" / self.name
+        return self.root / "build" / "images" / self.name
 
 
 OPERATOR = App("operator", "tradepulse_operator", "tradepulse-operator")

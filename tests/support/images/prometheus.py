@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.cluster import gobuild, golang
+from tests.support.cluster.drafts import draft_of
 from tests.support.cluster.progress import Progress, Step
 from tests.support.cluster.settings import Paths, inputs_key, module_version
 
@@ -43,23 +44,22 @@ def key() -> str:
 def ensure(paths: Paths, progress: Progress) -> Path:
     """The folder with the programs, built if their inputs changed."""
     target = paths.cache / "bin" / f"{PROGRAM}-{key()}"
-    if (target / PROGRAM).exists() and (target / PROMTOOL).exists():
+    if target.exists():
         return target
     go = golang.ensure(paths, progress)
-    with progress.step(f"Compiling Prometheus {version()}") as step:
-        _build(go, target, paths, step)
+    with draft_of(target) as draft:
+        if draft:
+            with progress.step(f"Compiling Prometheus {version()}") as step:
+                _build(go, draft, paths, step)
     return target
 
 
-def _build(go: Path, target: Path, paths: Paths, step: Step) -> None:
-    env = gobuild.environment(go, paths)
-    draft, source = target.with_suffix(".part"), paths.scratch / f"{PROGRAM}-source"
-    for folder in (draft, source):
-        shutil.rmtree(folder, ignore_errors=True)
+def _build(go: Path, draft: Path, paths: Paths, step: Step) -> None:
+    env, source = gobuild.environment(go, paths), paths.scratch / f"{PROGRAM}-source"
+    shutil.rmtree(source, ignore_errors=True)
     try:
         _copy_module(go, source, paths, env)
         (source / "plugins" / "plugins.go").write_text(PLUGINS)
-        draft.mkdir(parents=True)
         stamp = f"-X github.com/prometheus/common/version.Version={version().lstrip('v')}"
         step.run(
             [
@@ -71,8 +71,6 @@ def _build(go: Path, target: Path, paths: Paths, step: Step) -> None:
             env=env,
             cwd=source,
         )
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
     finally:
         shutil.rmtree(source, ignore_errors=True)
 

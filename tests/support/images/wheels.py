@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 
 from tests.support.cluster.progress import Progress, Step, StepFailed
+from tests.support.cluster.settings import inputs_key
 from tests.support.images.base import PythonBase
-from tests.support.images.catalog import APPS, ROOT, RUNNER, App, source_files, tree_key
+from tests.support.images.catalog import APPS, ROOT, RUNNER, App, source_files
 
 LOGS = ROOT / "build" / "images" / "logs"
-INSTALLER_LOCK = ROOT / "requirements" / "uv.txt"
+INSTALLER_LOCK = Path("requirements") / "uv.txt"
 
 
 def stage(app: App, base: PythonBase, progress: Progress) -> None:
@@ -22,13 +23,14 @@ def stage(app: App, base: PythonBase, progress: Progress) -> None:
     with progress.step(f"Wheels of the {app.name}") as step:
         _fetch_wheels(app, base, step)
         _build_package(app, step)
-        if app is RUNNER:
+        if app.name == RUNNER.name:
             _copy_prices(app.staging / "prices")
 
 
 def _fetch_wheels(app: App, base: PythonBase, step: Step) -> None:
     mark = app.staging / "wheels.key"
-    key = tree_key(app.lock, INSTALLER_LOCK, base.version)
+    installer = app.root / INSTALLER_LOCK
+    key = inputs_key(app.lock, installer, base.version)
     if mark.exists() and mark.read_text() == key:
         return
     wheels = app.staging / "wheels"
@@ -37,7 +39,7 @@ def _fetch_wheels(app: App, base: PythonBase, step: Step) -> None:
     log = LOGS / f"{app.name}-wheels.log"
     step.run(_download(base, wheels, app.lock), log)
     pip_lock = app.staging / "pip.txt"
-    pip_lock.write_text(locked("pip", INSTALLER_LOCK.read_text()))
+    pip_lock.write_text(locked("pip", installer.read_text()))
     step.run(_download(base, app.staging, pip_lock), log)
     next(app.staging.glob("pip-*.whl")).replace(app.staging / "pip.whl")
     mark.write_text(key)
@@ -65,10 +67,10 @@ def _build_package(app: App, step: Step) -> None:
     tree = app.staging / "source"
     shutil.rmtree(tree, ignore_errors=True)
     for file in source_files(app.sources):
-        target = tree / file.relative_to(ROOT)
+        target = tree / file.relative_to(app.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    pyproject = (ROOT / "pyproject.toml").read_text()
+    pyproject = (app.root / "pyproject.toml").read_text()
     (tree / "pyproject.toml").write_text(only_script(app, pyproject))
     (tree / "README.md").write_text("TradePulse\n")
     wheels = app.staging / "app"
@@ -85,7 +87,7 @@ def _build_package(app: App, step: Step) -> None:
 def only_script(app: App, pyproject: str) -> str:
     """pyproject.toml without the commands of the other programs, whose packages are left out."""
     for other in APPS:
-        if other is not app:
+        if other.name != app.name:
             pyproject, count = re.subn(rf"^{other.script} = .*\n", "", pyproject, flags=re.M)
             if count != 1:
                 raise LookupError(f"pyproject.toml has {count} scripts named {other.script}")

@@ -6,10 +6,10 @@ compiler, caches and flags are the cluster's.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from tests.support.cluster import gobuild, golang
+from tests.support.cluster.drafts import draft_of
 from tests.support.cluster.progress import Progress, Step, last_line
 from tests.support.cluster.settings import Paths, inputs_key
 
@@ -30,16 +30,16 @@ def ensure(module: Path, package: str, step: Step, *, tags: str = "") -> Path:
         return target
     paths = Paths.default()
     go = golang.ensure(paths, Progress())
-    draft = target.parent.with_suffix(".part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    step.run(
-        [go, "build", "-v", "-mod=readonly", f"-tags={tags}", *_FLAGS, "-o", f"{draft}/", package],
-        paths.logs / f"go-{target.name}.log",
-        env=gobuild.environment(go, paths),
-        cwd=module,
-        describe=last_line,
-    )
-    # Last, and at once: a folder under its final name is complete.
-    draft.rename(target.parent)
+    with draft_of(target.parent) as draft:
+        if draft:
+            step.run(
+                [
+                    *(go, "build", "-v", "-mod=readonly", f"-tags={tags}", *_FLAGS),
+                    *("-o", f"{draft}/", package),
+                ],
+                paths.logs / f"go-{target.name}.log",
+                env=gobuild.environment(go, paths),
+                cwd=module,
+                describe=last_line,
+            )
     return target

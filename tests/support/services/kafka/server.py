@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import AlterConfigsRequest
 
 from tests.support.cluster import packages
+from tests.support.cluster.drafts import draft_of
 from tests.support.cluster.progress import Step, StepFailed
 from tests.support.cluster.settings import Paths, inputs_key
 from tests.support.services.process import Child
@@ -97,16 +98,16 @@ class Kafka:
             _archive()
 
     def _fetch(self, target: Path) -> None:
-        draft = target.with_suffix(".part")
-        shutil.rmtree(draft, ignore_errors=True)
-        command = [
-            *("mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"),
-            *(f"-DoutputDirectory={draft}", "-DincludeScope=runtime"),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise StepFailed(f"mvn could not fetch Kafka: {done.stdout[-500:]}")
-        draft.rename(target)  # last, and at once: under its final name it is complete
+        with draft_of(target) as draft:
+            if not draft:
+                return
+            command = [
+                *("mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"),
+                *(f"-DoutputDirectory={draft}", "-DincludeScope=runtime"),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise StepFailed(f"mvn could not fetch Kafka: {done.stdout[-500:]}")
 
     def start(self, folder: Path, host: str = LOOPBACK) -> Mapping[str, str]:
         self._folder, self._host = folder, host

