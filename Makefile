@@ -55,13 +55,33 @@ promote: setup ## Validate, test and version the settings of an environment (ENV
 check-configs: setup ## Fail when an environment asks for settings that aren't promoted
 	for each in $(ENVIRONMENTS); do $(PROMOTE) --check configs/$$each; done
 
-.PHONY: unit e2e test
-unit: setup ## Unit tests: no cluster, no root
-	$(BIN)/pytest tests/unit
+.PHONY: unit exploration contract integration support-test chaos e2e
+UNIT_JOBS ?= 2
+unit: setup ## Unit tests: no process, no socket, no real second
+	$(BIN)/pytest tests/unit -n $(UNIT_JOBS) --dist loadfile
+exploration: setup ## Every order of events around the real reconcilers, in small worlds
+	$(BIN)/pytest tests/exploration
+contract: setup ## What operator and runner must agree on
+	$(BIN)/pytest tests/contract
+integration: setup ## Against real services and processes on this machine: no cluster, no root
+	$(BIN)/pytest tests/integration
+support-test: setup ## Tests of what the tests rest on: venues, cluster, images
+	$(BIN)/pytest tests/support_tests
+chaos: setup ## A short chaos campaign, and the campaign on planted defects
+	$(BIN)/pytest tests/chaos
 e2e: setup ## End-to-end tests on the real cluster, which is brought up when it isn't
 	$(BIN)/pytest tests/e2e --timeout=900
-test: lint check-crds check-configs unit e2e ## Everything: lint, generated files, unit tests, end-to-end tests
-.PHONY: e2e-gitops
+
+.PHONY: test test-full
+PARTS      = $(BIN)/python -m tests.support.parts
+EVERY_TIME = lint check-crds check-configs unit exploration contract integration support-test chaos e2e
+test: setup ## Everything but what takes hours; ends with what each part took and cost
+	$(PARTS) $(EVERY_TIME)
+test-full: setup ## All of it: also the deep exploration, the long chaos campaign and Argo CD
+	$(PARTS) $(EVERY_TIME) exploration-deep chaos-runner e2e-gitops
+.PHONY: exploration-deep e2e-gitops
+exploration-deep: setup ## More wishes and faults at once than exploration: minutes
+	EXPLORE=deep $(BIN)/pytest tests/exploration
 e2e-gitops: setup ## Under a real Argo CD, on the same cluster; not part of test: compiles ten minutes once
 	$(BIN)/pytest tests/gitops --timeout=1500
 

@@ -1,1 +1,1 @@
-"""Tests: unit (pure and processes), e2e (a real cluster), bench (measurements)."""
+"""Tests by kind, a folder each; `support` is what they share, `support_tests` what tests that."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import cluster, namespace
 from tests.support.cluster.progress import Progress
 from tests.support.cluster.settings import Paths
 from tests.support.e2e.client import Cluster
+from tests.support.e2e.fixtures import cluster, namespace
 from tests.support.gitops.story import Story
 from tests.support.services.argocd.server import ArgoCD, install
 

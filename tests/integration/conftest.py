@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from tests.support.cluster.progress import Progress
 from tests.support.runner.alerting_kit import Stack
@@ -16,9 +15,6 @@ from tests.support.services.alertmanager.server import Alertmanager
 from tests.support.services.prometheus import Prometheus
 
 Make = Callable[..., RunnerProcess]
-# How long an example takes says how busy the machine is, and nothing else.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture

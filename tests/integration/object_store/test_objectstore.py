@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.cluster.progress import Progress
 from tests.support.runner.kit import Crash, crash_at
 from tests.support.runner.process import RunnerProcess, eventually
+from tests.support.runner.state_files import order_state, write
 from tests.support.services.objectstore.server import (
     BUCKET,
     KEY,
@@ -26,7 +27,6 @@ from tests.support.services.objectstore.server import (
     ObjectStore,
     write_credentials,
 )
-from tests.unit.runner.state.test_backup import order_state, write
 from tradepulse_runner.cli.main import main
 from tradepulse_runner.config.runner import ObjectStoreConfig
 from tradepulse_runner.files.snapshot import Step, no_fault

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from tests.support.runner.kit import until
+from tests.support.runner.venues.binance_json import REPORT
 from tests.support.runner.venues.scripted import Scripted, scripted
-from tests.unit.runner.venues.test_binance_wire import REPORT
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import OrderStatus, Quote, VenueEvent, VenueOrder
 from tradepulse_runner.errors import CredentialsRefused, OrderError, VenueThrottled

@@ -47,7 +47,10 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     keys.write_text(json.dumps([{"api_key": KEY, "secret": SECRET, "account": "mine"}]))
     arguments = ["binance", "--port", "0", "--interval", "0", "--keys", str(keys)]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.venues", *arguments),
+        sys.executable,
+        "-m",
+        "tests.support.venues",
+        *arguments,
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.runner.kit import Crash, crash_at
+from tests.support.runner.state_files import order_state, tree, write
 from tradepulse_runner.cli.main import main
 from tradepulse_runner.errors import RunnerError, StateError
 from tradepulse_runner.files.snapshot import SCHEMA, SnapshotFile, Step, canonical, no_fault
@@ -30,31 +31,6 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def clock() -> float:
     return 7.0
-
-
-def write(state_dir: Path, value: int, *journals: int) -> None:
-    """An order state: a snapshot with ``value``, and journal segments of these numbers."""
-    state_dir.mkdir(exist_ok=True)
-    for old in state_dir.glob("paper_journal.*"):
-        old.unlink()
-    file = SnapshotFile(state_dir / "paper_oms.json")
-    file.load()
-    file.save({"value": value})
-    for number in journals:
-        (state_dir / f"paper_journal.{number:08d}").write_bytes(f"{value}-{number}".encode())
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file, but for the lock."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
-    }
-
-
-def order_state(folder: Path) -> dict[str, bytes]:
-    return {name: data for name, data in tree(folder).items() if "/" not in name}
 
 
 def go(state_dir: Path, wanted: Preparation, step: Step = no_fault) -> dict[str, Any]:
