@@ -1,22 +1,28 @@
-"""Deliberate defects for demonstrations: what a bad release looks like.
+"""Deliberate defects in the order path of a runner.
 
-A demonstration image is this same runner with other build-time metadata (``regression`` in the
-release file). Each defect sits in the order path, shows only under load after some orders, and
-announces itself nowhere: the operator can judge it by its effects alone. Normal releases have
-``regression: null`` and this module is never in their order path.
+Each shows only under load after some orders, and announces itself nowhere: the operator can judge
+it by its effects alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from tradepulse_runner.config.runner import VenueConfig
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, VenueOrder
-from tradepulse_runner.errors import OrderRejected
-from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.errors import ConfigError, OrderRejected
+from tradepulse_runner.venues.base import ExecutionConnector, Permit, always
+from tradepulse_runner.venues.catalog import build_connector
+from tradepulse_runner.venues.fenced import Fenced
 from tradepulse_runner.venues.forwarding import Forwarding
 
+KIND = "TRADEPULSE_DEMO_DEFECT"
+AFTER = "TRADEPULSE_DEMO_DEFECT_AFTER"
 # Orders before the defect shows: past any smoke test, well inside a demonstration.
 DEFAULT_AFTER = 60
 PAGE = 4
@@ -92,10 +98,39 @@ _KINDS: dict[str, Callable[[ExecutionConnector, int], ExecutionConnector]] = {
 KINDS = tuple(_KINDS)
 
 
-def wrap(
-    connector: ExecutionConnector, regression: str | None, after: int | None = None
-) -> ExecutionConnector:
-    """``connector`` with the defect ``regression``, or itself. KeyError for an unknown one."""
-    if regression is None:
-        return connector
-    return _KINDS[regression](connector, DEFAULT_AFTER if after is None else after)
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """What is wrong with this release. ``kind``: one of ``KINDS``; ``after``: orders until it
+    shows."""
+
+    kind: str
+    after: int = DEFAULT_AFTER
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Defect:
+        """The defect that an image's environment names. Raises :class:`ConfigError`."""
+        kind, after = environ.get(KIND, ""), environ.get(AFTER) or str(DEFAULT_AFTER)
+        if kind not in _KINDS:
+            raise ConfigError(f"{KIND}: {kind!r} is no defect; remedy: one of {', '.join(KINDS)}")
+        if not after.isdecimal():
+            raise ConfigError(f"{AFTER}: {after!r} is no number of orders; remedy: write 0 or more")
+        return cls(kind, int(after))
+
+    def wrap(self, connector: ExecutionConnector) -> ExecutionConnector:
+        """``connector`` with the defect."""
+        return _KINDS[self.kind](connector, self.after)
+
+    def build_connector(
+        self,
+        venue: VenueConfig,
+        state_dir: Path,
+        store: CredentialStore | None = None,
+        *,
+        source: str,
+        clock: Callable[[], float],
+        permit: Permit = always,
+    ) -> ExecutionConnector:
+        """As :func:`~tradepulse_runner.venues.catalog.build_connector`, with the defect."""
+        sound = build_connector(venue, state_dir, store, source=source, clock=clock, permit=permit)
+        # Fenced inside of what may take its time: even a bad release must not send without permit.
+        return self.wrap(Fenced(sound, permit))
