@@ -208,7 +208,7 @@ async def test_defect_4_a_failed_fsync_stops_trading_for_good_and_cancels(tmp_pa
     def fail(_fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    loop.sessions["paper"].oms._journal._fsync = fail
+    loop.sessions["paper"].oms._journal._log._fsync = fail
     loop.submit_order("paper", resting(loop))
     await until(lambda: loop.phase()[0] is Phase.HALTED)
     assert "fsync" in loop.phase()[1]

@@ -106,7 +106,7 @@ async def test_a_journal_that_fails_names_the_disk_as_the_reason(
         def refuse(_fd: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(loop.sessions["paper"].oms._journal, "_fsync", refuse)
+        monkeypatch.setattr(loop.sessions["paper"].oms._journal._log, "_fsync", refuse)
         loop.submit_order("paper", resting(loop))
         await until(lambda: loop.phase()[0] is Phase.HALTED)
         assert "No space left on device" in loop.phase()[1]
@@ -125,7 +125,7 @@ async def test_shutdown_on_a_lost_disk_still_cancels_at_the_venue(
     real = os.write
 
     def refuse(fd: int, data: bytes) -> int:
-        if fd == loop.sessions["paper"].oms._journal._fd:
+        if fd == loop.sessions["paper"].oms._journal._log._fd:
             raise OSError(28, "No space left on device")
         return real(fd, data)
 
