@@ -7,12 +7,15 @@ it by its effects alone.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from tradepulse_runner.config.runner import VenueConfig
+from pydantic import Field
+
+from tradepulse_runner.config.runner import Model, VenueConfig, parse_model
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, VenueOrder
 from tradepulse_runner.errors import ConfigError, OrderRejected
@@ -21,8 +24,7 @@ from tradepulse_runner.venues.catalog import build_connector
 from tradepulse_runner.venues.fenced import Fenced
 from tradepulse_runner.venues.forwarding import Forwarding
 
-KIND = "TRADEPULSE_DEMO_DEFECT"
-AFTER = "TRADEPULSE_DEMO_DEFECT_AFTER"
+FILE = "TRADEPULSE_DEFECT_FILE"
 # Orders before the defect shows: past any smoke test, well inside a demonstration.
 DEFAULT_AFTER = 60
 PAGE = 4
@@ -98,23 +100,11 @@ _KINDS: dict[str, Callable[[ExecutionConnector, int], ExecutionConnector]] = {
 KINDS = tuple(_KINDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """What is wrong with this release. ``kind``: one of ``KINDS``; ``after``: orders until it
-    shows."""
+class Defect(Model):
+    """What is wrong with a release. ``after``: orders until it shows."""
 
-    kind: str
-    after: int = DEFAULT_AFTER
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Defect:
-        """The defect that an image's environment names. Raises :class:`ConfigError`."""
-        kind, after = environ.get(KIND, ""), environ.get(AFTER) or str(DEFAULT_AFTER)
-        if kind not in _KINDS:
-            raise ConfigError(f"{KIND}: {kind!r} is no defect; remedy: one of {', '.join(KINDS)}")
-        if not after.isdecimal():
-            raise ConfigError(f"{AFTER}: {after!r} is no number of orders; remedy: write 0 or more")
-        return cls(kind, int(after))
+    kind: Literal["errors", "latency", "freeze"]
+    after: Annotated[int, Field(ge=0)] = DEFAULT_AFTER
 
     def wrap(self, connector: ExecutionConnector) -> ExecutionConnector:
         """``connector`` with the defect."""
@@ -134,3 +124,16 @@ class Defect:
         sound = build_connector(venue, state_dir, store, source=source, clock=clock, permit=permit)
         # Fenced inside of what may take its time: even a bad release must not send without permit.
         return self.wrap(Fenced(sound, permit))
+
+
+def load_defect(environ: Mapping[str, str]) -> Defect:
+    """The defect in the file that ``TRADEPULSE_DEFECT_FILE`` names, e.g. ``{"kind": "errors"}``.
+    Raises :class:`ConfigError`."""
+    path = environ.get(FILE, "")
+    try:
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{FILE}: {path!r} cannot be read as JSON: {exc}") from exc
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must be a JSON object")
+    return parse_model(Defect, raw, source=path)

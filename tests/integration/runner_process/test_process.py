@@ -267,10 +267,11 @@ def test_each_defect_shows_in_its_metrics(make: Make) -> None:
     bad = {kind: make() for kind in KINDS}
     for kind, runner in bad.items():
         runner.program = "tradepulse_demo"
+        defect = runner.folder / "defect.json"
+        defect.write_text(json.dumps({"kind": kind, "after": 6}))
         runner.environ = {
             "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("demo", "runner")),
-            "TRADEPULSE_DEMO_DEFECT": kind,
-            "TRADEPULSE_DEMO_DEFECT_AFTER": "6",
+            "TRADEPULSE_DEFECT_FILE": str(defect),
         }
         runner.start()
     eventually(lambda: _error_share(bad["errors"].metrics()) > 0.02, what="errors")

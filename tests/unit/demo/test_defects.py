@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,7 +17,14 @@ from tests.support.runner.credentials_kit import finish, swapped
 from tests.support.runner.kit import SYMBOL, market, paper, until
 from tests.support.runner.venues.places import PLACES, Place
 from tradepulse_demo import cli
-from tradepulse_demo.defects import KINDS, Defect, HistoryScan, ReusedNonce, SelfDeadlock
+from tradepulse_demo.defects import (
+    KINDS,
+    Defect,
+    HistoryScan,
+    ReusedNonce,
+    SelfDeadlock,
+    load_defect,
+)
 from tradepulse_runner.cli.main import main as runner
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore
@@ -32,7 +40,7 @@ TYPES = {"errors": ReusedNonce, "latency": HistoryScan, "freeze": SelfDeadlock}
 async def at_paper(folder: Path) -> AsyncIterator[tuple[Build, VenueConfig, None]]:
     options = {"seed": 3, "tick_interval": 0.02, "latency": 0}
     venue = VenueConfig(name="v", connector="paper", symbols=[SYMBOL], options=options)
-    yield Defect("errors", 3).build_connector, venue, None
+    yield Defect(kind="errors", after=3).build_connector, venue, None
 
 
 def at(place: Callable[[], AbstractAsyncContextManager[Place]]) -> Any:
@@ -45,7 +53,7 @@ def at(place: Callable[[], AbstractAsyncContextManager[Place]]) -> Any:
             venue = VenueConfig(
                 name="v", connector=made.connector, symbols=[made.symbol], options=made.options
             )
-            yield Defect("errors", 3).build_connector, venue, store
+            yield Defect(kind="errors", after=3).build_connector, venue, store
 
     return opened
 
@@ -83,7 +91,7 @@ async def test_the_latency_defect_passes_half_a_second_after_the_orders_it_was_g
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    connector = Defect("latency", 8).wrap(paper(tmp_path))
+    connector = Defect(kind="latency", after=8).wrap(paper(tmp_path))
     await connector.connect()
 
     async def no_sleep(seconds: float) -> None:
@@ -110,35 +118,41 @@ async def test_a_permit_that_ends_while_the_defect_takes_its_time_stops_the_orde
 
     monkeypatch.setattr("tradepulse_demo.defects.asyncio.sleep", loses_the_lease)
     async with at_paper(tmp_path) as (_, venue, _store):
-        connector = Defect("latency", 0).build_connector(
+        connector = Defect(kind="latency", after=0).build_connector(
             venue, tmp_path, source="test", clock=time.time, permit=lambda: "".join(lost[:1])
         )
         with pytest.raises(OrderRejected, match="the lease is another's"):
             await connector.place_order(market(), "id")
 
 
+def loaded(folder: Path, text: str) -> Defect:
+    file = folder / "defect.json"
+    file.write_text(text)
+    return load_defect({"TRADEPULSE_DEFECT_FILE": str(file)})
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_names_its_defect(tmp_path: Path, kind: str) -> None:
-    defect = Defect.of({"TRADEPULSE_DEMO_DEFECT": kind, "TRADEPULSE_DEMO_DEFECT_AFTER": "6"})
-    assert defect == Defect(kind, 6)
-    assert Defect.of({"TRADEPULSE_DEMO_DEFECT": kind}).after > 6
+    defect = loaded(tmp_path, json.dumps({"kind": kind, "after": 6}))
+    assert (defect.kind, defect.after) == (kind, 6)
     assert type(defect.wrap(paper(tmp_path))) is TYPES[kind]
+    assert loaded(tmp_path, json.dumps({"kind": kind})).after > 6
 
 
 @pytest.mark.parametrize(
-    ("environ", "named"),
+    ("text", "named"),
     [
-        ({}, "TRADEPULSE_DEMO_DEFECT: ''.*one of errors, latency, freeze"),
-        ({"TRADEPULSE_DEMO_DEFECT": "luck"}, "TRADEPULSE_DEMO_DEFECT: 'luck'"),
-        (
-            {"TRADEPULSE_DEMO_DEFECT": "freeze", "TRADEPULSE_DEMO_DEFECT_AFTER": "-1"},
-            "TRADEPULSE_DEMO_DEFECT_AFTER: '-1'",
-        ),
+        ('{"kind": "luck"}', r"defect\.json: kind: .*'luck'"),
+        ('{"kind": "errors", "after": -1}', r"defect\.json: after: .*-1"),
+        ("{}", r"defect\.json: kind: missing"),
+        ('{"kind": null}', r"defect\.json: kind"),
+        ("[]", r"defect\.json: must be a JSON object"),
+        ("", r"TRADEPULSE_DEFECT_FILE: .*defect\.json' cannot be read as JSON"),
     ],
 )
-def test_a_defect_that_is_not_known_is_refused(environ: dict[str, str], named: str) -> None:
+def test_a_defect_that_is_not_known_is_refused(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        Defect.of(environ)
+        loaded(tmp_path, text)
 
 
 def test_a_bad_release_has_every_command_of_a_good_one() -> None:
@@ -149,8 +163,8 @@ def test_a_bad_release_has_every_command_of_a_good_one() -> None:
 
 
 def test_a_bad_release_without_a_defect_does_not_trade() -> None:
-    found = CliRunner(env={"TRADEPULSE_DEMO_DEFECT": None}).invoke(
+    found = CliRunner(env={"TRADEPULSE_DEFECT_FILE": None}).invoke(
         cli.main, ["run", "--config", "configs/paper.yaml"]
     )
     assert found.exit_code == ConfigError.exit_code
-    assert "TRADEPULSE_DEMO_DEFECT" in found.output
+    assert "TRADEPULSE_DEFECT_FILE" in found.output
