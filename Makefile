@@ -27,7 +27,7 @@ setup: $(VENV)/.ready ## Make the Python environment from the lock file
 lint: setup ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy operator runner tests
+	$(BIN)/mypy operator runner demo tests
 	$(BIN)/lint-imports
 
 .PHONY: crds check-crds

@@ -17,13 +17,12 @@ from tradepulse_runner.credentials.store import open_stores
 from tradepulse_runner.lease.api import build_writer
 from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
 from tradepulse_runner.live.metrics import RunnerMetrics
-from tradepulse_runner.regressions import wrap
 from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.base import ExecutionConnector, always
-from tradepulse_runner.venues.catalog import build_connector
+from tradepulse_runner.venues.catalog import BuildConnector, build_connector
 from tradepulse_runner.venues.fenced import Fenced
 
 if TYPE_CHECKING:
@@ -32,14 +31,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecutionLoop:
-    """The loop of a configuration. Raises :class:`ConfigError`."""
+def build(
+    config: RunnerConfig,
+    release: Release,
+    *,
+    source: str,
+    connectors: BuildConnector = build_connector,
+) -> LiveExecutionLoop:
+    """The loop of a configuration; ``connectors`` makes its venues. Raises :class:`ConfigError`."""
     stores = open_stores(config, os.environ)
     writer = build_writer(config.lease, os.environ)
     permit = writer.refusal if writer else always
 
     def connector(venue: VenueConfig) -> ExecutionConnector:
-        found = build_connector(
+        made = connectors(
             venue,
             config.state_dir,
             stores.get(venue.name),
@@ -47,18 +52,17 @@ def build(config: RunnerConfig, release: Release, *, source: str) -> LiveExecuti
             clock=time.time,
             permit=permit,
         )
-        # Inside of whatever may take its time: what counts is the moment of sending.
-        return wrap(Fenced(found, permit), release.regression, release.regression_after)
+        return Fenced(made, permit)
 
-    connectors = {venue.name: connector(venue) for venue in config.venues}
+    venues = {venue.name: connector(venue) for venue in config.venues}
     metrics = RunnerMetrics(
-        connectors,
+        venues,
         version=release.version,
         revision=release.revision,
         config_hash=config_hash(config),
     )
     return LiveExecutionLoop(
-        connectors,
+        venues,
         RiskManager(RiskLimits.from_config(config.risk), clock=time.time),
         config=LiveLoopConfig.of(config),
         metrics=metrics,
@@ -73,10 +77,12 @@ def config_hash(config: RunnerConfig) -> str:
     return os.environ.get("TRADEPULSE_CONFIG_HASH") or config.config_hash
 
 
-async def run(config: RunnerConfig, path: Path) -> None:
+async def run(
+    config: RunnerConfig, path: Path, *, connectors: BuildConnector = build_connector
+) -> None:
     """Run until SIGTERM or SIGINT, then stop cleanly. Raises what made the loop fail."""
     release = load_release()
-    loop = build(config, release, source=str(path))
+    loop = build(config, release, source=str(path), connectors=connectors)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,8 +1,7 @@
-"""Which build this is: version, revision, and (demonstration images only) its defect.
+"""Which build this is: its version and revision.
 
 The file named by ``TRADEPULSE_RELEASE_FILE`` wins, else ``release.json`` beside this module,
-else the package metadata. Shape: ``{"version": "1.1.0", "revision": "abc123",
-"regression": null}``.
+else the package metadata. Shape: ``{"version": "1.1.0", "revision": "abc123"}``.
 """
 
 from __future__ import annotations
@@ -12,9 +11,6 @@ import os
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
 
 from tradepulse_runner.config.runner import Model, parse_model
 from tradepulse_runner.errors import ConfigError
@@ -23,12 +19,10 @@ _DISTRIBUTIONS = ("tradepulse", "tradepulse-operator", "tradepulse-runner")
 
 
 class Release(Model):
-    """Build-time metadata. ``regression_after`` orders until a demonstration defect shows."""
+    """Build-time metadata."""
 
     version: str
     revision: str = ""
-    regression: Literal["errors", "latency", "freeze"] | None = None
-    regression_after: Annotated[int, Field(ge=0)] | None = None
 
 
 def load_release(environ: Mapping[str, str] = os.environ) -> Release:

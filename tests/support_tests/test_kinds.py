@@ -43,7 +43,7 @@ def test_no_kind_rests_on_another(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "source", "expected"),
     [
-        ("unit", "from tests.support.e2e.client import Cluster", ["tests.support.e2e.client"]),
+        ("unit", "from tests.e2e.client import Cluster", ["tests.e2e.client"]),
         ("unit", "def f():\n    from tests import e2e", ["tests.e2e"]),
         ("unit", "import tests.bench.disk as disk", ["tests.bench.disk"]),
         ("support", "from tests.unit.test_a import b", ["tests.unit.test_a"]),

@@ -24,6 +24,7 @@ from tradepulse_runner.config.runner import load_config
 from tradepulse_runner.errors import RunnerError
 from tradepulse_runner.state import directory as state
 from tradepulse_runner.state.directory import Mode, Preparation
+from tradepulse_runner.venues.catalog import BuildConnector, build_connector
 
 
 class OneSentence(click.Group):
@@ -54,9 +55,7 @@ def main() -> None:
 @click.option("--log-level", default="INFO", show_default=True, help="Level of the JSON logs.")
 def run(path: Path, log_level: str) -> None:
     """Trade until SIGTERM; then cancel, flush and stop."""
-    config = load_config(path)
-    logs.configure(f"{config.runner.namespace}/{config.runner.name}", log_level)
-    asyncio.run(run_app(config, path))
+    trade(path, log_level)
 
 
 @main.group("state")
@@ -120,6 +119,13 @@ main.add_command(bus)
 main.add_command(database)
 for command in (cli_state.restore, cli_state.stored, cli_state.export):
     state_.add_command(command)
+
+
+def trade(path: Path, log_level: str, *, connectors: BuildConnector = build_connector) -> None:
+    """What ``run`` does, with the venues that ``connectors`` makes."""
+    config = load_config(path)
+    logs.configure(f"{config.runner.namespace}/{config.runner.name}", log_level)
+    asyncio.run(run_app(config, path, connectors=connectors))
 
 
 def _tell(result: dict[str, Any]) -> None:

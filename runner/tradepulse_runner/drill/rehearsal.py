@@ -183,10 +183,10 @@ class _Drill:
         return True
 
     def _at_the_venues(self) -> int:
-        return sum(len(venue.world.open_orders()) for venue in self._venues)
+        return sum(len(venue.exchange.open_orders()) for venue in self._venues)
 
     def _accepted(self) -> int:
-        return sum(venue.world.order_count() for venue in self._venues)
+        return sum(venue.exchange.order_count() for venue in self._venues)
 
     def _check(self, name: str, passed: object, detail: str = "") -> bool:
         self._result.checks.append(Check(name, bool(passed), detail))
@@ -294,7 +294,7 @@ class _Drill:
         loop = self._loop
         assert loop is not None
         resting = await self._place(loop, 2 * STUBBORN)
-        ids = [o.client_id for v in self._venues for o in v.world.open_orders()][:STUBBORN]
+        ids = [o.client_id for v in self._venues for o in v.exchange.open_orders()][:STUBBORN]
         for venue in self._venues:
             venue.stubborn = set(ids)
         began = time.perf_counter()

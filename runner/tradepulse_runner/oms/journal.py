@@ -1,11 +1,8 @@
 """Append-only journal of one venue's OMS: ``{venue}_journal.{number}``.
 
-A segment starts with ``MAGIC`` and holds ``frames`` of JSON. Sequence numbers rise by one across
-segments.
-
-After a crash two kinds of damage exist and must not be confused. A *torn tail*: the last frame
-is incomplete, it was never synced, it is cut. *Damage in the middle*: good frames follow a bad
-one, so synced records are gone; the segment is kept as evidence and the caller is told.
+A log of ``segments`` that begin with ``MAGIC`` and hold JSON. What is written to it leads to
+orders: after a failed write or sync nothing is written any more, and a damaged segment moves to a
+place of the caller's, who is told.
 """
 
 from __future__ import annotations
@@ -15,48 +12,34 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew
-from tradepulse_runner.files.frames import any_frame, frame, frame_at
-from tradepulse_runner.files.snapshot import SCHEMA, Step, fsync_dir, no_fault
+from tradepulse_runner.files import segments
+from tradepulse_runner.files.segments import Scan, SegmentLog, number_of
+from tradepulse_runner.files.snapshot import SCHEMA, Step, no_fault
 
 MAGIC = b"TPJ" + bytes([SCHEMA])
 Record = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Scan:
-    """What one segment holds: good records, where the good part ends, and what follows it."""
-
-    records: list[tuple[int, Record]] = field(default_factory=list)
-    good_bytes: int = 0
-    torn_bytes: int = 0
-    damaged: bool = False
-
-
-def scan(data: bytes, *, name: str = "journal") -> Scan:
+def scan(data: bytes, *, name: str = "journal") -> Scan[Record]:
     """Read a segment's bytes; never raises on damage, raises :class:`SchemaTooNew`."""
-    result = Scan()
     if data[:3] == MAGIC[:3] and len(data) > 3 and data[3] > SCHEMA:
         raise SchemaTooNew(
             f"{name}: journal schema {data[3]} is newer than {SCHEMA}; "
             "remedy: start the newer release, or restore a backup made by this one"
         )
-    if data[:4] != MAGIC:
-        result.torn_bytes = len(data)
-        result.damaged = len(data) >= len(MAGIC) and any_frame(data, 0)
-        return result
-    offset = result.good_bytes = len(MAGIC)
-    while (found := frame_at(data, offset)) is not None:
-        seq, payload, offset = found
-        result.records.append((seq, json.loads(payload)))
-        result.good_bytes = offset
-    result.torn_bytes = len(data) - offset
-    result.damaged = result.torn_bytes > 0 and any_frame(data, offset + 1)
-    return result
+    found = segments.scan(data, MAGIC)
+    records = [(seq, json.loads(payload)) for seq, payload in found.records]
+    return Scan(records, found.good_bytes, found.torn_bytes, found.damaged)
+
+
+def list_segments(directory: Path, venue: str) -> list[Path]:
+    """Segments of ``venue``, oldest first."""
+    return segments.list_segments(directory, f"{venue}_journal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +68,15 @@ class Journal:
     ) -> None:
         self._directory = directory
         self._venue = venue
-        self._fsync = fsync
-        self._step = step
-        self._fd = -1
-        self._number = 0
-        self._seq = 0
-        self._synced = 0
+        self._log = SegmentLog(
+            directory,
+            f"{venue}_journal",
+            digits=8,
+            magic=MAGIC,
+            fsync=fsync,
+            steps="journal",
+            step=step,
+        )
         self._failed: str | None = None
         self._lock = asyncio.Lock()
         # One thread: syncs of one file cannot overtake each other.
@@ -99,7 +85,7 @@ class Journal:
     @property
     def seq(self) -> int:
         """Sequence number of the last appended record."""
-        return self._seq
+        return self._log.seq
 
     def segments(self) -> list[Path]:
         return list_segments(self._directory, self._venue)
@@ -115,7 +101,6 @@ class Journal:
         records: list[tuple[int, Record]] = []
         torn, moved, kept, last, missing = 0, [], [], after, 0
         for path, found in scans:
-            self._number = max(self._number, _number(path))
             torn += found.torn_bytes
             for seq, record in found.records:
                 if seq > last:
@@ -128,8 +113,8 @@ class Journal:
                 moved.append(target)
             else:
                 kept.append((path, found.records[-1][0] if found.records else 0))
-        self._seq = self._synced = last
-        self._open_next()
+        self._log.start(last, number_of(scans[-1][0]) + 1 if scans else 1)
+        self._log.sync()
         return Recovery(records, torn, moved, kept, missing)
 
     @property
@@ -139,23 +124,17 @@ class Journal:
 
     def append(self, record: Record) -> int:
         """Hand ``record`` to the kernel (survives kill -9; :meth:`sync` for power loss)."""
-        if self._failed:
-            raise DurabilityLost(self._failed)
-        data = frame(self._seq + 1, json.dumps(record, separators=(",", ":")).encode())
+        self._require_sound()
         try:
-            written = os.write(self._fd, data)
-            if written != len(data):
-                raise OSError(f"short write: {written} of {len(data)} bytes")
+            return self._log.append(json.dumps(record, separators=(",", ":")).encode())
         except OSError as exc:
             raise self._fail("write", exc) from exc
-        self._seq += 1
-        return self._seq
 
     async def sync(self) -> None:
         """Return once everything appended so far is on disk; concurrent callers share a sync."""
-        target = self._seq
+        target = self.seq
         async with self._lock:
-            if self._synced < target:
+            if self._log.synced < target:
                 await self._sync_now()
 
     async def rotate(self) -> list[Path]:
@@ -163,53 +142,31 @@ class Journal:
         async with self._lock:
             await self._sync_now()
             # Records that came during the sync belong to the segment that is about to be closed.
-            while self._synced < self._seq:
+            while self._log.unsynced:
                 await self._sync_now()
-            os.close(self._fd)
             older = self.segments()
             try:
-                self._open_next()
-            except OSError as exc:
+                self._log.begin(number_of(self._log.segments[-1].path) + 1)
+                self._log.sync()
+            except (OSError, DurabilityLost) as exc:
                 raise self._fail("rotate", exc) from exc
             return older
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._log.close()
         self._pool.shutdown(wait=False)
 
     async def _sync_now(self) -> None:
+        self._require_sound()
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._log.sync)
+        except DurabilityLost as exc:
+            raise self._fail("fsync", exc) from exc
+
+    def _require_sound(self) -> None:
         if self._failed:
             raise DurabilityLost(self._failed)
-        upto = self._seq
-        try:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._pool, self._fsync, self._fd)
-        except OSError as exc:
-            raise self._fail("fsync", exc) from exc
-        self._synced = upto
 
-    def _open_next(self) -> None:
-        self._number += 1
-        path = self._directory / f"{self._venue}_journal.{self._number:08d}"
-        self._step("journal.create")
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
-        self._step("journal.magic")
-        os.write(self._fd, MAGIC)
-        self._fsync(self._fd)
-        fsync_dir(self._directory)
-
-    def _fail(self, what: str, exc: OSError) -> DurabilityLost:
+    def _fail(self, what: str, exc: Exception) -> DurabilityLost:
         self._failed = f"{self._venue} journal: {what} failed: {exc}; trading stops until restart"
         return DurabilityLost(self._failed)
-
-
-def list_segments(directory: Path, venue: str) -> list[Path]:
-    """Segments of ``venue``, oldest first."""
-    found = [p for p in directory.glob(f"{venue}_journal.*") if p.suffix[1:].isdigit()]
-    return sorted(found, key=_number)
-
-
-def _number(path: Path) -> int:
-    return int(path.suffix[1:])

@@ -15,6 +15,9 @@ from tradepulse_runner.venues.coinbase.connector import build_coinbase
 from tradepulse_runner.venues.coinbase.options import parse_options as coinbase_options
 from tradepulse_runner.venues.paper import PaperOptions, build_paper
 
+#: Makes the connector of a venue, as :func:`build_connector` does.
+BuildConnector = Callable[..., ExecutionConnector]
+
 
 def build_connector(
     venue: VenueConfig,

@@ -1,4 +1,4 @@
-"""The paper venue as the loop sees it: :class:`PaperWorld` behind a network-like latency."""
+"""The paper venue as the loop sees it: :class:`PaperExchange` behind a network-like latency."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tradepulse_runner.domain import (
 )
 from tradepulse_runner.errors import VenueDisconnected
 from tradepulse_runner.venues.base import Listener
+from tradepulse_runner.venues.paper_exchange import PaperExchange
 from tradepulse_runner.venues.prices import (
     START_PRICES,
     PriceSource,
@@ -31,7 +32,6 @@ from tradepulse_runner.venues.prices import (
     find_recorded,
     load_candles,
 )
-from tradepulse_runner.venues.world import PaperWorld
 
 log = logging.getLogger(__name__)
 
@@ -76,22 +76,22 @@ class PaperConnector:
         self._sources = {s: _source(s, options) for s in venue.symbols}
         self._clock = clock
         self._chance = random.Random(options.seed)
-        self._world: PaperWorld | None = None
+        self._exchange: PaperExchange | None = None
         self._ticker: asyncio.Task[None] | None = None
 
     @property
-    def world(self) -> PaperWorld:
+    def exchange(self) -> PaperExchange:
         # An exchange whose market stands still would leave us trading on old prices.
-        if self._world is None or self._ticker is None or self._ticker.done():
+        if self._exchange is None or self._ticker is None or self._ticker.done():
             raise VenueDisconnected(f"{self.name}: not connected")
-        return self._world
+        return self._exchange
 
     def listen(self, listener: Listener) -> None:
         """The paper venue has no streams: polling it costs nothing."""
 
     async def connect(self) -> None:
-        if self._world is None:
-            self._world = PaperWorld(
+        if self._exchange is None:
+            self._exchange = PaperExchange(
                 self._path,
                 self._sources,
                 seed=self._options.seed,
@@ -106,46 +106,46 @@ class PaperConnector:
             await asyncio.wait({self._ticker})
             if not self._ticker.cancelled() and (why := self._ticker.exception()):
                 log.error("paper.market_failed", exc_info=why)
-        if self._world is not None:
-            self._world.close()
-        self._world = self._ticker = None
+        if self._exchange is not None:
+            self._exchange.close()
+        self._exchange = self._ticker = None
 
     async def place_order(self, order: Order, idempotency_key: str) -> VenueOrder:
         await self._travel()
-        answer = self.world.place(idempotency_key, order)
+        answer = self.exchange.place(idempotency_key, order)
         await self._travel()
         return answer
 
     async def cancel_order(self, ref: OrderRef) -> VenueOrder:
         await self._travel()
-        answer = self.world.cancel(ref.client_id)
+        answer = self.exchange.cancel(ref.client_id)
         await self._travel()
         return answer
 
     async def fetch_order(self, ref: OrderRef) -> VenueOrder:
         await self._travel()
-        return self.world.fetch(ref.client_id)
+        return self.exchange.fetch(ref.client_id)
 
     async def open_orders(self) -> list[VenueOrder]:
         await self._travel()
-        return self.world.open_orders()
+        return self.exchange.open_orders()
 
     async def get_positions(self) -> Positions:
         await self._travel()
-        return self.world.positions()
+        return self.exchange.positions()
 
     async def trades_since(self, cursor: str | None) -> TradePage:
         await self._travel()
         if cursor is None:
-            return TradePage((), str(self.world.last_trade()))
-        trades = tuple(self.world.trades_since(int(cursor)))
+            return TradePage((), str(self.exchange.last_trade()))
+        trades = tuple(self.exchange.trades_since(int(cursor)))
         return TradePage(trades, trades[-1].trade_id if trades else cursor)
 
     def quote(self, symbol: str) -> Quote | None:
-        return self._world.quote(symbol) if self._world else None
+        return self._exchange.quote(symbol) if self._exchange else None
 
     def instrument(self, symbol: str) -> Instrument:
-        return self.world.instrument(symbol)
+        return self.exchange.instrument(symbol)
 
     async def _travel(self) -> None:
         """One way over the network: exponential around the mean, cut at ten times it."""
@@ -156,7 +156,7 @@ class PaperConnector:
     async def _run_market(self) -> None:
         while True:
             await asyncio.sleep(self._options.tick_interval)
-            self.world.tick()
+            self.exchange.tick()
 
 
 def build_paper(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from tests.support.runner.process import RunnerProcess, cli, eventually
+from tests.support.runner.process import ROOT, RunnerProcess, cli, eventually
+from tradepulse_demo.defects import KINDS
 
 Make = Callable[..., RunnerProcess]
 
@@ -261,10 +263,16 @@ def test_the_first_scrape_has_every_series_of_the_contract(make: Make) -> None:
     eventually(lambda: abs(runner.metrics()["live_loop_heartbeat"] - time.time()) < 2)
 
 
-def test_each_regression_shows_in_its_metrics(make: Make) -> None:
-    bad = {kind: make() for kind in ("errors", "latency", "freeze")}
+def test_each_defect_shows_in_its_metrics(make: Make) -> None:
+    bad = {kind: make() for kind in KINDS}
     for kind, runner in bad.items():
-        runner.release |= {"regression": kind, "regression_after": 6}
+        runner.program = "tradepulse_demo"
+        defect = runner.folder / "defect.json"
+        defect.write_text(json.dumps({"kind": kind, "after": 6}))
+        runner.environ = {
+            "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("demo", "runner")),
+            "TRADEPULSE_DEFECT_FILE": str(defect),
+        }
         runner.start()
     eventually(lambda: _error_share(bad["errors"].metrics()) > 0.02, what="errors")
     eventually(lambda: _p95(bad["latency"].metrics()) > 0.5, what="latency")

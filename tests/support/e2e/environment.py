@@ -28,6 +28,8 @@ NAMESPACE = "tradepulse-system"
 OPERATOR = "tradepulse-operator"
 #: Short, so that "idle means no writes" can be seen over several looks.
 RESYNC_SECONDS = 15
+#: The program of good releases, and that of bad ones.
+_RUNNERS = ("/tradepulse-runner", "/tradepulse-demo-runner")
 _WRITES = frozenset({"create", "apply", "status", "finalizers", "annotate", "replace", "delete"})
 _PROXY = f"/api/v1/namespaces/{NAMESPACE}/services/{OPERATOR}:8080/proxy/metrics"
 _QUERY = "/api/v1/namespaces/monitoring/services/prometheus-operated:web/proxy/api/v1/query"
@@ -202,7 +204,7 @@ def runner_process(pod: str) -> int | None:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             words = _command(entry)
-            if len(words) > 2 and words[1].endswith("/tradepulse-runner") and words[2] == "run":
+            if len(words) > 2 and words[1].endswith(_RUNNERS) and words[2] == "run":
                 with contextlib.suppress(OSError):  # it ended meanwhile
                     if name in (entry / "environ").read_bytes().split(b"\0"):
                         return int(entry.name)

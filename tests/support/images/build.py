@@ -13,7 +13,7 @@ from tests.support.cluster.settings import Paths
 from tests.support.images import base as bases
 from tests.support.images import previous, prometheus, wheels
 from tests.support.images.base import REPOSITORY, PythonBase
-from tests.support.images.catalog import LABEL, Image, all_images
+from tests.support.images.catalog import DEMO_DOCKERFILE, LABEL, Image, all_images
 
 #: Of every file in a built layer: the same inputs give the same layers.
 TIMESTAMP = "1580601600"
@@ -94,6 +94,8 @@ def _prepare(
         bases.ensure(bases.PYTHON, paths, podman, progress)
     for app in apps:
         wheels.stage(app, base, progress)
+    if any(image.dockerfile == DEMO_DOCKERFILE for image in todo):
+        wheels.stage_demo(progress)
 
 
 def _context(image: Image, paths: Paths, progress: Progress) -> Path:

@@ -21,10 +21,10 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Release:
-    """One release of the runner; `regression` is the defect that makes it a bad one."""
+    """One release of the runner; `defect` names what makes it a bad one."""
 
     version: str
-    regression: str = ""
+    defect: str = ""
 
     @property
     def image(self) -> str:
@@ -72,6 +72,11 @@ class App:
 OPERATOR = App("operator", "tradepulse_operator", "tradepulse-operator")
 RUNNER = App("runner", "tradepulse_runner", "tradepulse-runner")
 APPS = (OPERATOR, RUNNER)
+
+#: What bad releases have on top of the runner's image: the package with the defects.
+DEMO = ROOT / "demo"
+DEMO_DOCKERFILE = DEMO / "Dockerfile"
+DEMO_STAGING = ROOT / "build" / "images" / "demo"
 
 
 @dataclass(frozen=True)
@@ -148,23 +153,50 @@ def operator_image(base: PythonBase) -> Image:
 
 
 def runner_images(base: PythonBase) -> list[Image]:
+    """The good releases."""
     key = app_key(RUNNER, base)
     return [
         Image(
             tags=(release.image,),
-            key=inputs_key(key, release.version, release.regression),
+            key=inputs_key(key, release.version),
             dockerfile=RUNNER.dockerfile,
             context=ROOT,
+            arguments=_release_arguments(release, base, key),
+            app=RUNNER,
+        )
+        for release in RELEASES
+        if not release.defect
+    ]
+
+
+def demo_images(base: PythonBase) -> list[Image]:
+    """The bad releases, each on top of the first good one: built after that."""
+    runner = runner_images(base)[0]
+    key = tree_key(runner.key, DEMO)
+    return [
+        Image(
+            tags=(release.image,),
+            key=inputs_key(key, release.version, release.defect),
+            dockerfile=DEMO_DOCKERFILE,
+            context=ROOT,
             arguments={
-                "PYTHON_IMAGE": base.image,
-                "RELEASE_VERSION": release.version,
-                "RELEASE_REVISION": f"dev-{key}",
-                "RELEASE_REGRESSION": release.regression,
+                **_release_arguments(release, base, key),
+                "RUNNER_IMAGE": runner.name,
+                "DEFECT": release.defect,
             },
             app=RUNNER,
         )
         for release in RELEASES
+        if release.defect
     ]
+
+
+def _release_arguments(release: Release, base: PythonBase, key: str) -> dict[str, str]:
+    return {
+        "PYTHON_IMAGE": base.image,
+        "RELEASE_VERSION": release.version,
+        "RELEASE_REVISION": f"dev-{key}",
+    }
 
 
 def prometheus_image() -> Image:
@@ -198,4 +230,9 @@ def monitoring_images() -> list[Image]:
 
 
 def all_images(base: PythonBase) -> list[Image]:
-    return [operator_image(base), *runner_images(base), *monitoring_images()]
+    return [
+        operator_image(base),
+        *runner_images(base),
+        *demo_images(base),
+        *monitoring_images(),
+    ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.cluster.progress import Progress, Step, StepFailed
 from tests.support.cluster.settings import inputs_key
 from tests.support.images.base import PythonBase
-from tests.support.images.catalog import APPS, ROOT, RUNNER, App, source_files
+from tests.support.images.catalog import APPS, DEMO, DEMO_STAGING, ROOT, RUNNER, App, source_files
 
 LOGS = ROOT / "build" / "images" / "logs"
 INSTALLER_LOCK = Path("requirements") / "uv.txt"
@@ -25,6 +25,12 @@ def stage(app: App, base: PythonBase, progress: Progress) -> None:
         _build_package(app, step)
         if app.name == RUNNER.name:
             _copy_prices(app.staging / "prices")
+
+
+def stage_demo(progress: Progress) -> None:
+    """Fill the staging folder of bad releases: the package with the defects, nothing else."""
+    with progress.step("Wheel of the demo") as step:
+        _build_wheel(DEMO, DEMO_STAGING / "app", LOGS / "demo-wheel.log", step)
 
 
 def _fetch_wheels(app: App, base: PythonBase, step: Step) -> None:
@@ -73,12 +79,16 @@ def _build_package(app: App, step: Step) -> None:
     pyproject = (app.root / "pyproject.toml").read_text()
     (tree / "pyproject.toml").write_text(only_script(app, pyproject))
     (tree / "README.md").write_text("TradePulse\n")
-    wheels = app.staging / "app"
-    shutil.rmtree(wheels, ignore_errors=True)
+    _build_wheel(tree, app.staging / "app", LOGS / f"{app.name}-wheel.log", step)
+
+
+def _build_wheel(source: Path, target: Path, log: Path, step: Step) -> None:
+    """The wheel of the project in ``source``, alone in ``target``."""
+    shutil.rmtree(target, ignore_errors=True)
     step.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", wheels],
-        LOGS / f"{app.name}-wheel.log",
-        cwd=tree,
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", target],
+        log,
+        cwd=source,
         # Not the checkout's: the same sources give the same bytes everywhere.
         env={**os.environ, "SOURCE_DATE_EPOCH": "1580601600"},
     )

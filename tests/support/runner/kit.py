@@ -29,8 +29,8 @@ from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.venues.base import Listener
 from tradepulse_runner.venues.paper import PaperConnector, PaperOptions
+from tradepulse_runner.venues.paper_exchange import PaperExchange
 from tradepulse_runner.venues.prices import RandomWalk
-from tradepulse_runner.venues.world import PaperWorld
 
 SYMBOL = "BTC-USD"
 LIMITS: dict[str, Any] = {
@@ -96,10 +96,10 @@ def paper(state_dir: Path, **options: Any) -> PaperConnector:
     )
 
 
-def world(path: Path, clock: Callable[[], float], *, seed: int = 3) -> PaperWorld:
+def world(path: Path, clock: Callable[[], float], *, seed: int = 3) -> PaperExchange:
     """The exchange itself, without a connector; it moves only when ``tick`` is called."""
     walk = RandomWalk(SYMBOL, seed, 0.6, 0.2, 60_000.0)
-    return PaperWorld(path, {SYMBOL: walk}, seed=seed, tick_interval=0.2, clock=clock)
+    return PaperExchange(path, {SYMBOL: walk}, seed=seed, tick_interval=0.2, clock=clock)
 
 
 class Venue:
@@ -251,6 +251,6 @@ def market(side: Side = Side.BUY, quantity: str = "0.01") -> Order:
     return Order(SYMBOL, side, Decimal(quantity), OrderType.MARKET, algo="test")
 
 
-def at_venue(state_dir: Path) -> PaperWorld:
+def at_venue(state_dir: Path) -> PaperExchange:
     """The venue's own book, opened with its clock stopped so that it does not catch up."""
     return world(state_dir / "paper" / "paper.sqlite", lambda: 0.0)

@@ -70,6 +70,7 @@ class RunnerProcess:
             **config,
         }
         self.environ: dict[str, str] = {}  # of its own, beside ours
+        self.program = "tradepulse_runner"
         self.process: subprocess.Popen[bytes] | None = None
         self.runs = 0
         self.ports = (0, 0)
@@ -83,7 +84,7 @@ class RunnerProcess:
         release.write_text(json.dumps(self.release))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tradepulse_runner", "run", "--config", str(path)],
+                [sys.executable, "-m", self.program, "run", "--config", str(path)],
                 stderr=log,
                 env=environment() | {"TRADEPULSE_RELEASE_FILE": str(release)} | self.environ,
             )

@@ -21,6 +21,7 @@ from tests.support.images.catalog import (
     app_key,
     source_files,
 )
+from tradepulse_demo.defects import KINDS
 
 BASE = PythonBase("tradepulse.local/python-base:abc", "3.11")
 
@@ -92,9 +93,38 @@ def test_operator_and_runner_do_not_share_sources() -> None:
 
 
 def test_releases_differ_in_tag_and_key() -> None:
-    images = catalog.runner_images(BASE)
-    assert len({image.name for image in images}) == len({image.key for image in images})
-    assert [release.regression for release in RELEASES] == ["", "", "errors", "latency", "freeze"]
+    images = [*catalog.runner_images(BASE), *catalog.demo_images(BASE)]
+    assert [image.name for image in images] == [release.image for release in RELEASES]
+    assert len({image.key for image in images}) == len(images)
+
+
+def test_each_defect_has_a_release_of_its_own() -> None:
+    assert [release.defect for release in RELEASES if release.defect] == list(KINDS)
+
+
+def test_a_bad_release_is_built_on_a_good_one_that_is_built_before_it() -> None:
+    names = [image.name for image in catalog.all_images(BASE)]
+    for image in catalog.demo_images(BASE):
+        assert names.index(image.arguments["RUNNER_IMAGE"]) < names.index(image.name)
+
+
+@pytest.mark.parametrize("part", ["Dockerfile", "pyproject.toml", "tradepulse_demo/a.py"])
+def test_a_changed_demo_changes_the_bad_releases_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(catalog, "DEMO", tmp_path)
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    monkeypatch.setattr(catalog, "app_key", lambda _app, _base: "same")
+    write(tmp_path / part, "a")
+
+    def keys() -> list[set[str]]:
+        made = (catalog.runner_images(BASE), catalog.demo_images(BASE))
+        return [{image.key for image in images} for images in made]
+
+    good, bad = keys()
+    write(tmp_path / part, "b")
+    assert keys()[0] == good
+    assert not keys()[1] & bad
 
 
 def test_versions_agree_with_pyproject() -> None:

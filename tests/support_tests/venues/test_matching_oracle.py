@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.venues.exchange import book
+from tests.support.venues.exchange.order import Order
 from tests.support.venues.oracle import Difference, compare
+from tradepulse_runner.venues import matching
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -16,11 +17,11 @@ def test_both_engines_make_the_same_trades(seed: int) -> None:
 
 
 def test_a_wrong_priority_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def youngest_first(self: book.Levels) -> object:
+    def youngest_first(self: matching._Levels[Order]) -> object:
         for price in self.prices():
-            for order in reversed(list(self._levels[price].values())):
+            for order in reversed(self._levels[price]):
                 yield price, order
 
-    monkeypatch.setattr(book.Levels, "orders", youngest_first)
+    monkeypatch.setattr(matching._Levels, "orders", youngest_first)
     with pytest.raises(Difference, match="ours"):
         compare(5000, 1)

@@ -1,13 +1,14 @@
-"""Rules that both Dockerfiles keep."""
+"""Rules that the Dockerfiles keep."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.support.images.catalog import APPS, App
+from tests.support.images.catalog import APPS, DEMO_DOCKERFILE, RUNNER, App
 
 
 @pytest.fixture(params=APPS, ids=[app.name for app in APPS])
@@ -22,8 +23,13 @@ def test_the_base_can_be_chosen(dockerfile: tuple[App, str]) -> None:
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON_IMAGE}", "build"}
 
 
-def test_nothing_needs_a_shell_or_the_network(dockerfile: tuple[App, str]) -> None:
-    for command in re.findall(r"^(?:RUN|ENTRYPOINT|CMD) (.*)$", dockerfile[1], re.MULTILINE):
+@pytest.mark.parametrize(
+    "file", [*(app.dockerfile for app in APPS), DEMO_DOCKERFILE], ids=lambda file: file.parent.name
+)
+def test_nothing_needs_a_shell_or_the_network(file: Path) -> None:
+    commands = re.findall(r"^(?:RUN|ENTRYPOINT|CMD) (.*)$", file.read_text(), re.MULTILINE)
+    assert commands
+    for command in commands:
         words = json.loads(command)
         if "install" in words:
             assert "--no-index" in words
@@ -41,3 +47,13 @@ def test_releases_differ_in_the_last_layer_only() -> None:
     text = APPS[1].dockerfile.read_text()
     after = text.split("ARG RELEASE_VERSION", 1)[1]
     assert len(re.findall(r"^(?:RUN|COPY|ADD) ", after, re.MULTILINE)) == 1
+
+
+def test_a_bad_release_is_started_as_a_good_one_is() -> None:
+    """What it is given besides its program's name is the same: pods know no difference."""
+    good, bad = RUNNER.dockerfile.read_text(), DEMO_DOCKERFILE.read_text()
+    for instruction in ("CMD", "USER"):
+        lines = re.findall(rf"^{instruction} .*", good, re.MULTILINE)
+        assert lines == re.findall(rf"^{instruction} .*", bad, re.MULTILINE) != []
+    assert 'ENTRYPOINT ["tradepulse-demo-runner"]' in bad
+    assert "FROM ${RUNNER_IMAGE}\n" in bad

@@ -1,6 +1,8 @@
 """An exchange: books, matching, balances. Pure, synchronous, deterministic; knows no protocol.
 
-It imports nothing of the programs under test: it is their counter-party, not their mirror.
+Of the programs under test it shares the order book and its matching, which another engine is
+compared with (``tests.support.venues.oracle``), and nothing else: it is their counter-party, not
+their mirror.
 """
 
 from tests.support.venues.exchange.crowd import Crowd
@@ -22,12 +24,12 @@ from tests.support.venues.exchange.domain import (
     Quote,
     Reason,
     Refused,
-    SelfTrade,
     Side,
     Status,
     Traded,
 )
 from tests.support.venues.exchange.exchange import Exchange
+from tradepulse_runner.venues.matching import SelfTrade
 
 __all__ = [
     "Balance",

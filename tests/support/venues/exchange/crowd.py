@@ -13,10 +13,10 @@ from tests.support.venues.exchange.domain import (
     NewOrder,
     OrderView,
     Refused,
-    SelfTrade,
     Side,
 )
 from tests.support.venues.exchange.exchange import Exchange
+from tradepulse_runner.venues.matching import SelfTrade
 
 _PLENTY = Decimal(10) ** 10
 

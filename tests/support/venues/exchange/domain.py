@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from tradepulse_runner.venues.matching import SelfTrade
+
 ZERO = Decimal(0)
 
 
@@ -30,15 +32,6 @@ class Force(StrEnum):
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
-
-
-class SelfTrade(StrEnum):
-    """What happens when an incoming order meets an order of its own account."""
-
-    NONE = "NONE"  # they trade
-    EXPIRE_TAKER = "EXPIRE_TAKER"
-    EXPIRE_MAKER = "EXPIRE_MAKER"
-    EXPIRE_BOTH = "EXPIRE_BOTH"
 
 
 class Status(StrEnum):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from tests.support.venues.exchange.accounts import Accounts
-from tests.support.venues.exchange.book import Book, Order, order_of
 from tests.support.venues.exchange.domain import (
     ZERO,
     Balance,
@@ -31,10 +30,11 @@ from tests.support.venues.exchange.domain import (
     Status,
     Traded,
 )
-from tests.support.venues.exchange.matching import Match, Plan, plan
+from tests.support.venues.exchange.order import Order, order_of
 from tests.support.venues.exchange.record import Record
 from tests.support.venues.exchange.rules import check
 from tests.support.venues.exchange.settlement import Fee, Settlement
+from tradepulse_runner.venues.matching import Book, Incoming, Match, Plan, plan
 
 Callback = Callable[[Event], None]
 Clock = Callable[[], float]
@@ -56,7 +56,7 @@ class Exchange:
         self.markets = {market.symbol: market for market in markets}
         self.halted: set[str] = set()  # symbols that take no new orders, only cancels
         self._clock = clock
-        self._books = {symbol: Book(symbol) for symbol in self.markets}
+        self._books = {symbol: Book[Order]() for symbol in self.markets}
         self._last = {symbol: market.start_price for symbol, market in self.markets.items()}
         self._accounts = Accounts()
         self._settlement = Settlement(self._accounts, fee, fee_from)
@@ -80,11 +80,11 @@ class Exchange:
     def place(self, account: str, request: NewOrder) -> OrderView:
         """Match the order and let its remainder rest, as its force says."""
         market = self._accept(account, request)
-        intended = plan(self._books[market.symbol], account, request, market.lot)
+        intended = plan(self._books[market.symbol], _incoming(account, request, market.lot))
         if request.post_only and (intended.matches or intended.expired or intended.taker_expired):
             raise Refused(Reason.WOULD_TAKE)
         if request.force is Force.FOK and intended.quantity < (request.quantity or ZERO):
-            intended = Plan()
+            intended = Plan[Order]()
         self._afford(market, account, request, intended)
         self._order_ids += 1
         order = order_of(request, self._order_ids, account, self._clock())
@@ -143,11 +143,12 @@ class Exchange:
         return self._accounts.of(account)
 
     def quote(self, symbol: str) -> Quote:
-        return self._book(symbol).quote()
+        book = self._book(symbol)
+        return Quote(symbol, *_best(book, buys=True), *_best(book, buys=False))
 
     def depth(self, symbol: str, side: Side, limit: int = 100) -> list[tuple[Decimal, Decimal]]:
         """(price, quantity), best first."""
-        return self._book(symbol).depth(side, limit)
+        return self._book(symbol).depth(limit, buys=side is Side.BUY)
 
     def last_price(self, symbol: str) -> Decimal:
         """Of the last trade; before the first one, the market's start price."""
@@ -159,7 +160,7 @@ class Exchange:
 
     # -- how it is done
 
-    def _book(self, symbol: str) -> Book:
+    def _book(self, symbol: str) -> Book[Order]:
         try:
             return self._books[symbol]
         except KeyError:
@@ -178,7 +179,9 @@ class Exchange:
             raise Refused(Reason.DUPLICATE, request.client_id)
         return market
 
-    def _afford(self, market: Market, account: str, request: NewOrder, intended: Plan) -> None:
+    def _afford(
+        self, market: Market, account: str, request: NewOrder, intended: Plan[Order]
+    ) -> None:
         """A limit order must be able to pay for all of itself at its own price, a market order
         for what it meets."""
         if request.price is not None and request.quantity is not None:
@@ -191,7 +194,7 @@ class Exchange:
         if cost > free:
             raise Refused(Reason.INSUFFICIENT, f"{cost} {asset} needed, {free} free")
 
-    def _apply(self, market: Market, order: Order, intended: Plan) -> None:
+    def _apply(self, market: Market, order: Order, intended: Plan[Order]) -> None:
         for match in intended.matches:
             self._trade(market, order, match)
         for maker in intended.expired:
@@ -207,7 +210,7 @@ class Exchange:
             self._books[order.symbol].add(order)
             self._touch(order)
 
-    def _trade(self, market: Market, taker: Order, match: Match) -> None:
+    def _trade(self, market: Market, taker: Order, match: Match[Order]) -> None:
         maker, price, quantity = match.maker, match.price, match.quantity
         now = self._clock()
         self._trade_ids[market.symbol] += 1
@@ -237,7 +240,9 @@ class Exchange:
             Traded(market.symbol, self._trade_ids[market.symbol], price, quantity, taker.side, now)
         )
 
-    def _filled(self, market: Market, order: Order, match: Match, fee: Fee, now: float) -> None:
+    def _filled(
+        self, market: Market, order: Order, match: Match[Order], fee: Fee, now: float
+    ) -> None:
         fill = Fill(
             id=self._trade_ids[market.symbol],
             sequence=self._sequence,
@@ -284,10 +289,29 @@ class Exchange:
             for account, balances in self._accounts.take_touched().items()
         )
         events.extend(
-            BookChanged(symbol, side, price, self._books[symbol].quantity(side, price))
+            BookChanged(
+                symbol, side, price, self._books[symbol].quantity(price, buys=side is Side.BUY)
+            )
             for symbol, side, price in self._levels
         )
         self._levels.clear()
         for event in events:
             for callback in list(self._callbacks):
                 callback(event)
+
+
+def _best(book: Book[Order], *, buys: bool) -> tuple[Decimal | None, Decimal]:
+    """Price and quantity of the best level."""
+    return next(iter(book.depth(1, buys=buys)), (None, ZERO))
+
+
+def _incoming(account: str, request: NewOrder, lot: Decimal) -> Incoming:
+    return Incoming(
+        account=account,
+        buys=request.side is Side.BUY,
+        price=request.price,
+        quantity=request.quantity,
+        quote_quantity=request.quote_quantity,
+        lot=lot,
+        self_trade=request.self_trade,
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from tests.support.venues.exchange.book import Order
 from tests.support.venues.exchange.domain import Fill, Reason, Refused
+from tests.support.venues.exchange.order import Order
 
 
 class Record:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
 from tests.support.venues.exchange.accounts import Accounts
-from tests.support.venues.exchange.book import Order
 from tests.support.venues.exchange.domain import ZERO, FeeFrom, Market, Side
+from tests.support.venues.exchange.order import Order
 
 _PRECISION = Decimal("0.00000001")  # of an asset
 

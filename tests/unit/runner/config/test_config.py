@@ -189,17 +189,16 @@ def test_unknown_venue_option_is_refused(tmp_path: Path) -> None:
 
 def test_release_file_wins(tmp_path: Path) -> None:
     path = tmp_path / "release.json"
-    path.write_text('{"version": "1.1.0", "revision": "abc", "regression": "errors"}')
+    path.write_text('{"version": "1.1.0", "revision": "abc"}')
     found = load_release({"TRADEPULSE_RELEASE_FILE": str(path)})
-    assert (found.version, found.revision, found.regression) == ("1.1.0", "abc", "errors")
+    assert (found.version, found.revision) == ("1.1.0", "abc")
 
 
 def test_without_a_release_file_the_package_says_its_version() -> None:
     assert load_release({}).version
-    assert load_release({}).regression is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version":"1","regression":"x"}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": "1", "surprise": "x"}'])
 def test_bad_release_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "release.json"
     path.write_text(text)

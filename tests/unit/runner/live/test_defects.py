@@ -104,7 +104,7 @@ async def test_defect_1_a_kill_around_the_request_neither_loses_nor_doubles(
     sent = first.submit_order("paper", market(quantity="0.02"))
     await until(lambda: venue.placed)
     if point == "after":
-        await until(venue.inner.world.last_trade)
+        await until(venue.inner.exchange.last_trade)
     await kill(first)
 
     again = Venue(paper(tmp_path))
@@ -208,11 +208,11 @@ async def test_defect_4_a_failed_fsync_stops_trading_for_good_and_cancels(tmp_pa
     def fail(_fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    loop.sessions["paper"].oms._journal._fsync = fail
+    loop.sessions["paper"].oms._journal._log._fsync = fail
     loop.submit_order("paper", resting(loop))
     await until(lambda: loop.phase()[0] is Phase.HALTED)
     assert "fsync" in loop.phase()[1]
-    await until(lambda: not venue.inner.world.open_orders())
+    await until(lambda: not venue.inner.exchange.open_orders())
     assert venue.placed == [rests]
     before = loop.heartbeat
     await until(lambda: loop.heartbeat > before)  # halted, yet observable
@@ -261,7 +261,7 @@ async def test_defect_5_kill_cancels_all_sends_nothing_more_and_survives(tmp_pat
         assert heard == ["test"]
         with pytest.raises(NotTrading):
             loop.submit_order("paper", resting(loop))
-        await until(lambda: not venue.inner.world.open_orders())
+        await until(lambda: not venue.inner.exchange.open_orders())
         await until(lambda: not state(loop).live)
         assert len(venue.placed) == sent
         assert {status(loop, c) for c in queued} == {OrderStatus.EXPIRED}

@@ -30,7 +30,6 @@ from tradepulse_runner.killswitch import FILE, KillSwitch
 from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.oms.state import Exposure
-from tradepulse_runner.regressions import wrap
 from tradepulse_runner.risk.manager import RiskManager, RiskView
 
 KEY = ("paper", SYMBOL)
@@ -107,7 +106,7 @@ async def test_a_journal_that_fails_names_the_disk_as_the_reason(
         def refuse(_fd: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(loop.sessions["paper"].oms._journal, "_fsync", refuse)
+        monkeypatch.setattr(loop.sessions["paper"].oms._journal._log, "_fsync", refuse)
         loop.submit_order("paper", resting(loop))
         await until(lambda: loop.phase()[0] is Phase.HALTED)
         assert "No space left on device" in loop.phase()[1]
@@ -126,7 +125,7 @@ async def test_shutdown_on_a_lost_disk_still_cancels_at_the_venue(
     real = os.write
 
     def refuse(fd: int, data: bytes) -> int:
-        if fd == loop.sessions["paper"].oms._journal._fd:
+        if fd == loop.sessions["paper"].oms._journal._log._fd:
             raise OSError(28, "No space left on device")
         return real(fd, data)
 
@@ -277,27 +276,6 @@ def test_a_position_above_the_notional_limit_can_be_reduced_but_not_grown() -> N
     assert refused.value.rule == "max_notional"
     with pytest.raises(RiskRejected):
         risk.validate("paper", Order(SYMBOL, Side.SELL, Decimal("2.1"), price=quote.bid), view)
-
-
-async def test_the_latency_defect_passes_half_a_second_after_the_orders_it_was_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-    connector = wrap(paper(tmp_path), "latency", 8)
-    await connector.connect()
-
-    async def no_sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr("tradepulse_runner.regressions.asyncio.sleep", no_sleep)
-    taken = []
-    for number in range(12):
-        slept.clear()
-        await connector.place_order(market(quantity="0.001"), f"id-{number}")
-        taken.append(sum(slept))
-    assert taken == sorted(taken)
-    assert taken[6] < 0.5 <= taken[7]
-    await connector.disconnect()
 
 
 async def test_an_order_whose_intent_took_too_long_to_journal_is_not_sent(tmp_path: Path) -> None:

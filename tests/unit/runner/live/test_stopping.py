@@ -89,7 +89,7 @@ def held(loop: LiveExecutionLoop, venue: str = "paper") -> Decimal:
 
 
 def open_at(venue: Venue) -> set[str]:
-    return {order.client_id for order in venue.inner.world.open_orders()}
+    return {order.client_id for order in venue.inner.exchange.open_orders()}
 
 
 async def rest(loop: LiveExecutionLoop, count: int, venue: str = "paper", **of: Any) -> list[str]:

@@ -413,7 +413,6 @@ def test_orders_leave_in_one_place_only() -> None:
                 calls.append(str(path.relative_to(root)))
     assert set(calls) == {
         "live/submission.py",
-        "regressions.py",
         "venues/fenced.py",
         "venues/forwarding.py",
     }

@@ -6,75 +6,26 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.support.runner.kit import SYMBOL, market, world
 from tradepulse_runner.domain import ZERO, Order, OrderStatus, Side
 from tradepulse_runner.errors import ConfigError, OrderNotFound, OrderRejected
-from tradepulse_runner.venues.book import Book, Resting
+from tradepulse_runner.venues.paper_exchange import PaperExchange
 from tradepulse_runner.venues.prices import (
     RandomWalk,
     RecordedCandles,
     find_recorded,
     load_candles,
 )
-from tradepulse_runner.venues.world import PaperWorld
-
-orders = st.lists(
-    st.tuples(st.sampled_from(Side), st.integers(95, 105), st.integers(1, 5)), max_size=40
-)
 
 
-@given(orders)
-def test_matching_conserves_quantity_and_never_leaves_a_crossed_book(
-    wanted: list[tuple[Side, int, int]],
-) -> None:
-    book = Book()
-    traded = {Side.BUY: ZERO, Side.SELL: ZERO}
-    everyone = []
-    for number, (side, price, quantity) in enumerate(wanted, 1):
-        taker = Resting(number, side, Decimal(price), Decimal(quantity), f"o{number}")
-        everyone.append((taker, Decimal(quantity)))
-        done, _ = book.match(taker)
-        for execution in done:
-            assert (execution.price - taker.price) * side.sign <= 0
-            traded[side] += execution.quantity
-            traded[side.opposite] += execution.quantity
-        if taker.remaining:
-            book.rest(taker)
-        bid, ask = book.best(Side.BUY), book.best(Side.SELL)
-        assert bid is None or ask is None or bid < ask
-    filled = {s: sum((q - t.remaining for t, q in everyone if t.side is s), ZERO) for s in Side}
-    assert filled == traded
-
-
-def test_best_price_first_then_oldest() -> None:
-    book = Book()
-    for number, price in enumerate((101, 100, 100), 1):
-        book.rest(Resting(number, Side.SELL, Decimal(price), Decimal(1)))
-    done, _ = book.match(Resting(9, Side.BUY, Decimal(101), Decimal("2.5")))
-    assert [(e.maker.order_id, e.quantity) for e in done] == [
-        (2, Decimal(1)),
-        (3, Decimal(1)),
-        (1, Decimal("0.5")),
-    ]
-
-
-def test_own_orders_do_not_trade_with_each_other() -> None:
-    book = Book()
-    book.rest(Resting(1, Side.SELL, Decimal(100), Decimal(1), "me"))
-    done, stopped = book.match(Resting(2, Side.BUY, Decimal(100), Decimal(1), "me"))
-    assert (done, stopped) == ([], True)
-
-
-def ticked(path: Path, seed: int = 3) -> PaperWorld:
+def ticked(path: Path, seed: int = 3) -> PaperExchange:
     venue = world(path, lambda: 0.0, seed=seed)
     venue.tick()
     return venue
 
 
-def limit(venue: PaperWorld, side: Side, quantity: str, through: str = "0") -> Order:
+def limit(venue: PaperExchange, side: Side, quantity: str, through: str = "0") -> Order:
     quote = venue.quote(SYMBOL)
     assert quote is not None
     touch = quote.ask if side is Side.BUY else quote.bid
@@ -84,7 +35,7 @@ def limit(venue: PaperWorld, side: Side, quantity: str, through: str = "0") -> O
     )
 
 
-def play(venue: PaperWorld) -> list[object]:
+def play(venue: PaperExchange) -> list[object]:
     """A session of passive, crossing and cancelled orders; what the venue said."""
     said: list[object] = []
     for number in range(150):
@@ -166,6 +117,27 @@ def test_what_a_market_order_cannot_get_is_cancelled(tmp_path: Path) -> None:
     found = venue.place("m", market(quantity="5"))
     assert found.status is OrderStatus.CANCELLED
     assert 0 < found.filled < 5
+
+
+def test_own_orders_do_not_trade_with_each_other(tmp_path: Path) -> None:
+    """What would meet one of them expires with what it has by then."""
+    venue = ticked(tmp_path / "w")
+    venue.place("mine", limit(venue, Side.SELL, "0.01", "-0.00005"))  # inside of the spread
+    crossing = venue.place("x", limit(venue, Side.BUY, "5", "0.01"))
+    assert crossing.status is OrderStatus.CANCELLED
+    assert crossing.filled == 0
+    assert venue.fetch("mine").status is OrderStatus.OPEN
+
+
+def test_at_an_equal_price_the_order_that_waits_goes_before_quotes_made_anew(
+    tmp_path: Path,
+) -> None:
+    venue = ticked(tmp_path / "w")
+    joins = limit(venue, Side.BUY, "0.01", "-0.00001")
+    assert venue.place("joins", joins).status is OrderStatus.OPEN
+    book = venue._markets[SYMBOL].book
+    at_the_price = [order for price, order in book.orders(buys=True) if price == joins.price]
+    assert at_the_price[0].account
 
 
 def test_a_long_walk_stays_in_sensible_numbers() -> None:

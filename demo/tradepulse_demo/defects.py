@@ -1,22 +1,30 @@
-"""Deliberate defects for demonstrations: what a bad release looks like.
+"""Deliberate defects in the order path of a runner.
 
-A demonstration image is this same runner with other build-time metadata (``regression`` in the
-release file). Each defect sits in the order path, shows only under load after some orders, and
-announces itself nowhere: the operator can judge it by its effects alone. Normal releases have
-``regression: null`` and this module is never in their order path.
+Each shows only under load after some orders, and announces itself nowhere: the operator can judge
+it by its effects alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from tradepulse_runner.config.runner import Model, VenueConfig, parse_model
+from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, VenueOrder
-from tradepulse_runner.errors import OrderRejected
-from tradepulse_runner.venues.base import ExecutionConnector
+from tradepulse_runner.errors import ConfigError, OrderRejected
+from tradepulse_runner.venues.base import ExecutionConnector, Permit, always
+from tradepulse_runner.venues.catalog import build_connector
+from tradepulse_runner.venues.fenced import Fenced
 from tradepulse_runner.venues.forwarding import Forwarding
 
+FILE = "TRADEPULSE_DEFECT_FILE"
 # Orders before the defect shows: past any smoke test, well inside a demonstration.
 DEFAULT_AFTER = 60
 PAGE = 4
@@ -92,10 +100,40 @@ _KINDS: dict[str, Callable[[ExecutionConnector, int], ExecutionConnector]] = {
 KINDS = tuple(_KINDS)
 
 
-def wrap(
-    connector: ExecutionConnector, regression: str | None, after: int | None = None
-) -> ExecutionConnector:
-    """``connector`` with the defect ``regression``, or itself. KeyError for an unknown one."""
-    if regression is None:
-        return connector
-    return _KINDS[regression](connector, DEFAULT_AFTER if after is None else after)
+class Defect(Model):
+    """What is wrong with a release. ``after``: orders until it shows."""
+
+    kind: Literal["errors", "latency", "freeze"]
+    after: Annotated[int, Field(ge=0)] = DEFAULT_AFTER
+
+    def wrap(self, connector: ExecutionConnector) -> ExecutionConnector:
+        """``connector`` with the defect."""
+        return _KINDS[self.kind](connector, self.after)
+
+    def build_connector(
+        self,
+        venue: VenueConfig,
+        state_dir: Path,
+        store: CredentialStore | None = None,
+        *,
+        source: str,
+        clock: Callable[[], float],
+        permit: Permit = always,
+    ) -> ExecutionConnector:
+        """As :func:`~tradepulse_runner.venues.catalog.build_connector`, with the defect."""
+        sound = build_connector(venue, state_dir, store, source=source, clock=clock, permit=permit)
+        # Fenced inside of what may take its time: even a bad release must not send without permit.
+        return self.wrap(Fenced(sound, permit))
+
+
+def load_defect(environ: Mapping[str, str]) -> Defect:
+    """The defect in the file that ``TRADEPULSE_DEFECT_FILE`` names, e.g. ``{"kind": "errors"}``.
+    Raises :class:`ConfigError`."""
+    path = environ.get(FILE, "")
+    try:
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{FILE}: {path!r} cannot be read as JSON: {exc}") from exc
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: must be a JSON object")
+    return parse_model(Defect, raw, source=path)

@@ -32,7 +32,7 @@ from tradepulse_runner.domain import (
     VenueOrder,
 )
 from tradepulse_runner.errors import OrderNotFound, OrderRejected
-from tradepulse_runner.venues.book import Book, Execution, Resting
+from tradepulse_runner.venues.matching import Book, Incoming, Plan, SelfTrade, plan
 from tradepulse_runner.venues.prices import PriceSource, tick_size
 
 OWNER = "runner"
@@ -63,19 +63,30 @@ CREATE TABLE IF NOT EXISTS market(
 
 
 @dataclass(slots=True)
+class _Resting:
+    """An order in the book. ``account`` empty: another participant's."""
+
+    id: int
+    buys: bool
+    price: Decimal
+    remaining: Decimal
+    account: str = ""
+
+
+@dataclass(slots=True)
 class _Market:
     """One symbol's running state; ``synthetic`` counts other participants' ids."""
 
     source: PriceSource
     instrument: Instrument
-    book: Book
+    book: Book[_Resting]
     tick: int
     price: float
     quote: Quote | None = None
     synthetic: int = 1 << 60
 
 
-class PaperWorld:
+class PaperExchange:
     """The exchange. Synchronous; not thread-safe. ``clock`` gives unix seconds."""
 
     def __init__(
@@ -123,7 +134,8 @@ class PaperWorld:
         row = self._find(client_id)
         if row is None:
             raise OrderNotFound(client_id)
-        if self._markets[row["symbol"]].book.cancel(row["id"]) is not None:
+        if OrderStatus(row["status"]).working:
+            self._markets[row["symbol"]].book.remove(_resting(row))
             self._set_status(row["id"], OrderStatus.CANCELLED)
         return self._row_to_order(self._row(row["id"]))
 
@@ -134,10 +146,7 @@ class PaperWorld:
         return self._row_to_order(row)
 
     def open_orders(self) -> list[VenueOrder]:
-        rows = self._query(
-            "SELECT * FROM orders WHERE status IN ('open','partially_filled') ORDER BY id"
-        )
-        return [self._row_to_order(row) for row in rows]
+        return [self._row_to_order(row) for row in self._open_rows()]
 
     def positions(self) -> dict[str, Decimal]:
         return {r["symbol"]: Decimal(r["quantity"]) for r in self._query("SELECT * FROM positions")}
@@ -179,7 +188,10 @@ class PaperWorld:
         market.tick += 1
         market.price = market.source.next(market.tick, market.price)
         chance = random.Random(f"{self._seed}:{symbol}:book:{market.tick}")
-        market.book.cancel_others()
+        for buys in (True, False):  # the others quote anew
+            for _, order in list(market.book.orders(buys=buys)):
+                if not order.account:
+                    market.book.remove(order)
         for level in range(LEVELS):
             for side in (Side.BUY, Side.SELL):
                 self._quote_level(market, side, level, chance)
@@ -199,19 +211,17 @@ class PaperWorld:
         mid = Decimal(market.price)
         away = mid * HALF_SPREAD * (1 + level)
         price = (mid - away * side.sign).quantize(step, ROUND_HALF_EVEN)
-        maker = self._other(market, side, price, self._size(market, chance, LEVEL_NOTIONAL))
-        self._settle(market.book.match(maker)[0])
-        if maker.remaining > 0:
-            market.book.rest(maker)
-
-    def _trade_as_other(self, market: _Market, side: Side, size: Decimal) -> None:
-        taker = self._other(market, side, Decimal(market.price), size)
-        self._settle(market.book.match(taker, limit=False)[0])
-
-    def _other(self, market: _Market, side: Side, price: Decimal, size: Decimal) -> Resting:
         # Ids far above any of ours: at an equal price the orders that waited go first.
         market.synthetic += 1
-        return Resting(market.synthetic, side, price, size)
+        maker = _Resting(
+            market.synthetic, side is Side.BUY, price, self._size(market, chance, LEVEL_NOTIONAL)
+        )
+        self._match(market, maker)
+        if maker.remaining:
+            market.book.add(maker)
+
+    def _trade_as_other(self, market: _Market, side: Side, size: Decimal) -> None:
+        self._match(market, _Resting(0, side is Side.BUY, ZERO, size), limit=False)
 
     def _size(
         self, market: _Market, chance: random.Random, notional: tuple[float, float]
@@ -220,7 +230,7 @@ class PaperWorld:
         return max(raw.quantize(market.instrument.lot), market.instrument.lot)
 
     def _publish(self, market: _Market) -> None:
-        bid, ask = market.book.best(Side.BUY), market.book.best(Side.SELL)
+        bid, ask = market.book.best(buys=True), market.book.best(buys=False)
         if bid is not None and ask is not None:
             market.quote = Quote(bid, ask, self._clock())
 
@@ -231,11 +241,9 @@ class PaperWorld:
         tick, price = (rows[0]["tick"], rows[0]["price"]) if rows else (0, source.start)
         steps = Instrument(tick_size(source.start), Decimal(1).scaleb(-_lot_digits(source.start)))
         market = _Market(source, steps, Book(), tick, price)
-        for found in self.open_orders():
-            if found.order.symbol == symbol and found.order.price is not None:
-                left = found.order.quantity - found.filled
-                side, limit = found.order.side, found.order.price
-                market.book.rest(Resting(int(found.venue_id), side, limit, left, OWNER))
+        for row in self._open_rows():
+            if row["symbol"] == symbol and row["price"] is not None:
+                market.book.add(_resting(row))
         return market
 
     def _catch_up(self) -> None:
@@ -254,35 +262,47 @@ class PaperWorld:
 
     def _execute_new(self, market: _Market, order_id: int, order: Order) -> None:
         limit = order.type is OrderType.LIMIT
-        taker = Resting(order_id, order.side, order.price or ZERO, order.quantity, OWNER)
-        done, self_trade = market.book.match(taker, limit=limit)
-        self._settle(done)
-        if taker.remaining > 0 and (self_trade or not limit):
+        buys, price = order.side is Side.BUY, order.price or ZERO
+        taker = _Resting(order_id, buys, price, order.quantity, OWNER)
+        done = self._match(market, taker, limit=limit)
+        if taker.remaining and (done.taker_expired or not limit):
             self._set_status(order_id, OrderStatus.CANCELLED)
-        elif taker.remaining > 0:
-            market.book.rest(taker)
+        elif taker.remaining:
+            market.book.add(taker)
         self._publish(market)
 
-    def _settle(self, done: list[Execution]) -> None:
-        for execution in done:
-            for party in (execution.maker, execution.taker):
-                if party.owner:
-                    self._fill(party, execution)
+    def _match(self, market: _Market, taker: _Resting, *, limit: bool = True) -> Plan[_Resting]:
+        """Trade ``taker``. Of ours, what is left expires before it meets another of ours."""
+        incoming = Incoming(
+            taker.account,
+            taker.buys,
+            taker.price if limit else None,
+            taker.remaining,
+            self_trade=SelfTrade.EXPIRE_TAKER if taker.account else SelfTrade.NONE,
+        )
+        done = plan(market.book, incoming)
+        for match in done.matches:
+            for party in (match.maker, taker):
+                party.remaining -= match.quantity
+                if party.account:
+                    self._fill(party, match.price, match.quantity)
+            if not match.maker.remaining:
+                market.book.remove(match.maker)
+        return done
 
-    def _fill(self, party: Resting, execution: Execution) -> None:
-        row = self._row(party.order_id)
-        filled = Decimal(row["filled"]) + execution.quantity
-        status = OrderStatus.FILLED if party.remaining == 0 else OrderStatus.PARTIALLY_FILLED
+    def _fill(self, party: _Resting, price: Decimal, quantity: Decimal) -> None:
+        row = self._row(party.id)
+        filled = Decimal(row["filled"]) + quantity
+        status = OrderStatus.PARTIALLY_FILLED if party.remaining else OrderStatus.FILLED
         self._db.execute(
             "UPDATE orders SET filled=?, status=? WHERE id=?", (str(filled), status, row["id"])
         )
         self._db.execute(
             "INSERT INTO trades(client_id,symbol,side,price,quantity,ts) VALUES(?,?,?,?,?,?)",
-            (row["client_id"], row["symbol"], row["side"], str(execution.price),
-             str(execution.quantity), self._clock()),
+            (row["client_id"], row["symbol"], row["side"], str(price), str(quantity),
+             self._clock()),
         )  # fmt: skip
-        held = self.positions().get(row["symbol"], ZERO)
-        held += execution.quantity * Side(row["side"]).sign
+        held = self.positions().get(row["symbol"], ZERO) + quantity * Side(row["side"]).sign
         self._db.execute("INSERT OR REPLACE INTO positions VALUES(?,?)", (row["symbol"], str(held)))
 
     def _insert(self, client_id: str, order: Order) -> int:
@@ -304,6 +324,11 @@ class PaperWorld:
         rows = self._query(text, client_id)
         return rows[0] if rows else None
 
+    def _open_rows(self) -> list[sqlite3.Row]:
+        return self._query(
+            "SELECT * FROM orders WHERE status IN ('open','partially_filled') ORDER BY id"
+        )
+
     def _row(self, order_id: int) -> sqlite3.Row:
         return self._query("SELECT * FROM orders WHERE id=?", order_id)[0]
 
@@ -319,6 +344,11 @@ class PaperWorld:
         status = OrderStatus(row["status"])
         filled = Decimal(row["filled"])
         return VenueOrder(row["client_id"], str(row["id"]), order, status, filled)
+
+
+def _resting(row: sqlite3.Row) -> _Resting:
+    left = Decimal(row["quantity"]) - Decimal(row["filled"])
+    return _Resting(row["id"], row["side"] == Side.BUY, Decimal(row["price"]), left, OWNER)
 
 
 def _lot_digits(price: float) -> int:

@@ -1,0 +1,5 @@
+"""`python -m tradepulse_demo`."""
+
+from tradepulse_demo.cli import main
+
+main()
