@@ -20,9 +20,10 @@ from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.clock import SystemClock
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.config import Connection, connect
 from tradepulse_operator.clients.kubernetes.discovery import Served
 from tradepulse_operator.clients.kubernetes.errors import KubeError
-from tradepulse_operator.clients.kubernetes.http import Transport, connect
+from tradepulse_operator.clients.kubernetes.http import Transport
 from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.clients.runner_status import Process
 
@@ -49,9 +50,15 @@ class App:
     """The operator. `run` returns when it was asked to stop, and raises when it can't go on."""
 
     def __init__(
-        self, options: Options, kube: Kube, session: aiohttp.ClientSession, metrics: Metrics
+        self,
+        options: Options,
+        connection: Connection,
+        session: aiohttp.ClientSession,
+        metrics: Metrics,
     ) -> None:
         self._options = options
+        self._connection = connection
+        kube = Kube(Transport(connection, meter=metrics.requested))
         self._kube = kube
         clock = SystemClock()
         self._metrics = metrics
@@ -186,7 +193,7 @@ class App:
         edge = handlers.Edge(self._queue.add, self._witness)
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=handlers.registry(edge),
+            registry=handlers.registry(edge, handlers.Login(self._connection)),
             settings=handlers.settings(),
             standalone=True,
             clusterwide=not self._options.namespaces,
@@ -216,9 +223,9 @@ async def run(options: Options) -> None:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         metrics = Metrics()
-        kube = Kube(Transport(connect(), meter=metrics.requested))
-        stack.push_async_callback(kube.close)
-        app = App(options, kube, session, metrics)
+        connection = await connect()
+        stack.push_async_callback(connection.close)
+        app = App(options, connection, session, metrics)
         await app.serve(stack)
         try:
             await app.run()
