@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -223,7 +224,7 @@ async def run(options: Options) -> None:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         metrics = Metrics()
-        connection = await connect()
+        connection = await _connected()
         stack.push_async_callback(connection.close)
         app = App(options, connection, session, metrics)
         await app.serve(stack)
@@ -234,6 +235,14 @@ async def run(options: Options) -> None:
             logging.shutdown()
             # No clean-up: whatever is still under way must not outlive the lease.
             os._exit(1)
+
+
+async def _connected() -> Connection:
+    try:
+        return await connect()
+    except KubeError as error:
+        _log.critical("no credentials for the API server: %s", error)
+        sys.exit(1)
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:

@@ -6,7 +6,6 @@ token fresh. See docs/decisions/0001-kubernetes-client.md.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Mapping
@@ -27,8 +26,6 @@ from .token import Token, from_file, from_plugin
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT_KUBECONFIG = "~/.kube/config"
-#: Seconds for an exec plugin's first token.
-_TIMEOUT = 15.0
 #: Connections at once: a look sends about fifteen requests.
 _CONNECTIONS = 16
 _BEARER = "Bearer "
@@ -72,24 +69,20 @@ async def connect(service_account: Path = SERVICE_ACCOUNT) -> Connection:
     paths = os.environ.get("KUBECONFIG") or _DEFAULT_KUBECONFIG
     where = str(service_account) if in_cluster else f"kubeconfig {paths}"
     configuration = Configuration()
+    token: Token | None
     try:
-        async with asyncio.timeout(_TIMEOUT):
-            token = (
-                _from_service_account(configuration, service_account)
-                if in_cluster
-                else await _from_kubeconfig(configuration, paths)
-            )
-            if token is not None:
-                await _renewed(configuration, token)
+        if in_cluster:
+            token = _from_service_account(configuration, service_account)
+        else:
+            token = await _from_kubeconfig(configuration, paths)
+        if token is not None:
+            await _renewed(configuration, token)
         _set_up(configuration)
         client = ApiClient(configuration)
         client.user_agent = MANAGER
         return Connection(client, token)
     except KubeError:
         raise
-    except TimeoutError as error:
-        what = f"{where}: no token in {_TIMEOUT:g} s: see what the exec plugin waits for"
-        raise KubeError(0, "NoCredentials", what) from error
     except Exception as error:
         # The loaders raise whatever a malformed file leads them to, and quote the user's entry
         # with its secrets: neither the entry nor the traceback may get into a log.
@@ -112,15 +105,17 @@ async def _from_kubeconfig(configuration: Configuration, paths: str) -> Token | 
     if not name:
         what = f"kubeconfig {paths} names no current context: kubectl config use-context"
         raise KubeError(0, "NoCredentials", what)
-    token = _token(merged, name)
+    context = merged["contexts"].get_with_name(name)["context"]
+    token = _token(merged, context.safe_get("user"))
+    # Left out, it would be localhost for the loader.
+    _ = merged["clusters"].get_with_name(context["cluster"])["cluster"]["server"]
     await KubeConfigLoader(merged, config_base_path=None).load_and_set(configuration)
     return token
 
 
-def _token(merged: Any, context: str) -> Token | None:
+def _token(merged: Any, user: str | None) -> Token | None:
     """The user's token where it can change. Taken out of `merged`: the loader would read a file
     once only, and go on without credentials when a plugin fails."""
-    user = merged["contexts"].get_with_name(context)["context"].safe_get("user")
     entry = merged["users"].get_with_name(user, safe=True) if user else None
     if entry is None:
         return None

@@ -8,11 +8,11 @@ time it takes. The rules here are those of client-go.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
 import os
 import re
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ from .errors import Unavailable
 
 #: Seconds after which a token file is read again.
 FILE_PERIOD = 60.0
+#: Seconds that a plugin may take; less than a request may.
+PLUGIN_TIMEOUT = 10.0
 #: Share of its remaining life after which a plugin's token is renewed.
 _SPENT = 0.8
 #: What may stand in a header: a line break would let a file write headers of its own.
@@ -90,13 +92,13 @@ def from_plugin(
 ) -> Source:
     """Runs the `exec` section of a kubeconfig's user (client.authentication.k8s.io/v1, v1beta1).
 
-    `now`: unix seconds. The plugin ends with the request that it runs for. Only tokens are taken:
-    certificates of a plugin would need a new connection each time.
+    `now`: unix seconds. Only tokens are taken: certificates of a plugin would need a new connection
+    each time.
     """
     name = str(plugin.get("command") or "")
 
     async def read() -> Issued:
-        output = await _output(name, plugin)
+        output = await asyncio.to_thread(_output, name, plugin)
         try:
             status = json.loads(output)["status"]
             token, expires = status.get("token"), status.get("expirationTimestamp")
@@ -110,7 +112,7 @@ def from_plugin(
     return read
 
 
-async def _output(name: str, plugin: Mapping[str, Any]) -> bytes:
+def _output(name: str, plugin: Mapping[str, Any]) -> bytes:
     asked = {
         "apiVersion": plugin.get("apiVersion"),
         "kind": "ExecCredential",
@@ -118,27 +120,23 @@ async def _output(name: str, plugin: Mapping[str, Any]) -> bytes:
     }
     own = {str(each["name"]): str(each["value"]) for each in plugin.get("env") or ()}
     try:
-        process = await asyncio.create_subprocess_exec(
-            name,
-            *map(str, plugin.get("args") or ()),
+        done = subprocess.run(
+            [name, *map(str, plugin.get("args") or ())],
             env={**os.environ, **own, "KUBERNETES_EXEC_INFO": json.dumps(asked)},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PLUGIN_TIMEOUT,
+            check=False,
         )
+    except subprocess.TimeoutExpired as error:
+        raise _missing(f"the exec plugin {name} didn't end in {PLUGIN_TIMEOUT:g} s") from error
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or error
         raise _missing(f"the exec plugin {name} can't be run: {what}") from error
-    try:
-        output, complaint = await process.communicate()
-    finally:
-        # Given up at the deadline: nothing else would ever end it.
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-    if process.returncode:
-        said = complaint.decode(errors="replace").strip()[-300:]
-        raise _missing(f"the exec plugin {name} failed with {process.returncode}: {said}")
-    return output
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()[-300:]
+        raise _missing(f"the exec plugin {name} failed with {done.returncode}: {said}")
+    return done.stdout
 
 
 def _plain(where: str, token: str) -> str:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.support.services.tls import Authority
+from tests.unit.operator.clients.loopback import connected, kubeconfig
+from tradepulse_operator.clients.kubernetes.errors import Unavailable
 from tradepulse_operator.manager import handlers
 from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.key import Key
@@ -77,9 +84,51 @@ def test_foreign_objects_wake_nobody() -> None:
     assert seen == []
 
 
-def test_kopf_only_watches() -> None:
+async def test_kopf_logs_in_as_the_operator_does_and_again_when_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").write_text("one\n")
+    cluster = {"insecure-skip-tls-verify": True, "proxy-url": "http://proxy.example.test"}
+    url = "https://api.example.test:6443"
+    path = kubeconfig(tmp_path, url, {"tokenFile": "mine"}, **cluster)
+    async with connected(monkeypatch, path) as connection:
+        login = handlers.Login(connection)
+        first = await login()
+        assert (first.server, first.insecure, first.proxy_url, first.trust_env) == (
+            url,
+            True,
+            "http://proxy.example.test",
+            False,
+        )
+        assert first.as_http_headers() == {"Authorization": "Bearer one"}
+        (tmp_path / "mine").write_text("two\n")
+        assert (await login()).as_http_headers() == {"Authorization": "Bearer two"}
+        (tmp_path / "mine").write_text("")
+        with pytest.raises(Unavailable):
+            await login()
+
+
+async def test_kopf_shows_what_the_kubeconfig_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path / "tls")
+    authority.issue("me")
+    user = {"client-certificate": "tls/me.pem", "client-key": "tls/me.key"}
+    cluster = {"certificate-authority": "tls/test-ca.pem"}
+    path = kubeconfig(tmp_path, "https://api.example.test", user, **cluster)
+    async with connected(monkeypatch, path) as connection:
+        found = await handlers.Login(connection)()
+    assert found.as_http_headers() == {}
+    assert found.ca_path == str(authority.certificate)
+    assert found.certificate_path == str(tmp_path / "tls/me.pem")
+    assert found.private_key_path == str(tmp_path / "tls/me.key")
+    assert found.as_ssl_context().verify_mode == ssl.CERT_REQUIRED
+
+
+async def test_kopf_only_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     it, _, _ = edge()
-    registry = handlers.registry(it)
+    async with connected(monkeypatch, kubeconfig(tmp_path, "http://127.0.0.1:9")) as connection:
+        registry = handlers.registry(it, handlers.Login(connection))
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
     assert not registry._indexing.get_all_handlers()
