@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +60,7 @@ async def api_server(
     app = web.Application(client_max_size=1 << 24)
     app.router.add_route("*", "/{path:.*}", every)
     server = TestServer(app)
-    await server.start_server(**({"ssl": context} if context else {}))
+    await server.start_server(ssl=context)
     found.url = f"{server.scheme}://127.0.0.1:{server.port}"
     try:
         yield found
@@ -89,8 +89,13 @@ def accepts(*tokens: str) -> Handler:
     return handler
 
 
-def kubeconfig(folder: Path, url: str, user: dict[str, Any] | None = None, **cluster: Any) -> Path:
-    """A kubeconfig with one context."""
+def kubeconfig(
+    folder: Path,
+    url: str,
+    user: Mapping[str, Any] | None = None,
+    cluster: Mapping[str, Any] | None = None,
+) -> Path:
+    """A kubeconfig with one context: `user` (a token when left out) at `url`."""
     path = folder / "kubeconfig"
     path.write_text(
         yaml.safe_dump(
@@ -99,8 +104,8 @@ def kubeconfig(folder: Path, url: str, user: dict[str, Any] | None = None, **clu
                 "kind": "Config",
                 "current-context": "here",
                 "contexts": [{"name": "here", "context": {"cluster": "it", "user": "me"}}],
-                "clusters": [{"name": "it", "cluster": {"server": url, **cluster}}],
-                "users": [{"name": "me", "user": user or {"token": "t"}}],
+                "clusters": [{"name": "it", "cluster": {"server": url, **(cluster or {})}}],
+                "users": [{"name": "me", "user": dict(user or {"token": "t"})}],
             }
         )
     )

@@ -349,9 +349,8 @@ async def test_a_client_certificate_of_a_kubeconfig_is_shown(
         "client-key": "tls/me.key",
     }
     async with api_server(answers(200), context) as server:
-        path = kubeconfig(
-            tmp_path, server.url, user, **{"certificate-authority": "tls/test-ca.pem"}
-        )
+        trusted = {"certificate-authority": "tls/test-ca.pem"}
+        path = kubeconfig(tmp_path, server.url, user, trusted)
         async with connected(monkeypatch, path) as connection:
             await Transport(connection).json(READ)
         assert server.tokens == [""]
@@ -366,7 +365,7 @@ async def test_a_server_with_another_authoritys_certificate_is_not_believed(
     context.load_cert_chain(pair.certificate, pair.key)
     async with api_server(answers(200), context) as server:
         trusted = {"certificate-authority": str(authority.certificate)}
-        path = kubeconfig(tmp_path, server.url, **trusted)
+        path = kubeconfig(tmp_path, server.url, cluster=trusted)
         async with connected(monkeypatch, path) as connection:
             with pytest.raises(Unavailable, match="certificate"):
                 await Transport(connection).json(READ)

@@ -252,7 +252,8 @@ async def test_a_proxy_of_the_kubeconfig_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with api_server(answers(200)) as proxy:
-        path = kubeconfig(tmp_path, "http://api.example.test", **{"proxy-url": proxy.url})
+        through = {"proxy-url": proxy.url}
+        path = kubeconfig(tmp_path, "http://api.example.test", cluster=through)
         async with connected(monkeypatch, path) as connection:
             await Transport(connection).json(WRITE)
         assert [each.target for each in proxy.requests] == ["http://api.example.test/x"]
@@ -274,7 +275,7 @@ async def test_the_fault_hook_sees_both_sides_of_a_write(
 async def test_a_request_is_on_the_wire_what_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = {"spec": {"unknown": {"none": None, "empty": [], "text": "ü"}}}
+    body: dict[str, Any] = {"spec": {"unknown": {"none": None, "empty": [], "text": "ü"}}}
     params = {"labelSelector": "a in (b, c),!d", "continue": "x+/=&y", "fieldSelector": "e=f g"}
     call = Call("apply", "Pod", "PATCH", "/a/b", params, body, "application/apply-patch+yaml")
     async with transport(answers(200), tmp_path, monkeypatch) as (it, server):
