@@ -50,9 +50,7 @@ class Connection:
         """
         if self.token is None:
             return str(self.configuration.api_key.get("BearerToken") or "")
-        if refused:
-            return _BEARER + await self.token.other_than(refused.removeprefix(_BEARER))
-        return _BEARER + await self.token.value()
+        return _BEARER + await self.token.other_than(refused.removeprefix(_BEARER))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -76,7 +74,7 @@ async def connect(service_account: Path = SERVICE_ACCOUNT) -> Connection:
         else:
             token = await _from_kubeconfig(configuration, paths)
         if token is not None:
-            await _renewed(configuration, token)
+            await _keep_fresh(configuration, token)
         _set_up(configuration)
         client = ApiClient(configuration)
         client.user_agent = MANAGER
@@ -148,7 +146,7 @@ def _set_up(configuration: Configuration) -> None:
     }
 
 
-async def _renewed(configuration: Configuration, token: Token) -> None:
+async def _keep_fresh(configuration: Configuration, token: Token) -> None:
     """From now on, each request asks `token` for the value that it sends."""
 
     async def set_token(configuration: Configuration) -> None:

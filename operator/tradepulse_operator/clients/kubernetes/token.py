@@ -56,21 +56,15 @@ class Token:
 
     async def value(self) -> str:
         """The token to send now."""
-        async with self._reading:
-            if self._monotonic() >= self._due:
-                await self._read()
-            return self._token
+        return await self.other_than("")
 
     async def other_than(self, refused: str) -> str:
         """The token, read again if it is still the `refused` one; it may be the same once more."""
         async with self._reading:
-            if self._token == refused:
-                await self._read()
+            if self._token == refused or self._monotonic() >= self._due:
+                issued = await self._source()
+                self._token, self._due = issued.token, self._monotonic() + issued.seconds
             return self._token
-
-    async def _read(self) -> None:
-        issued = await self._source()
-        self._token, self._due = issued.token, self._monotonic() + issued.seconds
 
 
 def from_file(path: Path) -> Source:

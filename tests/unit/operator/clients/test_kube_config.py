@@ -212,6 +212,19 @@ async def test_an_exec_plugin_issues_the_token(
         assert len(server.requests) == 2
 
 
+async def test_an_exec_plugin_runs_once_while_its_token_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "(here / 'runs').open('a').write('x')\nissue('t', '2999-01-01T00:00:00Z')"
+    user = plugin(tmp_path, code, command=str(tmp_path / "plugin"))
+    async with (
+        api_server(accepts("t")) as server,
+        connected(monkeypatch, kubeconfig(tmp_path, server.url, user)) as connection,
+    ):
+        await asyncio.gather(*(Transport(connection).json(READ) for _ in range(5)))
+    assert (tmp_path / "runs").read_text() == "x"
+
+
 async def test_an_exec_plugin_is_asked_again_when_its_token_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,9 +292,10 @@ async def test_an_exec_plugin_that_hangs_is_ended(
     monkeypatch.setattr(kube_token, "PLUGIN_TIMEOUT", 1.0)
     code = "(here / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     path = kubeconfig(tmp_path, "http://127.0.0.1:9", plugin(tmp_path, code))
-    with pytest.raises(Unavailable, match="didn't end in 1 s"):
-        async with connected(monkeypatch, path):
-            pass
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="didn't end in 1 s"):
+            async with connected(monkeypatch, path):
+                pass
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -33,6 +34,7 @@ from tradepulse_operator.clients.kubernetes.errors import (
     Unavailable,
 )
 from tradepulse_operator.clients.kubernetes.http import Call, Transport
+from tradepulse_operator.clients.kubernetes.token import Issued, Token
 
 READ = Call("get", "Pod", "GET", "/x", idempotent=True)
 WRITE = Call("apply", "Pod", "PATCH", "/x", body={})
@@ -214,6 +216,23 @@ async def test_an_answer_that_stops_halfway_is_left_at_the_deadline(
             await it.json(WRITE)
 
 
+async def test_reading_a_token_is_part_of_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> Issued:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with (
+        asyncio.timeout(PATIENCE),
+        api_server(answers(401)) as server,
+        connected(monkeypatch, kubeconfig(tmp_path, server.url)) as connection,
+    ):
+        it = Transport(replace(connection, token=Token(never)), timeout=0.1)
+        with pytest.raises(Unavailable, match=r"not within 0\.1 s"):
+            await it.json(WRITE)
+
+
 async def test_an_answer_without_end_is_refused_and_not_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,12 +247,15 @@ async def test_an_answer_without_end_is_refused_and_not_asked_for_again(
 async def test_nothing_follows_a_redirect(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seen: list[int] = []
     handler = always(b"", status=code, headers={"Location": "/elsewhere"})
-    async with transport(handler, tmp_path, monkeypatch) as (it, server):
+    async with transport(
+        handler, tmp_path, monkeypatch, meter=lambda _, code: seen.append(code)
+    ) as (it, server):
         with pytest.raises(KubeError, match="redirected") as caught:
             await it.json(Call("status", "Pod", "PUT", "/x", body={}))
         assert [each.target for each in server.requests] == ["/x"]
-    assert caught.value.code == code
+    assert (caught.value.code, seen) == (code, [code])
 
 
 async def test_proxies_of_the_environment_are_not_asked(
