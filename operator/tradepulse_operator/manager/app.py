@@ -54,6 +54,7 @@ class App:
         self,
         options: Options,
         connection: Connection,
+        leases: Connection,
         session: aiohttp.ClientSession,
         metrics: Metrics,
     ) -> None:
@@ -64,7 +65,12 @@ class App:
         clock = SystemClock()
         self._metrics = metrics
         self._witness = Witness()
-        self._lease = Lease(kube, clock, options.namespace, options.identity)
+        self._lease = Lease(
+            Kube(Transport(leases, meter=metrics.requested)),
+            clock,
+            options.namespace,
+            options.identity,
+        )
         served = Served(kube, clock)
         observer = Observer(
             kube,
@@ -226,7 +232,10 @@ async def run(options: Options) -> None:
         metrics = Metrics()
         connection = await _connected()
         stack.push_async_callback(connection.close)
-        app = App(options, connection, session, metrics)
+        # A slow API server must not let looks take the connection that renews the lease.
+        leases = connection.another()
+        stack.push_async_callback(leases.close)
+        app = App(options, connection, leases, session, metrics)
         await app.serve(stack)
         try:
             await app.run()

@@ -27,7 +27,7 @@ from .token import Token, from_file, from_plugin
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT_KUBECONFIG = "~/.kube/config"
 #: Connections at once: a look sends about fifteen requests.
-_CONNECTIONS = 16
+CONNECTIONS = 16
 _BEARER = "Bearer "
 
 
@@ -51,6 +51,11 @@ class Connection:
         if self.token is None:
             return str(self.configuration.api_key.get("BearerToken") or "")
         return _BEARER + await self.token.other_than(refused.removeprefix(_BEARER))
+
+    def another(self) -> Connection:
+        """The same credentials over connections of its own: what is sent there waits for nothing
+        that is sent here."""
+        return Connection(_client(self.configuration), self.token)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -76,9 +81,7 @@ async def connect(service_account: Path = SERVICE_ACCOUNT) -> Connection:
         if token is not None:
             await _keep_fresh(configuration, token)
         _set_up(configuration)
-        client = ApiClient(configuration)
-        client.user_agent = MANAGER
-        return Connection(client, token)
+        return Connection(_client(configuration), token)
     except KubeError:
         raise
     except Exception as error:
@@ -86,6 +89,12 @@ async def connect(service_account: Path = SERVICE_ACCOUNT) -> Connection:
         # with its secrets: neither the entry nor the traceback may get into a log.
         what = re.sub(r"\{.*", "(entry not shown)", str(error), flags=re.DOTALL)
         raise KubeError(0, "NoCredentials", f"{where}: {what or type(error).__name__}") from None
+
+
+def _client(configuration: Configuration) -> ApiClient:
+    client = ApiClient(configuration)
+    client.user_agent = MANAGER
+    return client
 
 
 def _from_service_account(configuration: Configuration, folder: Path) -> Token:
@@ -137,7 +146,7 @@ def _set_up(configuration: Configuration) -> None:
     """What differs from the client's own choices."""
     # Retries are ours: the client's would send a PUT or DELETE again, too.
     configuration.retries = None
-    configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.connection_pool_maxsize = CONNECTIONS
     configuration.client_session_kwargs = {
         # Proxies of the environment are for the internet, not for the API server; one that the
         # kubeconfig names (proxy-url) is used.

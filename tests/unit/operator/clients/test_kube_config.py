@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 
 from tests.support.services.tls import Authority
 from tests.unit.operator.clients.loopback import (
@@ -25,6 +26,7 @@ from tests.unit.operator.clients.loopback import (
     connected,
     kubeconfig,
 )
+from tradepulse_operator.clients.kubernetes import config as kube_config
 from tradepulse_operator.clients.kubernetes import http as kube_http
 from tradepulse_operator.clients.kubernetes import token as kube_token
 from tradepulse_operator.clients.kubernetes.config import connect
@@ -384,3 +386,31 @@ async def test_a_server_with_another_authoritys_certificate_is_not_believed(
             with pytest.raises(Unavailable, match="certificate"):
                 await Transport(connection).json(READ)
         assert server.requests == []
+
+
+async def test_what_has_connections_of_its_own_waits_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived, done = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        if request.path == "/slow":
+            arrived.release()
+            await done.wait()
+        return web.json_response({"kind": "Status"})
+
+    async with (
+        asyncio.timeout(20),
+        api_server(slow) as server,
+        connected(monkeypatch, kubeconfig(tmp_path, server.url)) as connection,
+    ):
+        call = Call("get", "Pod", "GET", "/slow", idempotent=True)
+        waiting = [asyncio.create_task(Transport(connection).json(call)) for _ in range(40)]
+        for _ in range(kube_config.CONNECTIONS):
+            await arrived.acquire()
+        own = connection.another()
+        assert await Transport(own, timeout=5.0).json(WRITE) == {"kind": "Status"}
+        assert server.tokens[-1] == "Bearer t"
+        await own.close()
+        done.set()
+        await asyncio.gather(*waiting)
