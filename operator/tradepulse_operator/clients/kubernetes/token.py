@@ -2,7 +2,8 @@
 
 The official client reads a service account's token again by itself, but neither strips it nor says
 in its own errors what is wrong, reads a kubeconfig's `tokenFile` once, and gives an exec plugin any
-time it takes. The rules here are those of client-go.
+time it takes. The rules here are those of client-go, but for one: a source that fails isn't hidden
+behind the last token that it gave.
 """
 
 from __future__ import annotations
