@@ -9,8 +9,9 @@ import pytest
 from tests.support.e2e.client import Cluster
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.config import connect
 from tradepulse_operator.clients.kubernetes.errors import Conflict, Invalid, NotFound
-from tradepulse_operator.clients.kubernetes.http import Transport, connect
+from tradepulse_operator.clients.kubernetes.http import Transport
 from tradepulse_operator.common.objects import Manifest, Ref
 
 
@@ -18,9 +19,9 @@ from tradepulse_operator.common.objects import Manifest, Ref
 async def kube(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kube]:
     """The port, connected as the tests' own user."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    found = Kube(Transport(connect()))
-    yield found
-    await found.close()
+    connection = await connect()
+    yield Kube(Transport(connection))
+    await connection.close()
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """When Prometheus scraped anything at all: asked once for all cutovers that want to know.
 
 The query looks at every target of the server, at every second of its span, and its answer is the
-same for everyone: asked by each of a hundred guarded cutovers, it would be most of the load.
+same for everyone who may see the same: asked by each of a hundred guarded cutovers, it would be
+most of the load. A server of several tenants shows each its own targets, so an answer serves only
+those who ask as the same one: with another's scrapes, an outage of the own Prometheus would pass
+for silence of the runner.
 """
 
 from __future__ import annotations
@@ -10,13 +13,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tradepulse_operator.guard.promql import Question
+from tradepulse_operator.guard.promql import Endpoint, Question
 from tradepulse_operator.guard.samples import Series
 
 #: Seconds that an answer may lack at its end. Its steps are a second apart in any case, and a
 #: scrape that isn't known of only lets the guard wait: silence counts against a runner while it is
 #: known that something was scraped.
 SHARED = 1.0
+#: Endpoints whose answers are kept: credentials that rotate make a new one each time.
+REMEMBERED = 64
 
 Answer = tuple[Series, ...]
 
@@ -36,21 +41,28 @@ class _Asked:
 
 
 class ControlSeries:
-    """The newest answer of each server. `ask` puts the query, and raises what it raises."""
+    """The newest answer of each endpoint. `ask` puts the query, and raises what it raises."""
 
     def __init__(self, ask: Callable[[Question], Awaitable[Answer]]) -> None:
         self._ask = ask
-        self._newest: dict[str, _Asked] = {}
+        self._newest: dict[Endpoint, _Asked] = {}
 
     async def within(self, question: Question) -> Answer:
         """Scrapes from `since` to `until` of `question`, at most SHARED s short of that."""
-        known = self._newest.get(question.url)
+        known = self._newest.get(question.endpoint)
         if known is None or not known.serves(question):
             # A task of its own: whoever asked first may be called off while others wait for it.
             task = asyncio.create_task(self._answer(question), name="control series")
-            known = self._newest[question.url] = _Asked(question.since, question.until, task)
+            known = _Asked(question.since, question.until, task)
+            self._keep(question.endpoint, known)
         found = await asyncio.shield(known.answer)
         return tuple(_cut(series, question) for series in found)
+
+    def _keep(self, endpoint: Endpoint, asked: _Asked) -> None:
+        self._newest.pop(endpoint, None)
+        self._newest[endpoint] = asked
+        while len(self._newest) > REMEMBERED:
+            self._newest.pop(next(iter(self._newest)))
 
     async def _answer(self, question: Question) -> Answer:
         return await self._ask(question)

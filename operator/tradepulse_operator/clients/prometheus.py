@@ -15,7 +15,7 @@ import aiohttp
 
 from tradepulse_operator.controllers.observed.views import MetricView
 from tradepulse_operator.guard import promql
-from tradepulse_operator.guard.promql import Question
+from tradepulse_operator.guard.promql import Endpoint, Question
 from tradepulse_operator.guard.samples import Recording, Series
 
 from .control_series import ControlSeries
@@ -61,12 +61,14 @@ class Prometheus:
             custom=dict(zip(question.custom, own, strict=True)),
         )
 
-    async def engaged(self, url: str, namespace: str, runner: str, at: float) -> MetricView:
+    async def engaged(
+        self, endpoint: Endpoint, namespace: str, runner: str, at: float
+    ) -> MetricView:
         """The metric of a runner's kill switch, at `at` unix seconds."""
         query = promql.kill_switch(namespace, runner)
         params = {"query": query, "time": f"{at:.3f}"}
         try:
-            found = await self._matrix(url, "/api/v1/query", params)
+            found = await self._matrix(endpoint, "/api/v1/query", params)
         except Outage as error:
             return MetricView(problem=str(error))
         engaged = [series.points[-1][0] for series in found if series.points[-1][1] == 1]
@@ -94,7 +96,7 @@ class Prometheus:
 
     async def _at(self, question: Question, query: str) -> tuple[Series, ...]:
         params = {"query": query, "time": f"{question.until:.3f}"}
-        return await self._matrix(question.url, "/api/v1/query", params)
+        return await self._matrix(question.endpoint, "/api/v1/query", params)
 
     async def _range(self, question: Question, query: str, step: float) -> tuple[Series, ...]:
         start, step = promql.steps(question, step)
@@ -104,15 +106,21 @@ class Prometheus:
             "end": f"{question.until:.3f}",
             "step": f"{step:.3f}",
         }
-        return await self._matrix(question.url, "/api/v1/query_range", params)
+        return await self._matrix(question.endpoint, "/api/v1/query_range", params)
 
-    async def _matrix(self, url: str, path: str, params: Mapping[str, str]) -> tuple[Series, ...]:
-        where = place("Prometheus", url)
+    async def _matrix(
+        self, endpoint: Endpoint, path: str, params: Mapping[str, str]
+    ) -> tuple[Series, ...]:
+        where = place("Prometheus", endpoint.url)
         # The server gives up by itself before we do, and frees what the query holds.
         params = {**params, "timeout": f"{self._seconds:g}s"}
         try:
             async with self._session.post(
-                url.rstrip("/") + path, data=params, timeout=self._timeout, allow_redirects=False
+                endpoint.url.rstrip("/") + path,
+                data=params,
+                headers=endpoint.headers,
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as answer:
                 body = await bounded(answer, self._largest)
                 status = answer.status

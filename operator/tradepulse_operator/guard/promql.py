@@ -26,10 +26,21 @@ _STEPS = 2_000
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """A Prometheus, and as whom it is asked: together they decide what an answer shows.
+
+    `headers`: sent with each query, such as a tenant's (`X-Scope-OrgID`) or credentials.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
 class Question:
     """What one judgement wants to know. `since`, `until`: unix seconds; `step`: seconds."""
 
-    url: str
+    endpoint: Endpoint
     namespace: str
     runner: str
     release: str

@@ -13,7 +13,7 @@ from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant
 
 from .limits import Limits, limits
-from .promql import Question
+from .promql import Endpoint, Question
 
 UNCONFIGURED = (
     "no Prometheus is known: set spec.guardrails.prometheus, or the operator's --default-prometheus"
@@ -39,7 +39,7 @@ def question(
     span = max(held.lookback, _before(cutover, held)) if before else held.lookback
     back = math.ceil(span / held.interval) * held.interval
     return Question(
-        url=url,
+        endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
         runner=cutover.spec.runner,
         release=release.id,
@@ -61,7 +61,7 @@ def baseline_question(
     held = limits(guardrails, runner.spec.monitoring.scrape_interval)
     at = instant(status.baseline.at)
     return Question(
-        url=url,
+        endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
         runner=cutover.spec.runner,
         release=status.source.id,

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -20,9 +21,10 @@ from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.clock import SystemClock
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
+from tradepulse_operator.clients.kubernetes.config import Connection, connect
 from tradepulse_operator.clients.kubernetes.discovery import Served
 from tradepulse_operator.clients.kubernetes.errors import KubeError
-from tradepulse_operator.clients.kubernetes.http import Transport, connect
+from tradepulse_operator.clients.kubernetes.http import Transport
 from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.clients.runner_status import Process
 
@@ -49,14 +51,26 @@ class App:
     """The operator. `run` returns when it was asked to stop, and raises when it can't go on."""
 
     def __init__(
-        self, options: Options, kube: Kube, session: aiohttp.ClientSession, metrics: Metrics
+        self,
+        options: Options,
+        connection: Connection,
+        leases: Connection,
+        session: aiohttp.ClientSession,
+        metrics: Metrics,
     ) -> None:
         self._options = options
+        self._connection = connection
+        kube = Kube(Transport(connection, meter=metrics.requested))
         self._kube = kube
         clock = SystemClock()
         self._metrics = metrics
         self._witness = Witness()
-        self._lease = Lease(kube, clock, options.namespace, options.identity)
+        self._lease = Lease(
+            Kube(Transport(leases, meter=metrics.requested)),
+            clock,
+            options.namespace,
+            options.identity,
+        )
         served = Served(kube, clock)
         observer = Observer(
             kube,
@@ -186,7 +200,7 @@ class App:
         edge = handlers.Edge(self._queue.add, self._witness)
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
-            registry=handlers.registry(edge),
+            registry=handlers.registry(edge, handlers.Login(self._connection)),
             settings=handlers.settings(),
             standalone=True,
             clusterwide=not self._options.namespaces,
@@ -216,9 +230,12 @@ async def run(options: Options) -> None:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         metrics = Metrics()
-        kube = Kube(Transport(connect(), meter=metrics.requested))
-        stack.push_async_callback(kube.close)
-        app = App(options, kube, session, metrics)
+        connection = await _connected()
+        stack.push_async_callback(connection.close)
+        # A slow API server must not let looks take the connection that renews the lease.
+        leases = connection.another()
+        stack.push_async_callback(leases.close)
+        app = App(options, connection, leases, session, metrics)
         await app.serve(stack)
         try:
             await app.run()
@@ -227,6 +244,14 @@ async def run(options: Options) -> None:
             logging.shutdown()
             # No clean-up: whatever is still under way must not outlive the lease.
             os._exit(1)
+
+
+async def _connected() -> Connection:
+    try:
+        return await connect()
+    except KubeError as error:
+        _log.critical("no credentials for the API server: %s", error)
+        sys.exit(1)
 
 
 async def _cancelled(task: asyncio.Task[Any]) -> None:

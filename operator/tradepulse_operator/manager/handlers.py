@@ -13,6 +13,7 @@ import kopf
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.clients.kubernetes.config import Connection
 from tradepulse_operator.common.names import (
     GROUP,
     LABEL_BESIDE,
@@ -50,6 +51,8 @@ _SERVER_TIMEOUT = 300
 _CLIENT_TIMEOUT = 310
 _REQUEST_TIMEOUT = 15
 _CONNECT_TIMEOUT = 5
+#: Seconds until kopf asks for credentials again when there are none.
+_LOGIN_BACKOFF = 5
 
 
 class Edge:
@@ -101,10 +104,40 @@ class Edge:
         return key, body
 
 
-def registry(edge: Edge) -> kopf.OperatorRegistry:
+class Login:
+    """Gives kopf, which keeps its own session for watches, the credentials of `connection`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._given = ""
+
+    async def __call__(self) -> kopf.ConnectionInfo:
+        """The credentials now. kopf asks again when the API server has refused those before.
+
+        Raises Unavailable when there are none at the moment; kopf asks again.
+        """
+        self._given = await self._connection.authorization(refused=self._given)
+        scheme, _, token = self._given.partition(" ")
+        found = self._connection.configuration
+        return kopf.ConnectionInfo(
+            server=found.host,
+            ca_path=found.ssl_ca_cert,
+            insecure=not found.verify_ssl,
+            certificate_path=found.cert_file,
+            private_key_path=found.key_file,
+            scheme=scheme or None,
+            token=token or None,
+            proxy_url=found.proxy,
+        )
+
+
+def registry(edge: Edge, login: Login) -> kopf.OperatorRegistry:
     """kopf's handlers."""
     found = kopf.OperatorRegistry()
-    kopf.on.login(registry=found)(_login)
+
+    @kopf.on.login(registry=found, backoff=_LOGIN_BACKOFF)
+    async def credentials(**_: Any) -> kopf.ConnectionInfo:
+        return await login()
 
     @kopf.on.event(GROUP, VERSION, TradingRunner.PLURAL, registry=found)
     async def runner(event: Any, **_: Any) -> None:
@@ -141,9 +174,3 @@ def settings() -> kopf.OperatorSettings:
         f"{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
     )
     return found
-
-
-async def _login(settings: Any, **kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(
-        settings=settings, **kwargs
-    ) or kopf.login_with_kubeconfig(settings=settings, **kwargs)

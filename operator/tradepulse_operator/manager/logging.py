@@ -48,5 +48,5 @@ def configure(level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # A line for every event and every request tells nothing that the metrics don't.
-    for chatty in ("kopf", "httpx2", "httpcore2", "aiohttp.access"):
+    for chatty in ("kopf", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

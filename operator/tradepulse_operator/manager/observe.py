@@ -50,6 +50,7 @@ from tradepulse_operator.controllers.observed.views import (
     ProcessView,
     RunnerObserved,
 )
+from tradepulse_operator.guard.promql import Endpoint
 from tradepulse_operator.guard.query import UNCONFIGURED, baseline_question, question
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.incident.bundle import stage
@@ -250,8 +251,9 @@ class Observer:
         by_metric, alert = asks(runner, now)
         url = runner.spec.cutover.template.guardrails.prometheus or self._default
         where = meta.namespace, meta.name
+        prometheus = Endpoint(url) if by_metric and url else None
         metric, routed = await asyncio.gather(
-            _given(self._prometheus.engaged(url, *where, now) if by_metric and url else None),
+            _given(self._prometheus.engaged(prometheus, *where, now) if prometheus else None),
             _given(self._alertmanager.look(alert, *where) if alert else None),
         )
         return metric, routed

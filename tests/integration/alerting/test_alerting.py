@@ -25,6 +25,7 @@ from tradepulse_operator.clients.alertmanager import Alertmanager as OfAlertmana
 from tradepulse_operator.clients.prometheus import Prometheus as OfPrometheus
 from tradepulse_operator.clients.runner_status import Process as OfProcess
 from tradepulse_operator.controllers.observed.views import AlertView, MetricView, ProcessView
+from tradepulse_operator.guard.promql import Endpoint
 
 Make = Callable[..., RunnerProcess]
 
@@ -68,12 +69,12 @@ async def test_the_operators_drill_sees_connectors_metric_alert_and_page(
     runner.trade(3)
     address = {"alertmanager": stack.alertmanager.url, "receiver": "pagerduty"}
     wanted = DrillAlert.model_validate(address)
-    url, (port, _) = stack.prometheus.url, runner.ports
+    endpoint, (port, _) = Endpoint(stack.prometheus.url), runner.ports
     async with aiohttp.ClientSession() as session:
 
         async def look() -> tuple[MetricView, AlertView, ProcessView | None]:
             return await asyncio.gather(
-                OfPrometheus(session).engaged(url, "live", "drilled", time.time()),
+                OfPrometheus(session).engaged(endpoint, "live", "drilled", time.time()),
                 OfAlertmanager(session).look(wanted, "live", "drilled"),
                 OfProcess(session, port=port).status("127.0.0.1"),
             )

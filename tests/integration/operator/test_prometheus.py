@@ -15,16 +15,19 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tradepulse_operator.clients import control_series
 from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.guard import promql
-from tradepulse_operator.guard.promql import Question
+from tradepulse_operator.guard.promql import Endpoint, Question
 from tradepulse_operator.guard.samples import Recording
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def ask(url: str, **custom: str) -> Question:
-    return Question(url, "trading", "btc", "abc123", since=100.0, until=160.0, custom=custom)
+    return Question(
+        Endpoint(url), "trading", "btc", "abc123", since=100.0, until=160.0, custom=custom
+    )
 
 
 @asynccontextmanager
@@ -155,7 +158,9 @@ async def test_a_refused_connection_is_an_outage_that_tells_no_password() -> Non
 
 
 def test_values_cannot_leave_their_quotes() -> None:
-    question = Question("http://p", 'n"} or vector(1) #', "r\\", "x\n", since=0, until=1.2)
+    question = Question(
+        Endpoint("http://p"), 'n"} or vector(1) #', "r\\", "x\n", since=0, until=1.2
+    )
     assert promql.raw(question).endswith(
         r'namespace="n\"} or vector(1) #",'
         r'tradepulse_io_runner="r\\",tradepulse_io_release="x\n"}[2s]'
@@ -168,7 +173,7 @@ def test_values_cannot_leave_their_quotes() -> None:
 @pytest.mark.parametrize("span", [0.5, 60.0, 90_000.0])
 @pytest.mark.parametrize("step", [0.1, 1.0, 15.0])
 def test_ranges_end_at_the_judged_instant_and_are_bounded(span: float, step: float) -> None:
-    question = Question("http://p", "n", "r", "x", since=1000.0, until=1000.0 + span)
+    question = Question(Endpoint("http://p"), "n", "r", "x", since=1000.0, until=1000.0 + span)
     start, wide = promql.steps(question, step)
     count = (question.until - start) / wide
     assert count == pytest.approx(round(count), abs=1e-6)
@@ -181,6 +186,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[tuple[float, float]] = []
+        self.tenants: list[str] = []
         self.fails = False
         self.answers = asyncio.Event()
         self.answers.set()
@@ -191,6 +197,7 @@ class Server:
             return web.json_response(success([]))
         start, end = float(str(form["start"])), float(str(form["end"]))
         self.asked.append((start, end))
+        self.tenants.append(request.headers.get("X-Scope-OrgID", ""))
         await self.answers.wait()
         if self.fails:
             return web.Response(status=503)
@@ -252,3 +259,28 @@ async def test_a_failure_is_nobody_elses_answer() -> None:
         server.fails = False
         assert (await prometheus.record(ask(url))).outage is None
         assert len(server.asked) == 2
+
+
+async def test_one_tenants_scrapes_are_not_anothers_answer() -> None:
+    server = Server()
+    async with port(server.answer) as (prometheus, url):
+        for tenant in ("a", "b", "a"):
+            endpoint = Endpoint(url, (("X-Scope-OrgID", tenant),))
+            found = await prometheus.record(replace(ask(url), endpoint=endpoint))
+            assert found.outage is None
+        await prometheus.record(ask(url))
+        assert server.tenants == ["a", "b", ""]
+
+
+async def test_only_the_newest_endpoints_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_series, "REMEMBERED", 2)
+    server = Server()
+    async with port(server.answer) as (prometheus, url):
+        for tenant in ("a", "b", "c", "b", "a"):
+            endpoint = Endpoint(url, (("X-Scope-OrgID", tenant),))
+            await prometheus.record(replace(ask(url), endpoint=endpoint))
+        assert server.tenants == ["a", "b", "c", "a"]
+
+
+def test_what_may_hold_a_credential_is_in_no_message() -> None:
+    assert "hunter2" not in repr(Endpoint("http://p", (("Authorization", "hunter2"),)))

@@ -17,7 +17,7 @@ from tradepulse_operator.clients.runner_status import Process
 from tradepulse_operator.common.names import API_VERSION
 from tradepulse_operator.common.objects import Manifest
 from tradepulse_operator.controllers.observed.views import AlertView, MetricView, ProcessView
-from tradepulse_operator.guard.promql import Question
+from tradepulse_operator.guard.promql import Endpoint, Question
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.manager.collect_incident import Reporter
 from tradepulse_operator.manager.observe import Observer
@@ -114,7 +114,9 @@ class FakePrometheus:
         self.asked.append(question)
         return Recording(question.since, question.until)
 
-    async def engaged(self, url: str, namespace: str, runner: str, at: float) -> MetricView:
+    async def engaged(
+        self, endpoint: Endpoint, namespace: str, runner: str, at: float
+    ) -> MetricView:
         return MetricView(engaged_at=at)
 
 

@@ -32,10 +32,6 @@ class Kube:
     def __init__(self, transport: Transport) -> None:
         self._send = transport
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._send.close()
-
     async def get(self, target: Ref, *, metadata_only: bool = False) -> Manifest | None:
         """The object as it is now; None when it doesn't exist."""
         accept = f"{_PARTIAL_OBJECT}, application/json" if metadata_only else "application/json"

@@ -1,7 +1,7 @@
 """One request to the Kubernetes API: deadline, retry of reads, metrics, faults for tests.
 
-lightkube reads the kubeconfig or the service account (and re-reads its token when it rotates);
-manifests stay plain dictionaries, so no model of ours can drop a field that it doesn't know.
+Manifests stay plain dictionaries, so no model can drop a field that it doesn't know: the official
+client's own models and methods aren't used, its requests and credentials are.
 See docs/decisions/0001-kubernetes-client.md.
 """
 
@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
-from lightkube.config.client_adapter import AsyncClient, ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential_jitter,
-)
+import aiohttp
+from kubernetes.aio.client.exceptions import OpenApiException
 
+from tradepulse_operator.clients.http_body import TooLarge, bounded
+
+from .config import Connection
 from .errors import KubeError, Unavailable, failure
 
-#: Seconds that one attempt may take altogether; connecting is part of it.
+#: Seconds that one attempt may take altogether; connecting and reading a token are part of it.
 TIMEOUT = 15.0
 _CONNECT = 5.0
-_ATTEMPTS = 3
+#: Seconds before a read is tried again, and up to twice as long: whatever failed for all at once
+#: isn't asked by all at once.
+_PAUSES = (0.1, 0.2)
+#: Largest answer: a page of 500 objects of 64 KiB.
+LARGEST = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,38 +53,24 @@ Meter = Callable[[Call, int], None]
 Fault = Callable[[str, Call], Awaitable[None]]
 
 
-def connect(timeout: float = TIMEOUT) -> httpx2.AsyncClient:
-    """A client with the credentials of the service account, `$KUBECONFIG` or `~/.kube/config`.
-
-    Raises lightkube's ConfigError when there are none.
-    """
-    config = KubeConfig.from_env().get()
-    if config is None:
-        raise KubeError(0, "NoContext", "the kubeconfig names no current context: set one")
-    limits = httpx2.Timeout(timeout, connect=_CONNECT)
-    # Proxies of the environment are for the internet, not for the API server.
-    return AsyncClient(config, ConnectionParams(timeout=limits, trust_env=False))
-
-
 class Transport:
     """Sends calls. Raises KubeError, nothing else, for whatever went wrong."""
 
     def __init__(
         self,
-        http: httpx2.AsyncClient,
+        connection: Connection,
         *,
         timeout: float = TIMEOUT,
+        largest: int = LARGEST,
         meter: Meter | None = None,
         fault: Fault | None = None,
     ) -> None:
-        self._http = http
+        self._connection = connection
         self._timeout = timeout
+        self._limits = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, _CONNECT))
+        self._largest = largest
         self._meter = meter
         self._fault = fault
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
     async def json(self, call: Call) -> dict[str, Any]:
         """The decoded object of the answer."""
@@ -100,13 +87,12 @@ class Transport:
         """The answer as text. Reads are tried three times, writes once: the queue asks anew."""
         if not call.idempotent:
             return await self._attempt(call)
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type(Unavailable),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=0.1, max=1.0, jitter=0.1),
-            reraise=True,
-        )
-        return await attempts(self._attempt, call)
+        for pause in _PAUSES:
+            try:
+                return await self._attempt(call)
+            except Unavailable:
+                await asyncio.sleep(pause * (1 + random.random()))
+        return await self._attempt(call)
 
     async def _attempt(self, call: Call) -> str:
         if self._fault:
@@ -114,29 +100,59 @@ class Transport:
         code = 0
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._http.request(
-                    call.method,
-                    call.path,
-                    params=dict(call.params),
-                    content=None if call.body is None else json.dumps(call.body),
-                    headers={"Content-Type": call.content_type, "Accept": call.accept},
-                )
-            code = answer.status_code
-        except (httpx2.HTTPError, TimeoutError) as error:
+                code, body = await self._answer(call)
+        except KubeError as error:
+            code = error.code
+            raise
+        except TimeoutError as error:
+            what = f"{call.method} {call.path}: not within {self._timeout:g} s"
+            raise Unavailable(0, "NoAnswer", what) from error
+        except (aiohttp.ClientError, OSError, ValueError, OpenApiException) as error:
             what = str(error) or type(error).__name__
             raise Unavailable(0, "NoAnswer", f"{call.method} {call.path}: {what}") from error
         finally:
             if self._meter:
                 self._meter(call, code)
+        text = body.decode(errors="replace")
         if code >= 400:
-            raise failure(code, _decoded(answer), answer.text)
+            raise failure(code, _decoded(text), text)
         if self._fault:
             await self._fault("after", call)
-        return answer.text
+        return text
+
+    async def _answer(self, call: Call) -> tuple[int, bytes]:
+        """Status and body. A request that was refused for its token did nothing: it is sent once
+        more when there is a newer one, as after a rotation."""
+        code, body, sent = await self._send(call)
+        if code == 401 and await self._connection.authorization(refused=sent) != sent:
+            code, body, _ = await self._send(call)
+        return code, body
+
+    async def _send(self, call: Call) -> tuple[int, bytes, str]:
+        """Status, body, and the `Authorization` that was sent."""
+        client = self._connection.client
+        method, url, headers, body, _ = await client.param_serialize(
+            call.method,
+            call.path,
+            query_params=list(call.params.items()),
+            header_params={"Content-Type": call.content_type, "Accept": call.accept},
+            body=call.body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await client.call_api(method, url, headers, body, _request_timeout=self._limits)
+        async with answer.response as response:
+            code = int(response.status)
+            try:
+                text = await bounded(response, self._largest)
+            except TooLarge as error:
+                # Not Unavailable: it would only be read again.
+                what = f"{call.method} {call.path}: answered {error}"
+                raise KubeError(code, "TooLarge", what) from error
+        return code, text, str(headers.get("authorization") or "")
 
 
-def _decoded(answer: httpx2.Response) -> Any:
+def _decoded(text: str) -> Any:
     try:
-        return answer.json()
+        return json.loads(text)
     except ValueError:
         return None

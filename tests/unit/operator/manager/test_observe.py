@@ -90,7 +90,7 @@ async def test_a_bake_is_judged_on_the_target_since_its_checkpoint() -> None:
     assert seen
     assert seen.recording
     (asked,) = world.prometheus.asked
-    assert (asked.url, asked.release) == ("http://prometheus:9090", "bbbb")
+    assert (asked.endpoint.url, asked.release) == ("http://prometheus:9090", "bbbb")
     assert asked.until == seen.now == world.clock.now()
     # window 60 s, metricGap 2 · 15 s + 1 s, interval 15 s
     assert asked.since == instant("2027-01-15T08:16:30Z") - 18 * 15
