@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from tests.support.fakes.kube import FakeClock, FakeKube
+from tests.support.fakes.clock import FakeClock
+from tests.support.fakes.kube import FakeKube
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.spec.drill import DrillAlert
 from tradepulse_operator.clients.alertmanager import Alertmanager
