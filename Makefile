@@ -18,7 +18,7 @@ $(VENV)/.ready: $(LOCK) pyproject.toml
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.ready ## Make the Python environment from the lock file
@@ -49,7 +49,7 @@ ENVIRONMENTS = dev staging production
 PROMOTE = $(BIN)/tradepulse-operator promote --validator "$(BIN)/tradepulse-runner config check --config"
 promote: setup ## Validate, test and version the settings of an environment (ENV=dev, staging or production)
 	$(if $(filter $(ENV),$(ENVIRONMENTS)),,$(error ENV=$(ENV): write one of $(ENVIRONMENTS)))
-	$(BIN)/pytest -q tests/unit/operator/cli/test_promote.py tests/unit/operator/resources/config/test_render.py \
+	$(BIN)/pytest -q tests/unit/operator/cli/test_promote.py tests/integration/promotion tests/unit/operator/resources/config/test_render.py \
 		tests/unit/runner/config/test_config.py tests/unit/runner/test_config_check.py
 	$(PROMOTE) configs/$(ENV)
 check-configs: setup ## Fail when an environment asks for settings that aren't promoted

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.support.fakes.kube import FakeClock
+from tests.support.fakes.clock import FakeClock
 from tradepulse_operator.manager.health import Health
 from tradepulse_operator.manager.metrics import Metrics
 

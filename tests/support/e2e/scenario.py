@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.e2e.client import API_VERSION, Cluster, Manifest, is_true, phase, wait_for
+from tests.support.operator.runner_world import spec as runner_spec
 from tradepulse_operator.incident.bundle import stage
 
 REPOSITORY = "tradepulse.local/runner"
@@ -43,24 +44,17 @@ def runner(name: str, namespace: str, image: str = GOOD, **spec: Any) -> Manifes
         "apiVersion": API_VERSION,
         "kind": "TradingRunner",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "release": {"image": image},
-            "strategy": {"name": "momentum", "parameters": {"orders_per_second": 8}},
-            "venues": [{"name": "paper", "connector": "paper", "symbols": ["BTC-USD"]}],
-            "risk": {
-                "maxPosition": "5",
-                "maxNotional": "500000",
-                "maxOrderNotional": "20000",
-                "maxOrdersPerInterval": 100,
-                "maxDailyLoss": "100000",
-                "priceCollar": "0.05",
-            },
-            "state": {"size": "64Mi"},
-            "monitoring": {"scrapeInterval": "2s"},
-            "cutover": {"mode": "Automatic", "template": POLICY},
-            "pod": {"terminationGracePeriodSeconds": 15},
-            **spec,
-        },
+        "spec": runner_spec(
+            **{
+                "release": {"image": image},
+                "strategy": {"name": "momentum", "parameters": {"orders_per_second": 8}},
+                "state": {"size": "64Mi"},
+                "monitoring": {"scrapeInterval": "2s"},
+                "cutover": {"mode": "Automatic", "template": POLICY},
+                "pod": {"terminationGracePeriodSeconds": 15},
+                **spec,
+            }
+        ),
     }
 
 

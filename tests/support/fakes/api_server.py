@@ -1,4 +1,7 @@
-"""A small API server in memory: guards, server-side apply with ownership, defaults."""
+"""A small API server in memory: guards, server-side apply with ownership, finalizers, defaults.
+
+What the real API server does is tested against a real one (tests/e2e/test_ports.py).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import copy
 import itertools
 from typing import Any
 
+from tradepulse_operator.clients.kubernetes.errors import Conflict, Invalid, NotFound
 from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 
 #: Lists merged by key, per kind; all others are atomic. (kind, field) → key fields.
@@ -21,12 +25,8 @@ MERGED = {
 ATOMIC_MAPS = {"matchLabels", "selector", "nodeSelector"}
 
 
-class Conflict(Exception):
-    """A guard did not hold."""
-
-
-class Invalid(Exception):
-    """The API server refuses the object."""
+#: When an object that has finalizers was deleted; which moment it was matters to nobody.
+DELETED_AT = "2027-01-15T08:00:00Z"
 
 
 class ApiServer:
@@ -51,13 +51,47 @@ class ApiServer:
         self.applied[ref] = copy.deepcopy(manifest)
         self.store(merged, live)
 
+    def create(self, manifest: Manifest) -> None:
+        if ref_of(manifest) in self.objects:
+            raise Conflict(409, "AlreadyExists", str(ref_of(manifest)))
+        self.store(copy.deepcopy(manifest), None)
+
     def replace(self, manifest: Manifest) -> None:
-        live = self.get(ref_of(manifest))
-        if live is None:
-            raise Conflict("gone")
-        if live["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
-            raise Conflict("resourceVersion")
+        live = self.guarded(ref_of(manifest), manifest["metadata"].get("resourceVersion"))
         self.store(copy.deepcopy(manifest), live)
+
+    def replace_status(self, ref: Ref, version: str, status: Manifest) -> None:
+        live = self.guarded(ref, version)
+        self.store({**copy.deepcopy(live), "status": copy.deepcopy(status)}, live)
+
+    def annotate(self, ref: Ref, uid: str, annotations: dict[str, str | None]) -> None:
+        live = self.get(ref)
+        if live is None:
+            raise NotFound(404, "NotFound", str(ref))
+        if live["metadata"]["uid"] != uid:
+            raise Conflict(409, "Conflict", "uid")
+        both = {**live["metadata"].get("annotations", {}), **annotations}
+        new = copy.deepcopy(live)
+        new["metadata"]["annotations"] = {k: v for k, v in both.items() if v is not None}
+        self.store(new, live)
+
+    def set_finalizers(self, ref: Ref, version: str, finalizers: tuple[str, ...]) -> None:
+        """The last finalizer of an object that was deleted takes the object with it."""
+        live = self.guarded(ref, version)
+        new = copy.deepcopy(live)
+        new["metadata"]["finalizers"] = list(finalizers)
+        self.store(new, live)
+        if not finalizers and "deletionTimestamp" in live["metadata"]:
+            self.remove(ref)
+
+    def guarded(self, ref: Ref, version: str | None) -> Manifest:
+        """The object, when it is still the one with this resourceVersion."""
+        live = self.get(ref)
+        if live is None:
+            raise NotFound(404, "NotFound", str(ref))
+        if live["metadata"]["resourceVersion"] != version:
+            raise Conflict(409, "Conflict", "the object has been modified")
+        return live
 
     def store(self, new: Manifest, live: Manifest | None) -> None:
         """Default, validate and keep `new`; an unchanged object is no write."""
@@ -65,21 +99,26 @@ class ApiServer:
         default(new)
         validate(new, live)
         if live is None:
-            meta |= {"uid": f"uid-{next(self.uids)}", "generation": 1}
+            meta |= {"uid": meta.get("uid") or f"uid-{next(self.uids)}", "generation": 1}
         elif new == live:
             return
         elif new.get("spec") != live.get("spec"):
-            meta["generation"] = live["metadata"]["generation"] + 1
+            meta["generation"] = live["metadata"].get("generation", 1) + 1
         meta["resourceVersion"] = str(next(self.versions))
         self.writes += 1
         self.objects[ref] = new
 
     def delete(self, ref: Ref, uid: str) -> None:
-        live = self.objects.get(ref)
+        live = self.get(ref)
         if live is None:
             return
         if live["metadata"]["uid"] != uid:
-            raise Conflict("uid")
+            raise Conflict(409, "Conflict", "uid")
+        if live["metadata"].get("finalizers"):
+            new = copy.deepcopy(live)
+            new["metadata"].setdefault("deletionTimestamp", DELETED_AT)
+            self.store(new, live)
+            return
         self.writes += 1
         self.remove(ref)
 
@@ -137,15 +176,16 @@ def default(manifest: Manifest) -> None:
 def validate(new: Manifest, live: Manifest | None) -> None:
     """What the API server refuses."""
     if new["kind"] == "Service":
-        names = [port["name"] for port in new["spec"].get("ports", [])]
+        names = [port["name"] for port in new.get("spec", {}).get("ports", [])]
         if len(names) != len(set(names)):
-            raise Invalid(f"duplicate port names: {names}")
+            raise Invalid(422, "Invalid", f"duplicate port names: {names}")
     if live is None:
         return
-    fixed = {"ConfigMap": "data", "RoleBinding": "roleRef"}.get(live["kind"])
+    immutable = {"ConfigMap": "data"} if live.get("immutable") else {"RoleBinding": "roleRef"}
+    fixed = immutable.get(live["kind"])
     if fixed and new[fixed] != live[fixed]:
-        raise Invalid(f"{fixed} is immutable")
+        raise Invalid(422, "Invalid", f"{fixed} is immutable")
     if live["kind"] == "PersistentVolumeClaim":
         for field in ("accessModes", "storageClassName"):
             if new["spec"].get(field) != live["spec"].get(field):
-                raise Invalid(f"claim's {field} is immutable")
+                raise Invalid(422, "Invalid", f"claim's {field} is immutable")

@@ -1,15 +1,17 @@
-"""A small API server and a clock for tests in which a fault is the subject.
+"""The operator's client of the Kubernetes API, in front of the server in memory.
 
-What the real API server does is tested against a real one (tests/e2e/test_ports.py).
+For tests in which a fault of the API is the subject: each call may fail or hang.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from typing import Any
 
-from tradepulse_operator.clients.kubernetes.errors import Conflict, KubeError, NotFound
+from tests.support.fakes.api_server import ApiServer
+from tradepulse_operator.clients.kubernetes.errors import KubeError, NotFound
 from tradepulse_operator.clients.kubernetes.kinds import Kind
 from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 
@@ -17,29 +19,19 @@ from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 Manifests = list[Manifest]
 
 
-class FakeClock:
-    """Stands still until it is moved; wall time is monotonic time plus 1.8 billion."""
-
-    def __init__(self) -> None:
-        self.at = 1000.0
-
-    def now(self) -> float:
-        return 1_800_000_000.0 + self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-
 class FakeKube:
-    """Objects by reference. `fault(verb, ref)` may raise or return an awaitable."""
+    """What `server` holds. `fault(verb, ref)` may raise or return an awaitable."""
 
     def __init__(self) -> None:
-        self.objects: dict[Ref, Manifest] = {}
+        self.server = ApiServer()
         self.unserved: set[Kind] = set()
         self.writes: list[tuple[str, Ref]] = []
         self.fault: Callable[[str, Ref | None], Any] = lambda verb, ref: None
         self.log = "log of {container}"
-        self._version = 0
+
+    @property
+    def objects(self) -> dict[Ref, Manifest]:
+        return self.server.objects
 
     async def _enter(self, verb: str, ref: Ref | None) -> None:
         found = self.fault(verb, ref)
@@ -49,20 +41,10 @@ class FakeKube:
             self.writes.append((verb, ref))
 
     def put(self, manifest: Manifest) -> Manifest:
-        """Store it, with a uid and a new version."""
-        self._version += 1
-        meta = {
-            "uid": f"uid-{manifest['metadata']['name']}",
-            **manifest["metadata"],
-            "resourceVersion": str(self._version),
-        }
-        stored = {**manifest, "metadata": meta}
-        self.objects[ref_of(stored)] = stored
-        return stored
-
-    def _need(self, ref: Ref) -> Manifest:
-        if ref not in self.objects:
-            raise NotFound(404, "NotFound", str(ref))
+        """Have it there as a whole, whatever was there before; its uid tells its name."""
+        new, ref = copy.deepcopy(manifest), ref_of(manifest)
+        new["metadata"].setdefault("uid", f"uid-{ref.name}")
+        self.server.store(new, self.server.get(ref))
         return self.objects[ref]
 
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Manifest | None:
@@ -95,44 +77,36 @@ class FakeKube:
         await self._enter("apply", ref)
         if (ref.api_version, ref.kind) in self.unserved:
             raise NotFound(404, "NotFound", "no such kind")
-        return self.put(manifest)
+        self.server.apply(manifest)
+        return self.objects[ref]
 
     async def create(self, manifest: Manifest) -> Manifest:
         ref = ref_of(manifest)
         await self._enter("create", ref)
-        if ref in self.objects:
-            raise Conflict(409, "AlreadyExists", str(ref))
-        return self.put(manifest)
+        self.server.create(manifest)
+        return self.objects[ref]
 
     async def replace(self, manifest: Manifest) -> Manifest:
         ref = ref_of(manifest)
         await self._enter("replace", ref)
-        self._guard(ref, manifest["metadata"].get("resourceVersion"))
-        return self.put(manifest)
+        self.server.replace(manifest)
+        return self.objects[ref]
 
     async def replace_status(self, ref: Ref, version: str, status: Manifest) -> None:
         await self._enter("status", ref)
-        self._guard(ref, version)
-        self.put({**self.objects[ref], "status": status})
+        self.server.replace_status(ref, version, status)
 
     async def annotate(self, ref: Ref, uid: str, annotations: dict[str, str | None]) -> None:
         await self._enter("annotate", ref)
-        found = self._need(ref)
-        if found["metadata"]["uid"] != uid:
-            raise Conflict(409, "UidChanged", str(ref))
-        both = {**found["metadata"].get("annotations", {}), **annotations}
-        kept = {key: value for key, value in both.items() if value is not None}
-        self.put({**found, "metadata": {**found["metadata"], "annotations": kept}})
+        self.server.annotate(ref, uid, annotations)
 
     async def set_finalizers(self, ref: Ref, version: str, finalizers: tuple[str, ...]) -> None:
         await self._enter("finalizers", ref)
-        self._guard(ref, version)
+        self.server.set_finalizers(ref, version, finalizers)
 
     async def delete(self, ref: Ref, uid: str) -> None:
         await self._enter("delete", ref)
-        if ref in self.objects and self.objects[ref]["metadata"]["uid"] != uid:
-            raise Conflict(409, "Conflict", "uid")
-        self.objects.pop(ref, None)
+        self.server.delete(ref, uid)
 
     async def logs(self, namespace: str, pod: str, container: str, **_: Any) -> str:
         await self._enter("logs", None)
@@ -141,10 +115,6 @@ class FakeKube:
     async def events(self, namespace: str, uid: str) -> Manifests:
         await self._enter("events", None)
         return []
-
-    def _guard(self, ref: Ref, version: str | None) -> None:
-        if self._need(ref)["metadata"]["resourceVersion"] != version:
-            raise Conflict(409, "Conflict", "the object has been modified")
 
 
 def failing(error: KubeError, *verbs: str) -> Callable[[str, Ref | None], None]:

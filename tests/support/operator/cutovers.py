@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.operator.recordings import Runner, World
+from tests.support.operator.runner_world import spec
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import (
     CutoverPhase,
@@ -30,19 +31,7 @@ NOW = 1_800_000_000.0
 UID = "8c1d6d0e-0000-4000-8000-000000000001"
 PHASE = CutoverPhase
 
-SPEC: dict[str, Any] = {
-    "release": {"image": "registry.test/runner:1.1.0"},
-    "strategy": {"name": "momentum"},
-    "venues": [{"name": "paper", "connector": "paper", "symbols": ["BTC-USD"]}],
-    "risk": {
-        "maxPosition": "5",
-        "maxNotional": "500000",
-        "maxOrderNotional": "20000",
-        "maxOrdersPerInterval": 100,
-        "maxDailyLoss": "100000",
-        "priceCollar": "0.05",
-    },
-}
+SPEC = spec(release={"image": "registry.test/runner:1.1.0"}, strategy={"name": "momentum"})
 
 
 def runner(**changes: Any) -> TradingRunner:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from tests.support.fakes.kube import FakeClock, FakeKube
+from tests.support.fakes.clock import FakeClock
+from tests.support.fakes.kube import FakeKube
+from tests.support.operator.runner_world import spec as runner_spec
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.spec.drill import DrillAlert
 from tradepulse_operator.clients.alertmanager import Alertmanager
@@ -34,20 +36,7 @@ def runner(**spec: Any) -> Manifest:
         "apiVersion": API_VERSION,
         "kind": "TradingRunner",
         "metadata": {"name": "btc", "namespace": "ns"},
-        "spec": {
-            "release": {"image": "r:1"},
-            "strategy": {"name": "momentum"},
-            "venues": [{"name": "paper", "connector": "paper", "symbols": ["BTC-USD"]}],
-            "risk": {
-                "maxPosition": "5",
-                "maxNotional": "500",
-                "maxOrderNotional": "20",
-                "maxOrdersPerInterval": 10,
-                "maxDailyLoss": "100",
-                "priceCollar": "0.05",
-            },
-            **spec,
-        },
+        "spec": runner_spec(**{"release": {"image": "r:1"}, **spec}),
     }
 
 

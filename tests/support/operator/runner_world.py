@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.support.fakes.api_server import ApiServer, Conflict
+from tests.support.fakes.api_server import ApiServer
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.clients.kubernetes.errors import Conflict, NotFound
 from tradepulse_operator.common.names import (
     ANNOTATION_KILL_SWITCH,
     ANNOTATION_TRADING,
@@ -170,7 +171,7 @@ class World:
         """As the engine does: a guard that doesn't hold is no error."""
         try:
             self._carry_out(step)
-        except Conflict:
+        except (Conflict, NotFound):
             return
 
     def _carry_out(self, step: Step) -> None:
@@ -194,7 +195,7 @@ class World:
 
     def _guard(self, version: str) -> None:
         if version != self.meta["resourceVersion"] or self.gone:
-            raise Conflict("resourceVersion")
+            raise Conflict(409, "Conflict", "resourceVersion")
 
     def touch(self) -> None:
         self.meta["resourceVersion"] = str(int(self.meta["resourceVersion"]) + 1)
@@ -208,7 +209,7 @@ class World:
 
     def _annotate(self, uid: str, annotations: dict[str, str | None]) -> None:
         if self.pod is None or self.pod.uid != uid:
-            raise Conflict("uid")
+            raise Conflict(409, "Conflict", "uid")
         kept = {**self.pod.annotations, **annotations}
         live = {k: v for k, v in kept.items() if v is not None}
         self.pod = replace(self.pod, annotations=live)
@@ -231,7 +232,7 @@ class World:
 
     def _delete_pod(self, uid: str) -> None:
         if self.pod is None or self.pod.uid != uid:
-            raise Conflict("uid")
+            raise Conflict(409, "Conflict", "uid")
         self.pod = replace(self.pod, deleting=True, ready=False)
         self.api.writes += 1
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from tests.support.runner.process import ROOT
+from tests.support.operator.environments import before_any_promotion
 from tradepulse_operator.api.runner import TradingRunner
-from tradepulse_operator.cli.main import main
-from tradepulse_operator.cli.promote import Refused, promote, runner_validator
+from tradepulse_operator.cli.promote import Refused, promote
 from tradepulse_operator.cli.promotion import ENVIRONMENTS
 from tradepulse_operator.common.names import (
     CONFIG_FILE,
@@ -24,8 +21,6 @@ from tradepulse_operator.common.names import (
 )
 from tradepulse_operator.resources.config.release import render_release
 
-COMMAND = [sys.executable, "-m", "tradepulse_runner", "config", "check", "--config"]
-
 
 def good(_: str) -> str:
     """A validator that finds nothing: for what is not about the validator."""
@@ -34,13 +29,7 @@ def good(_: str) -> str:
 
 @pytest.fixture
 def configs(tmp_path: Path) -> Path:
-    """The committed ones, before anything was promoted."""
-    found = tmp_path / "configs"
-    shutil.copytree(ROOT / "configs", found)
-    for environment in ENVIRONMENTS:
-        shutil.rmtree(found / environment / "promoted")
-        (found / environment / "kustomization.yaml").unlink()
-    return found
+    return before_any_promotion(tmp_path / "configs")
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -61,12 +50,6 @@ def change(folder: Path, change: Any) -> None:
 
 def ask_for(folder: Path, config: str | None) -> None:
     change(folder, lambda found: found["spec"]["release"].update(config=config))
-
-
-def test_what_is_committed_is_promoted_and_good_to_the_runner() -> None:
-    for environment in ENVIRONMENTS:
-        (said,) = promote(ROOT / "configs" / environment, runner_validator(COMMAND), check=True)
-        assert said.startswith(f"{environment}: btc-")
 
 
 def test_every_environment_gets_the_same_settings_and_the_operators_own_hash(configs: Path) -> None:
@@ -183,34 +166,3 @@ def test_the_settings_are_written_in_the_first_environment_alone(configs: Path) 
     (configs / "staging" / "btc" / CONFIG_FILE).write_text("guard: {action: kill}\n")
     with pytest.raises(Refused, match="settings come from dev: remove it"):
         promote(configs / "staging", good)
-
-
-def test_the_runners_own_validator_decides(configs: Path) -> None:
-    (configs / "dev" / "btc" / CONFIG_FILE).write_text("guard: {action: shout}\n")
-    with pytest.raises(Refused, match=r"guard\.action"):
-        promote(configs / "dev", runner_validator(COMMAND))
-    assert not (configs / "dev" / "promoted").exists()
-
-
-def test_a_validator_that_says_nothing_is_no_yes(configs: Path) -> None:
-    with pytest.raises(Refused, match=r"gave no answer \(exit code 3\): no idea"):
-        promote(
-            configs / "dev",
-            runner_validator([sys.executable, "-c", "import sys; print('no idea'); sys.exit(3)"]),
-        )
-
-
-def test_the_command_checks_without_writing(configs: Path) -> None:
-    dev = str(configs / "dev")
-    command = ["promote", "--validator", " ".join(COMMAND), dev]
-    missing = CliRunner().invoke(main, [*command, "--check"])
-    assert missing.exit_code == 1
-    assert "isn't promoted: run make promote" in missing.output
-    assert not (configs / "dev" / "promoted").exists()
-    done = CliRunner().invoke(main, command)
-    assert done.exit_code == 0, done.output
-    assert "dev: btc-1.0.0: configuration " in done.output
-    again = CliRunner().invoke(main, [*command, "--check"])
-    assert again.exit_code == 0, again.output
-    elsewhere = CliRunner().invoke(main, ["promote", str(configs)])
-    assert "no environment: name one of dev, staging, production" in elsewhere.output

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.fakes.kube import FakeClock, FakeKube, failing
+from tests.support.fakes.clock import FakeClock
+from tests.support.fakes.kube import FakeKube, failing
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.clients.kubernetes.errors import Unavailable

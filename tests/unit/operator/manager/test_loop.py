@@ -181,9 +181,9 @@ async def test_an_event_that_is_there_already_is_fine() -> None:
     engine = Engine(Wait("x", 3), [event(World().clock.now())])
     await engine.loop.reconcile(KEY)
     again = Engine(Wait("x", 3), [event(World().clock.now())])
-    again.world.kube.objects |= {
-        ref: item for ref, item in engine.world.kube.objects.items() if ref.kind == "Event"
-    }
+    for ref, item in engine.world.kube.objects.items():
+        if ref.kind == "Event":
+            again.world.kube.put(item)
     assert await again.loop.reconcile(KEY) == 3
 
 

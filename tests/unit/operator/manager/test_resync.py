@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from tests.support.fakes.kube import FakeClock, FakeKube
+from tests.support.fakes.clock import FakeClock
+from tests.support.fakes.kube import FakeKube
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.manager import key as keys

@@ -14,7 +14,15 @@ import pytest
 from tests.support.runner.kit import Crash, crash_at
 from tradepulse_runner.errors import DurabilityLost, StateError
 from tradepulse_runner.files.snapshot import SnapshotFile
-from tradepulse_runner.killswitch import FILE, KEEP_HISTORY, LOCK, KillSwitch, LatchWatch
+from tradepulse_runner.killswitch import (
+    ENGAGE_PATIENCE,
+    FILE,
+    KEEP_HISTORY,
+    LOCK,
+    RESET_PATIENCE,
+    KillSwitch,
+    LatchWatch,
+)
 from tradepulse_runner.live.control import Directive, read_control
 from tradepulse_runner.live.phase import Facts, Phase, TradingState, decide
 
@@ -118,16 +126,32 @@ def test_nobody_resets_what_they_have_not_seen(tmp_path: Path) -> None:
     assert latch(tmp_path).reason == "second"
 
 
+class Waits:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
 def test_engaging_does_not_wait_for_who_holds_the_lock_and_a_reset_does_not_go_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepulse_runner.killswitch.RESET_PATIENCE", 0.05)
+    time = Waits()
+    monkeypatch.setattr("tradepulse_runner.killswitch.time", time)
     fd = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT)
     fcntl.flock(fd, fcntl.LOCK_EX)
     try:
         assert latch(tmp_path).engage("now")
+        assert time.at <= ENGAGE_PATIENCE + 0.01
         with pytest.raises(StateError, match="another process"):
             latch(tmp_path).reset(by="Ada", reason="fixed")
+        assert time.at >= RESET_PATIENCE
     finally:
         os.close(fd)
     assert latch(tmp_path).engaged

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.runner.venues.coinbase_bench import bench, buy
 from tradepulse_runner.errors import VenueThrottled
 from tradepulse_runner.venues.coinbase.limits import BURST, PER_SECOND, READ_SHARE, Limits
-from tradepulse_runner.venues.http import together
 from tradepulse_runner.venues.pace import MAX_WAIT, Share, Silence
 
 
@@ -89,12 +87,3 @@ def test_there_is_silence_only_when_asked_for(time: Time) -> None:
     silence = Silence("v", time)
     silence.require_over()
     assert silence.left == 0
-
-
-async def test_a_storm_of_reads_at_coinbases_own_limit_is_never_refused_and_orders_pass() -> None:
-    async with bench(rate=PER_SECOND) as b:
-        reading = together(b.connector.get_positions() for _ in range(35))
-        trading = (b.connector.place_order(buy(), f"tp-{number}") for number in range(5))
-        found = await together((reading, *trading))
-        assert len(found[0]) == 35  # type: ignore[arg-type]
-        assert len(b.mine()) == 5
