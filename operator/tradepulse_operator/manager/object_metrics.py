@@ -38,25 +38,25 @@ class ObjectMetrics:
         labels = ("runner_namespace", "runner")
         self._conditions = Gauge(
             "tradepulse_operator_runner_condition",
-            "Condition of a runner: 1 True, 0 False, -1 Unknown or not there.",
+            "Status of a runner's condition: 1 True, 0 False, -1 Unknown or absent.",
             (*labels, "type"),
             registry=registry,
         )
         self._drilled = Gauge(
             "tradepulse_operator_drill_last_success_timestamp_seconds",
-            "Unix time at which the last kill-switch drill that passed ended.",
+            "When the last successful kill-switch drill ended.",
             labels,
             registry=registry,
         )
         self._undecided = Gauge(
             "tradepulse_operator_cutover_undecided",
-            "1 while the guard's last verdict on a cutover is unknown.",
+            "1 while the guard's latest verdict on an open cutover is unknown.",
             (*labels, "cutover"),
             registry=registry,
         )
         self._phases = Gauge(
             "tradepulse_operator_cutover_phase_started_timestamp_seconds",
-            "Unix time at which an open cutover entered the phase that it is in.",
+            "When an open cutover entered its current phase.",
             (*labels, "cutover", "phase"),
             registry=registry,
         )
