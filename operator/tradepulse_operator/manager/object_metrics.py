@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import FINAL, VerdictKind
 from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.reasons import ConditionType
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.time import instant
 
@@ -18,14 +19,14 @@ from .key import Key
 
 #: Conditions of a runner that are shown, whether they are there or not.
 CONDITIONS = (
-    "Ready",
-    "TradingEnabled",
-    "KillSwitch",
-    "ReleaseDrift",
-    "Monitored",
-    "DrillCurrent",
-    "ImageMoved",
-    "Stalled",
+    ConditionType.READY,
+    ConditionType.TRADING_ENABLED,
+    ConditionType.KILL_SWITCH,
+    ConditionType.RELEASE_DRIFT,
+    ConditionType.MONITORED,
+    ConditionType.DRILL_CURRENT,
+    ConditionType.IMAGE_MOVED,
+    ConditionType.STALLED,
 )
 #: -1: there is no such condition.
 _VALUES = {ConditionStatus.TRUE: 1.0, ConditionStatus.FALSE: 0.0, ConditionStatus.UNKNOWN: -1.0}

@@ -65,7 +65,7 @@ def _refused(view: View, cutover: ReleaseCutover, target: Release) -> dict[str, 
     entry = RejectedRelease(
         release=target,
         cutover=name,
-        reason=rollback.reason if rollback else "RolledBack",
+        reason=rollback.reason if rollback else CutoverPhase.ROLLED_BACK,
         at=cutover.status.finished_at or timestamp(view.seen.now),
     )
     others = (item for item in status.rejected_releases if item.release.id != target.id)
