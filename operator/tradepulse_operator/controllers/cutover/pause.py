@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tradepulse_operator.api.cutover_status import CutoverPhase
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.cutover.phases.preflight import stopping
 from tradepulse_operator.controllers.observed.views import CutoverObserved
@@ -15,7 +16,7 @@ from tradepulse_operator.guard.bake import begin
 from .status import POLL, enter, say, waits_for
 from .watch import checkpoint, stored
 
-_PAUSED = "Paused"
+_PAUSED = CutoverReason.PAUSED
 
 
 def paused(observed: CutoverObserved) -> Step | None:

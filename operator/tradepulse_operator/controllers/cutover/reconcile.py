@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tradepulse_operator.api.cutover_status import FINAL, CutoverPhase, RollbackStep
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.controllers.checklist.checklist import tidy
 from tradepulse_operator.controllers.cutover.phases.forward import (
     backing_up,
@@ -80,12 +81,12 @@ def _held(observed: CutoverObserved, phase: CutoverPhase) -> Step | None:
     if runner is None:
         message = f"TradingRunner {cutover.spec.runner} was deleted"
         end = fail if phase in _BEFORE else stop
-        return end(observed, "RunnerGone", message)
+        return end(observed, CutoverReason.RUNNER_GONE, message)
     if runner.status.cutover != cutover.metadata.name:
         # Not the runner's cutover any more: whatever is seen of the pod isn't ours to judge.
         return Wait("isn't the runner's cutover", 10 * POLL)
     if phase in _FORWARD and cutover.spec.abort:
-        return roll_back(observed, "Aborted", "aborted by spec.abort")
+        return roll_back(observed, CutoverReason.ABORTED, "aborted by spec.abort")
     rollback = cutover.status.rollback
     starts = rollback is not None and rollback.step is RollbackStep.STARTING
     if phase in _FORWARD or phase is CutoverPhase.VERIFYING or starts:

@@ -16,6 +16,7 @@ from tradepulse_operator.api.cutover_status import (
     ReleaseCutoverStatus,
 )
 from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.reasons import ConditionType
 from tradepulse_operator.api.units import LONGEST_MESSAGE
 from tradepulse_operator.common.names import API_VERSION
 from tradepulse_operator.common.objects import Ref
@@ -29,7 +30,7 @@ from tradepulse_operator.controllers.conditions import (
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait, WriteStatus
 
-READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+READY, RECONCILING, STALLED = ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED
 #: Ends that leave a person something to decide.
 _STALLED = frozenset({CutoverPhase.HALTED, CutoverPhase.FAILED})
 _MOST_PHASES = 64
