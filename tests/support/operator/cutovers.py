@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.operator.recordings import Runner, World
+from tests.unit.operator.controllers.public import assert_explained
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import (
     CutoverPhase,
@@ -172,6 +173,9 @@ def seen(found: ReleaseCutover, **changes: Any) -> CutoverObserved:
 
 
 def written(step: object) -> ReleaseCutoverStatus:
-    """The status that a step writes; fails for any other step."""
+    """The status that a step writes; fails for any other step, and for a reason that the API
+    reference doesn't explain."""
     assert isinstance(step, WriteStatus), step
-    return ReleaseCutoverStatus.model_validate(step.status)
+    found = ReleaseCutoverStatus.model_validate(step.status)
+    assert_explained(found.conditions)
+    return found
