@@ -29,7 +29,7 @@ when they count. The alert rules on these series are explained in the
 """
 #: Unit by what a name says, first match first; it is read without the `_total` of a counter.
 _UNITS = (
-    (r"(_timestamp|_timestamp_seconds|_start_time_seconds|_heartbeat)$", "Unix time in seconds"),
+    (r"(_timestamp|_timestamp_seconds|_heartbeat)$", "Unix time in seconds"),
     (r"_seconds$", "seconds"),
     (r"_bytes$", "bytes"),
     (r"_share$", "ratio"),

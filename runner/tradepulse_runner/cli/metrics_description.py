@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
@@ -67,7 +67,6 @@ _SERVICES: tuple[tuple[str, str, Callable[[CollectorRegistry], object]], ...] = 
 
 def describe() -> list[dict[str, Any]]:
     """Every metric of the trading process, and those of a process that reads the topics."""
-    loop = RunnerMetrics(()).registry
     consumer = CollectorRegistry()
     ConsumerMetrics(consumer, ())
     return [
@@ -75,20 +74,20 @@ def describe() -> list[dict[str, Any]]:
             "title": "Runner",
             "endpoint": (
                 "At `/metrics` of port 9000 (`metrics.port` in a configuration file); the operator"
-                " makes a ServiceMonitor for it."
+                " makes a ServiceMonitor for it. On Linux the client library adds `process_*`: CPU"
+                " time, memory, file descriptors and start of the process."
             ),
             "groups": [
-                _group("trading loop", _ALWAYS, _own(loop)),
+                _group("trading loop", _ALWAYS, _own(RunnerMetrics(()).registry)),
                 *(_service(*each) for each in _SERVICES),
-                _group("process", "Always, on Linux.", _process(loop)),
             ],
         },
         {
             "title": "Consumer",
             "endpoint": (
-                "At `/metrics` of the `--metrics-port` of `tradepulse-runner bus"
-                " record`, or of another"
-                " process that reads the topics with `tradepulse_runner.bus.consumer.Consumer`."
+                "At `/metrics` of the `--metrics-port` of `tradepulse-runner bus record`, or of"
+                " another process that reads the topics with"
+                " `tradepulse_runner.bus.consumer.Consumer`."
             ),
             "groups": [_group("topics", _ALWAYS, _own(consumer))],
         },
@@ -113,13 +112,6 @@ def _own(registry: CollectorRegistry) -> Iterator[dict[str, Any]]:
     for each in registry._collector_to_names:
         if isinstance(each, MetricWrapperBase):
             yield from (_series(family, each._labelnames) for family in each.describe())
-
-
-def _process(registry: CollectorRegistry) -> Iterator[dict[str, Any]]:
-    """What the client library registered: series of any process, without labels."""
-    for each in registry._collector_to_names:
-        if isinstance(each, ProcessCollector):
-            yield from (_series(family, ()) for family in each.collect())
 
 
 def _series(family: Metric, labels: Iterable[str]) -> dict[str, Any]:
