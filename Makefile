@@ -31,12 +31,17 @@ lint: setup ## ruff, mypy --strict, import contracts
 	$(BIN)/lint-imports
 
 .PHONY: crds check-crds
-crds: setup ## Generate crds/ and docs/reference.md from the models
+# Operator and runner share no code: each describes its own metrics, and one page is made of both.
+METRICS = { $(BIN)/python -m tradepulse_operator.manager.metrics_description; \
+	$(BIN)/python -m tradepulse_runner.cli.metrics_description; }
+crds: setup ## Generate crds/, docs/reference.md and docs/metrics.md from the code
 	$(BIN)/python -m tradepulse_operator.codegen.crd crds
 	$(BIN)/python -m tradepulse_operator.codegen.reference docs
-check-crds: setup ## Fail when they differ from the models
+	$(METRICS) | $(BIN)/python -m tradepulse_operator.codegen.metrics docs
+check-crds: setup ## Fail when they differ from it
 	$(BIN)/python -m tradepulse_operator.codegen.crd crds --check
 	$(BIN)/python -m tradepulse_operator.codegen.reference docs --check
+	$(METRICS) | $(BIN)/python -m tradepulse_operator.codegen.metrics docs --check
 
 .PHONY: openapi check-openapi
 openapi: setup ## Generate docs/admin-openapi.json from the admin routes

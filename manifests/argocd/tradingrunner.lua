@@ -39,7 +39,7 @@ if drift then
   if drift.reason == "Manual" then
     return health("Suspended", drift.message)
   end
-  if drift.reason == "Pending" then
+  if drift.reason == "CutoverPending" then
     return health("Progressing", drift.message)
   end
   return health("Degraded", drift.message)

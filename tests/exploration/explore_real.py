@@ -39,6 +39,7 @@ from tradepulse_operator.api.cutover_status import (
     VerdictRecord,
 )
 from tradepulse_operator.api.meta import Condition, ConditionStatus, OwnerReference
+from tradepulse_operator.api.reasons import ConditionType
 from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import CLEAN_STOP, TradingRunner
 from tradepulse_operator.api.runner_status import RejectedRelease
@@ -54,7 +55,6 @@ from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.cutover.baseline import kafka_of
 from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover
 from tradepulse_operator.controllers.cutover.watch import stored
-from tradepulse_operator.controllers.data_services.compare import INTACT
 from tradepulse_operator.controllers.observed.data_services import PartitionView
 from tradepulse_operator.controllers.observed.views import (
     BesideView,
@@ -354,7 +354,7 @@ def abstract(status: ReleaseCutoverStatus) -> Cut:
 
 
 def _intact(status: ReleaseCutoverStatus) -> str:
-    found = find_condition(status.conditions, INTACT)
+    found = find_condition(status.conditions, ConditionType.STREAMS_INTACT)
     assert (found is None) == (status.streams is None), "half of what was found is told"
     return found.status.value if found else ""
 
@@ -451,7 +451,10 @@ def _paused() -> tuple[Condition, ...]:
 def _told(intact: str) -> dict[str, Any]:
     at = timestamp(NOW)
     found = Condition(
-        type=INTACT, status=ConditionStatus(intact), reason="Told", last_transition_time=at
+        type=ConditionType.STREAMS_INTACT,
+        status=ConditionStatus(intact),
+        reason="Told",
+        last_transition_time=at,
     )
     return {"streams": StreamsRecord(at=at), "conditions": (found,)}
 

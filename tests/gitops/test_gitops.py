@@ -144,7 +144,7 @@ def test_the_effective_release_is_in_the_status_alone(bad: Chapter, desk: Desk) 
     assert runner["spec"]["release"]["image"] == BAD, "what Git says"
     assert runner["status"]["activeRelease"]["image"] == scenario.NEXT, "what runs"
     assert is_true(runner, "ReleaseDrift")
-    assert (condition(runner, "ReleaseDrift") or {})["reason"] == "Rejected"
+    assert (condition(runner, "ReleaseDrift") or {})["reason"] == "ReleaseRejected"
 
 
 @each_desk

@@ -13,6 +13,7 @@ from typing import Any
 from tradepulse_operator.api.base import VALIDATIONS
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.phases import TABLE, PhaseFacts
+from tradepulse_operator.api.reasons import REASONS, ConditionType, Word
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import API_VERSION
 
@@ -30,6 +31,16 @@ _HEAD = f"""# API reference
 Group and version: `{API_VERSION}`. Every object below is a table of its fields. A field without a
 default may be left out unless it is required. What breaks a rule is refused on admission, with the
 rule's text as the message; `tradepulse-operator validate FILE` says the same without a cluster.
+Conditions and reasons are at the end.
+"""
+_CONDITIONS = "## Conditions\n"
+_REASONS = """## Reasons
+
+The `reason` of a condition, of an Event, of `status.rollback` and of a rejected release is one of
+the words below, or the name of the phase that the object is in. *Where* names the conditions; for a
+cutover also the phase that it enters for that reason. Those of the guard's verdicts are reasons of
+a cutover that bakes or verifies, and of the rollback that a breach or a gap leads to. Programs may
+compare reasons; messages are for people.
 """
 _PHASES = """Source is the release that it moves away from, target the one that it moves to. A
 rollback goes through the steps in `status.rollback.step`; Halted shows the samples of the release
@@ -42,7 +53,24 @@ def text() -> str:
     """The whole page."""
     tables: Tables = {}
     lines = [line for kind in KINDS for line in _resource(kind, tables)]
-    return "\n".join([_HEAD, *lines, *_phases()]).rstrip() + "\n"
+    return "\n".join([_HEAD, *lines, *_phases(), *_words()]).rstrip() + "\n"
+
+
+def _words() -> Iterator[str]:
+    """Conditions and reasons."""
+    yield _CONDITIONS
+    yield from _table("Condition", "Object", ConditionType)
+    yield _REASONS
+    for words in REASONS:
+        yield f"### {str(words.__doc__).rstrip('.')}\n"
+        yield from _table("Reason", "Where", words)
+
+
+def _table(name: str, where: str, words: type[Word]) -> Iterator[str]:
+    yield f"| {name} | {where} | Meaning |"
+    yield "|---|---|---|"
+    yield from (f"| `{word}` | {word.where} | {word.about} |" for word in words)
+    yield ""
 
 
 def _resource(kind: type[TradingRunner] | type[ReleaseCutover], tables: Tables) -> Iterator[str]:

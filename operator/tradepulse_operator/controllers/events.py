@@ -6,9 +6,9 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import PhaseRecord
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.phases import facts
+from tradepulse_operator.api.reasons import ConditionType, RunnerReason
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillResult, LastDrill
-from tradepulse_operator.controllers.data_services.compare import INTACT
 
 from .conditions import find_condition
 from .step import Event
@@ -17,16 +17,25 @@ NORMAL = "Normal"
 WARNING = "Warning"
 
 #: Conditions that are bad when True.
-_BAD_CONDITIONS = {"Stalled", "KillSwitch", "ReleaseDrift", "ImageMoved"}
+_BAD_CONDITIONS = {
+    ConditionType.STALLED,
+    ConditionType.KILL_SWITCH,
+    ConditionType.RELEASE_DRIFT,
+    ConditionType.IMAGE_MOVED,
+}
 #: Conditions that are bad when False.
-_GOOD_CONDITIONS = {"Monitored", "DrillCurrent", INTACT}
+_GOOD_CONDITIONS = {
+    ConditionType.MONITORED,
+    ConditionType.DRILL_CURRENT,
+    ConditionType.STREAMS_INTACT,
+}
 
 
 def cutover_events(cutover: ReleaseCutover) -> list[Event]:
     """One event per phase that was entered, oldest first; one more where event bus or database
     differ in the end."""
     found = [_phase(number, record) for number, record in enumerate(cutover.status.phases)]
-    intact = find_condition(cutover.status.conditions, INTACT)
+    intact = find_condition(cutover.status.conditions, ConditionType.STREAMS_INTACT)
     differ = intact is not None and intact.status is ConditionStatus.FALSE
     return [*found, _transition(intact)] if intact and differ else found
 
@@ -54,7 +63,7 @@ def _drilled(last: LastDrill) -> Event:
     return Event(
         key=f"drill/{last.scheduled_for}",
         type=NORMAL if passed else WARNING,
-        reason=f"Drill{last.result}",
+        reason=RunnerReason.DRILL_PASSED if passed else RunnerReason.DRILL_FAILED,
         message=f"{last.target} drill of the kill switch, due {last.scheduled_for}: {last.message}",
         at=last.at,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tradepulse_operator.api.cutover_status import VerdictKind
+from tradepulse_operator.api.reasons import GuardReason
 
 from .evidence import Evidence, evidence
 from .finding import METRIC_GAP, Verdict, unknown, verdict
@@ -112,7 +113,7 @@ def _arrived(seen: Evidence, at: float, limits: Limits) -> bool:
 
 def _waiting(seen: Evidence, at: float) -> Verdict:
     why = f"no answer: {seen.outage}" if seen.outage else "Prometheus scraped nothing of late"
-    return verdict(at, [unknown(METRIC_GAP, "PrometheusDown", why)])
+    return verdict(at, [unknown(METRIC_GAP, GuardReason.PROMETHEUS_DOWN, why)])
 
 
 def _fold(before: Checkpoint, seen: Evidence, at: float, limits: Limits) -> BakeProgress:

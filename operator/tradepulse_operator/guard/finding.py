@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tradepulse_operator.api.cutover_status import VerdictKind
+from tradepulse_operator.api.reasons import GuardReason
 
 #: Names of the built-in guardrails, as they appear in the spec.
 ERROR_RATE = "errorRate"
@@ -15,14 +16,14 @@ METRIC_GAP = "metricGap"
 
 @dataclass(frozen=True)
 class Finding:
-    """One guardrail at one instant. `reason` is one CamelCase word; `message` is for a person.
+    """One guardrail at one instant. `message` is for a person.
 
     `sure`: chance can't explain it. What isn't sure is no reason to go back, nor to promote.
     """
 
     kind: VerdictKind
     guardrail: str
-    reason: str
+    reason: GuardReason
     message: str
     value: float | None = None
     limit: float | None = None
@@ -64,7 +65,7 @@ class Verdict:
         return self.kind is not VerdictKind.UNKNOWN
 
 
-def unknown(guardrail: str, reason: str, message: str) -> Finding:
+def unknown(guardrail: str, reason: GuardReason, message: str) -> Finding:
     """A finding that can't tell."""
     return Finding(VerdictKind.UNKNOWN, guardrail, reason, message)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tradepulse_operator.api.cutover_status import VerdictKind
+from tradepulse_operator.api.reasons import GuardReason
 
 from .finding import ERROR_RATE, P95_LATENCY, Finding, Verdict
 from .limits import Limits
@@ -18,8 +19,14 @@ def overall(tally: Tally, limits: Limits) -> tuple[Finding, ...]:
     """The guardrails whose share of everything seen is above its limit: a breach where chance can't
     explain it, unknown where it can."""
     found = (
-        _above(ERROR_RATE, "ErrorRateAboveLimit", tally.failed, tally.requests, limits.error_rate),
-        _above(P95_LATENCY, "LatencyAboveLimit", tally.slow, tally.timed, SLOWER),
+        _above(
+            ERROR_RATE,
+            GuardReason.ERROR_RATE_ABOVE_LIMIT,
+            tally.failed,
+            tally.requests,
+            limits.error_rate,
+        ),
+        _above(P95_LATENCY, GuardReason.LATENCY_ABOVE_LIMIT, tally.slow, tally.timed, SLOWER),
     )
     return tuple(one for one in found if one)
 
@@ -30,7 +37,9 @@ def weighed(found: Verdict, tally: Tally, limits: Limits) -> Verdict:
     return replace(found, findings=(*found.findings, *proven))
 
 
-def _above(guardrail: str, reason: str, bad: float, total: float, limit: float) -> Finding | None:
+def _above(
+    guardrail: str, reason: GuardReason, bad: float, total: float, limit: float
+) -> Finding | None:
     if total <= 0 or bad <= limit * total:
         return None
     what = "failed" if guardrail == ERROR_RATE else "slower than the limit"

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
+from tradepulse_operator.api.reasons import GuardReason
+
 from .samples import Series
 
 Point = tuple[float, float]
@@ -23,7 +25,7 @@ class Doubt:
 
     since: float
     until: float
-    reason: str
+    reason: GuardReason
     message: str
 
 
@@ -80,18 +82,18 @@ def _clean(points: Sequence[Point], counter: bool) -> tuple[tuple[Point, ...], l
             doubts.append(Doubt(at, at, odd, f"a sample is {value}"))
         elif good and good[-1][0] == at:
             if good[-1][1] != value:
-                doubts.append(Doubt(at, at, "TwoSeries", "two values at one instant"))
+                doubts.append(Doubt(at, at, GuardReason.TWO_SERIES, "two values at one instant"))
         else:
             good.append((at, value))
     return tuple(good), doubts
 
 
-def _odd(value: float, counter: bool) -> str:
+def _odd(value: float, counter: bool) -> GuardReason | None:
     if math.isnan(value):
-        return "NotANumber"
+        return GuardReason.NOT_A_NUMBER
     if math.isinf(value):
-        return "Infinite"
-    return "NegativeCounter" if counter and value < 0 else ""
+        return GuardReason.INFINITE
+    return GuardReason.NEGATIVE_COUNTER if counter and value < 0 else None
 
 
 def _overlaps(runs: Sequence[tuple[Point, ...]]) -> list[Doubt]:
@@ -102,7 +104,9 @@ def _overlaps(runs: Sequence[tuple[Point, ...]]) -> list[Doubt]:
         first, last = run[0][0], run[-1][0]
         if first <= reach:
             doubts.append(
-                Doubt(first, min(reach, last), "TwoSeries", "two series report it at once")
+                Doubt(
+                    first, min(reach, last), GuardReason.TWO_SERIES, "two series report it at once"
+                )
             )
         reach = max(reach, last)
     return doubts

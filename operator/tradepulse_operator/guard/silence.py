@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
 from tradepulse_operator.api.cutover_status import VerdictKind
+from tradepulse_operator.api.reasons import GuardReason
 
 from .evidence import Evidence
 from .finding import METRIC_GAP, Finding, unknown
@@ -40,14 +41,21 @@ def silence(seen: Evidence, at: float, limits: Limits) -> Finding:
     if at - since > limits.metric_gap:
         return unknown(
             METRIC_GAP,
-            "PrometheusDown",
+            GuardReason.PROMETHEUS_DOWN,
             "neither the runner nor enough else was scraped: the silence may be Prometheus' own",
         )
     newest = seen.heartbeat.last(at)
     if newest is None or newest < seen.start:
-        return unknown(METRIC_GAP, "AwaitingFirstSample", "the runner hasn't been scraped yet")
+        return unknown(
+            METRIC_GAP, GuardReason.AWAITING_FIRST_SAMPLE, "the runner hasn't been scraped yet"
+        )
     return Finding(
-        VerdictKind.OK, METRIC_GAP, "WithinLimits", "the loop beats", at - since, limits.metric_gap
+        VerdictKind.OK,
+        METRIC_GAP,
+        GuardReason.WITHIN_LIMITS,
+        "the loop beats",
+        at - since,
+        limits.metric_gap,
     )
 
 
@@ -98,9 +106,9 @@ def _found(seen: Evidence, since: float, until: float, at: float, limits: Limits
     newest = seen.heartbeat.last(at)
     frozen = newest is not None and until - newest <= limits.metric_gap and until == at
     reason, what = (
-        ("LoopFrozen", "the loop's heartbeat stood still")
+        (GuardReason.LOOP_FROZEN, "the loop's heartbeat stood still")
         if frozen
-        else ("RunnerSilent", "the runner gave no heartbeat")
+        else (GuardReason.RUNNER_SILENT, "the runner gave no heartbeat")
     )
     return Finding(
         VerdictKind.GAP,

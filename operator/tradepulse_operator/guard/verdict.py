@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import CustomGuardrail
+from tradepulse_operator.api.reasons import GuardReason
 
 from .evidence import LATENCY, REQUIRED, Counter, Evidence, evidence
 from .finding import ERROR_RATE, METRIC_GAP, P95_LATENCY, Finding, Verdict, unknown, verdict
@@ -21,8 +22,6 @@ from .quantile import MalformedBuckets, Quantile, quantile
 from .samples import Recording
 from .silence import scraping, silence
 from .tally import SLOWER, Tally, beyond_chance, slower
-
-_DOWN = "PrometheusDown"
 
 
 def judge(
@@ -39,11 +38,20 @@ def judge(
 def judge_evidence(seen: Evidence, at: float, limits: Limits) -> Verdict:
     """As `judge`, of a recording that was prepared once for many instants."""
     if seen.outage:
-        return verdict(at, [unknown(METRIC_GAP, _DOWN, f"no answer: {seen.outage}")])
+        return verdict(
+            at, [unknown(METRIC_GAP, GuardReason.PROMETHEUS_DOWN, f"no answer: {seen.outage}")]
+        )
     if not scraping(seen, at, limits):
-        return verdict(at, [unknown(METRIC_GAP, _DOWN, "Prometheus scraped nothing of late")])
+        return verdict(
+            at,
+            [
+                unknown(
+                    METRIC_GAP, GuardReason.PROMETHEUS_DOWN, "Prometheus scraped nothing of late"
+                )
+            ],
+        )
     alive = silence(seen, at, limits)
-    if alive.reason == _DOWN:
+    if alive.reason is GuardReason.PROMETHEUS_DOWN:
         return verdict(at, [alive])
     after = max(seen.start, at - limits.window)
     return verdict(
@@ -81,7 +89,9 @@ def _error_rate(counter: Counter, after: float, at: float, limits: Limits) -> Fi
     if total < limits.min_requests:
         return _too_few(ERROR_RATE, total, limits)
     share = failed / total
-    found = _compared(ERROR_RATE, "ErrorRateAboveLimit", share, limits.error_rate, "of requests")
+    found = _compared(
+        ERROR_RATE, GuardReason.ERROR_RATE_ABOVE_LIMIT, share, limits.error_rate, "of requests"
+    )
     return replace(found, sure=beyond_chance(failed, total, limits.error_rate))
 
 
@@ -114,7 +124,7 @@ def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Findi
         buckets = latency_buckets(counter, after, at)
         found = quantile(0.95, buckets)
     except ValueError as error:
-        return unknown(P95_LATENCY, "MalformedBuckets", f"{LATENCY}: {error}")
+        return unknown(P95_LATENCY, GuardReason.MALFORMED_BUCKETS, f"{LATENCY}: {error}")
     total = max(buckets.values())
     if found is None or total < limits.min_requests:
         return _too_few(P95_LATENCY, total, limits)
@@ -124,12 +134,17 @@ def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Findi
 
 def _quantile(found: Quantile, limits: Limits) -> Finding:
     if not found.open:
-        return _compared(P95_LATENCY, "LatencyAboveLimit", found.value, limits.p95, "s")
+        return _compared(P95_LATENCY, GuardReason.LATENCY_ABOVE_LIMIT, found.value, limits.p95, "s")
     message = f"p95 is above the last bucket, {found.value:g} s; allowed are {limits.p95:g} s"
     if found.value < limits.p95:
-        return unknown(P95_LATENCY, "BucketsTooCoarse", message)
+        return unknown(P95_LATENCY, GuardReason.BUCKETS_TOO_COARSE, message)
     return Finding(
-        VerdictKind.BREACH, P95_LATENCY, "LatencyAboveLimit", message, found.value, limits.p95
+        VerdictKind.BREACH,
+        P95_LATENCY,
+        GuardReason.LATENCY_ABOVE_LIMIT,
+        message,
+        found.value,
+        limits.p95,
     )
 
 
@@ -153,26 +168,28 @@ def _custom(rule: CustomGuardrail, seen: Evidence, at: float, limits: Limits) ->
         if (last := track.last(at)) is not None and last > after
     ]
     if not tracks:
-        return unknown(rule.name, "NoData", "the query yields nothing fresh")
+        return unknown(rule.name, GuardReason.NO_DATA, "the query yields nothing fresh")
     if len(tracks) > 1:
-        return unknown(rule.name, "TwoSeries", f"the query yields {len(tracks)} series, not one")
+        return unknown(
+            rule.name, GuardReason.TWO_SERIES, f"the query yields {len(tracks)} series, not one"
+        )
     doubt = tracks[0].doubt(after, at)
     if doubt:
         return unknown(rule.name, doubt.reason, doubt.message)
     value = [v for t, v in tracks[0].points if t <= at][-1]
     if rule.max is not None and value > rule.max:
-        return _compared(rule.name, "AboveMax", value, rule.max, "")
+        return _compared(rule.name, GuardReason.ABOVE_MAX, value, rule.max, "")
     if rule.min is not None and value < rule.min:
         return Finding(
             VerdictKind.BREACH,
             rule.name,
-            "BelowMin",
+            GuardReason.BELOW_MIN,
             f"{value:g}, allowed are at least {rule.min:g}",
             value,
             rule.min,
         )
     limit = rule.max if rule.max is not None else rule.min
-    return Finding(VerdictKind.OK, rule.name, "WithinLimits", f"{value:g}", value, limit)
+    return Finding(VerdictKind.OK, rule.name, GuardReason.WITHIN_LIMITS, f"{value:g}", value, limit)
 
 
 def _useless(
@@ -181,9 +198,9 @@ def _useless(
     """Why `counter` can't be judged; None when it can."""
     last = counter.last(at)
     if last is None:
-        return unknown(guardrail, "MissingSeries", f"there is no {counter.metric}")
+        return unknown(guardrail, GuardReason.MISSING_SERIES, f"there is no {counter.metric}")
     if at - last > limits.metric_gap:
-        return unknown(guardrail, "StaleSeries", f"{counter.metric} has no fresh sample")
+        return unknown(guardrail, GuardReason.STALE_SERIES, f"{counter.metric} has no fresh sample")
     found = (track.doubt(after, at) for track in counter.tracks.values())
     doubt = next((d for d in found if d), None)
     return unknown(guardrail, doubt.reason, f"{counter.metric}: {doubt.message}") if doubt else None
@@ -192,14 +209,21 @@ def _useless(
 def _too_few(guardrail: str, total: float, limits: Limits) -> Finding:
     message = f"{total:g} requests in the window, {limits.min_requests} are needed"
     if limits.quiet:
-        return Finding(VerdictKind.OK, guardrail, "Quiet", message)
-    return unknown(guardrail, "InsufficientRequests", message)
+        return Finding(VerdictKind.OK, guardrail, GuardReason.QUIET, message)
+    return unknown(guardrail, GuardReason.INSUFFICIENT_REQUESTS, message)
 
 
-def _compared(guardrail: str, reason: str, value: float, limit: float, unit: str) -> Finding:
+def _compared(
+    guardrail: str, reason: GuardReason, value: float, limit: float, unit: str
+) -> Finding:
     if value > limit:
         message = f"{value:.4g} {unit}".rstrip() + f", allowed are at most {limit:g}"
         return Finding(VerdictKind.BREACH, guardrail, reason, message, value, limit)
     return Finding(
-        VerdictKind.OK, guardrail, "WithinLimits", f"{value:.4g} {unit}".rstrip(), value, limit
+        VerdictKind.OK,
+        guardrail,
+        GuardReason.WITHIN_LIMITS,
+        f"{value:.4g} {unit}".rstrip(),
+        value,
+        limit,
     )

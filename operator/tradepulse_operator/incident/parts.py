@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tradepulse_operator.guard import limits_file
+
 from . import streams
 from .charts import chart
 from .evidence import Evidence
 from .redact import redact, redact_values
-from .replay import write_limits
 from .samples import fit
 
 _KIB = 1024
@@ -61,7 +62,7 @@ def collected(evidence: Evidence) -> dict[str, str]:
     raw |= {f"logs-{name}.txt": text for name, text in evidence.logs.items() if text}
     if not evidence.final:
         raw["queries.json"] = _json(dict(evidence.queries))
-        raw["limits.json"] = _json(write_limits(evidence.limits)) if evidence.limits else ""
+        raw["limits.json"] = _json(limits_file.dump(evidence.limits)) if evidence.limits else ""
         raw["config.diff"] = _diff(evidence.configs)
         raw["chart.svg"] = _chart(evidence)
         if evidence.baseline is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
@@ -19,6 +19,7 @@ from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.cutover.baseline import against, service_of
 from tradepulse_operator.controllers.cutover.watch import checkpoint
+from tradepulse_operator.guard import limits_file
 from tradepulse_operator.guard.evidence import evidence
 from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits
@@ -61,11 +62,6 @@ class Replay:
             and (last.kind, last.guardrail) == (self.recorded.verdict, self.recorded.guardrail)
             and last.value == self.recorded.value
         )
-
-
-def write_limits(limits: Limits) -> dict[str, Any]:
-    """`limits` as JSON values; the custom guardrails are in the cutover's spec."""
-    return {name: value for name, value in asdict(limits).items() if name != "custom"}
 
 
 def replay(parts: Mapping[str, str]) -> Replay:
@@ -118,8 +114,8 @@ def _baseline(parts: Mapping[str, str], cutover: ReleaseCutover, held: Limits) -
 
 def _limits(found: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limits:
     try:
-        return Limits(**found, custom=custom)
-    except TypeError as error:
+        return limits_file.load(found, custom)
+    except ValueError as error:
         raise Unreplayable(f"limits.json: not the limits of a guard: {error}") from error
 
 

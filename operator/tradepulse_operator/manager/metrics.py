@@ -23,79 +23,91 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        name = "tradepulse_operator"
         self._reconciles = Counter(
-            f"{name}_reconciles", "Looks at an object.", ("kind", "result"), registry=self.registry
+            "tradepulse_operator_reconciles",
+            "Reconciliations that ended: ok, again (another follows at once), timeout or error.",
+            ("kind", "result"),
+            registry=self.registry,
         )
         self._duration = Histogram(
-            f"{name}_reconcile_seconds",
-            "Duration of a look.",
+            "tradepulse_operator_reconcile_seconds",
+            "Duration of one reconciliation.",
             ("kind",),
             buckets=_SHORT,
             registry=self.registry,
         )
         self._waited = Histogram(
-            f"{name}_queue_wait_seconds",
-            "Time from an event to the look.",
+            "tradepulse_operator_queue_wait_seconds",
+            "Time that an object waited in the work queue before its reconciliation.",
             buckets=_SHORT,
             registry=self.registry,
         )
         self._requests = Counter(
-            f"{name}_api_requests",
-            "Requests to the Kubernetes API; code 0: no answer.",
+            "tradepulse_operator_api_requests",
+            "Requests to the Kubernetes API by HTTP status; code 0: no answer came.",
             ("verb", "kind", "code"),
             registry=self.registry,
         )
         self._steps = Counter(
-            f"{name}_steps",
-            "Requests of the reconcilers.",
+            "tradepulse_operator_steps",
+            "Changes that reconcilers asked for, by the kind of the reconciled object.",
             ("kind", "step"),
             registry=self.registry,
         )
         self._verdicts = Counter(
-            f"{name}_verdicts",
-            "Verdicts of the guard that were persisted.",
+            "tradepulse_operator_verdicts",
+            "Guard verdicts written to the status of a cutover, with the guardrail that decided.",
             ("verdict", "guardrail"),
             registry=self.registry,
         )
         self._phases = Histogram(
-            f"{name}_cutover_phase_seconds",
-            "Time that cutovers spent in a phase, by the phase.",
+            "tradepulse_operator_cutover_phase_seconds",
+            "Time that a cutover spent in a phase.",
             ("phase",),
             buckets=_LONG,
             registry=self.registry,
         )
         self._outcomes = Counter(
-            f"{name}_cutovers", "Cutovers that ended.", ("phase",), registry=self.registry
+            "tradepulse_operator_cutovers",
+            "Cutovers that ended, by their final phase.",
+            ("phase",),
+            registry=self.registry,
         )
         self.queue_depth = Gauge(
-            f"{name}_queue_depth", "Objects that wait for a look.", registry=self.registry
+            "tradepulse_operator_queue_depth",
+            "Objects that wait in the work queue.",
+            registry=self.registry,
         )
         self.queue_age = Gauge(
-            f"{name}_queue_age_seconds",
-            "Time that the first of them has waited.",
+            "tradepulse_operator_queue_age_seconds",
+            "Time that the longest-waiting object of the work queue has waited.",
             registry=self.registry,
         )
         self.loop_lag = Gauge(
-            f"{name}_loop_lag_seconds", "Lateness of the event loop.", registry=self.registry
+            "tradepulse_operator_loop_lag_seconds",
+            "How late the process's event loop wakes up; it should be near 0.",
+            registry=self.registry,
         )
         self.watch_lag = Gauge(
-            f"{name}_watch_lag_seconds",
-            "Time since the watch owes an event that a list has shown.",
+            "tradepulse_operator_watch_lag_seconds",
+            "Time that the watch has failed to deliver a change that a list shows; 0:"
+            " none is missing.",
             registry=self.registry,
         )
         self.leader = Gauge(
-            f"{name}_leader", "1 while this process holds the lease.", registry=self.registry
+            "tradepulse_operator_leader",
+            "1 while this process is the elected leader.",
+            registry=self.registry,
         )
         self.objects = ObjectMetrics(self.registry)
         self._counted: dict[str, int] = {}
 
     def waited(self, seconds: float) -> None:
-        """A key's turn came after that long."""
+        """A key waited `seconds` in the work queue."""
         self._waited.observe(max(0.0, seconds))
 
     def worked(self, key: object, result: str, seconds: float) -> None:
-        """A piece of work ended."""
+        """A reconciliation of `key` ended after `seconds`."""
         kind = key.kind if isinstance(key, Key) else ""
         self._reconciles.labels(kind, result).inc()
         self._duration.labels(kind).observe(seconds)

@@ -12,6 +12,7 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.phases import final
+from tradepulse_operator.api.reasons import ConditionType
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.cutover.status import expected_end
@@ -20,14 +21,14 @@ from .key import Key
 
 #: Conditions of a runner that are shown, whether they are there or not.
 CONDITIONS = (
-    "Ready",
-    "TradingEnabled",
-    "KillSwitch",
-    "ReleaseDrift",
-    "Monitored",
-    "DrillCurrent",
-    "ImageMoved",
-    "Stalled",
+    ConditionType.READY,
+    ConditionType.TRADING_ENABLED,
+    ConditionType.KILL_SWITCH,
+    ConditionType.RELEASE_DRIFT,
+    ConditionType.MONITORED,
+    ConditionType.DRILL_CURRENT,
+    ConditionType.IMAGE_MOVED,
+    ConditionType.STALLED,
 )
 #: -1: there is no such condition.
 _VALUES = {ConditionStatus.TRUE: 1.0, ConditionStatus.FALSE: 0.0, ConditionStatus.UNKNOWN: -1.0}
@@ -40,25 +41,25 @@ class ObjectMetrics:
         labels = ("runner_namespace", "runner")
         self._conditions = Gauge(
             "tradepulse_operator_runner_condition",
-            "Condition of a runner: 1 True, 0 False, -1 Unknown or not there.",
+            "Status of a runner's condition: 1 True, 0 False, -1 Unknown or absent.",
             (*labels, "type"),
             registry=registry,
         )
         self._drilled = Gauge(
             "tradepulse_operator_drill_last_success_timestamp_seconds",
-            "Unix time at which the last kill-switch drill that passed ended.",
+            "When the last successful kill-switch drill ended.",
             labels,
             registry=registry,
         )
         self._undecided = Gauge(
             "tradepulse_operator_cutover_undecided",
-            "1 while the guard's last verdict on a cutover is unknown.",
+            "1 while the guard's latest verdict on an open cutover is unknown.",
             (*labels, "cutover"),
             registry=registry,
         )
         self._phases = Gauge(
             "tradepulse_operator_cutover_phase_started_timestamp_seconds",
-            "Unix time at which an open cutover entered the phase that it is in.",
+            "When an open cutover entered its current phase.",
             (*labels, "cutover", "phase"),
             registry=registry,
         )

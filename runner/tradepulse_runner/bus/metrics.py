@@ -12,33 +12,38 @@ OUTCOMES = ("produced", "acked", "failed", "dropped")
 
 
 class PublisherMetrics:
-    """What is told. ``produced``: handed to the client, once more for each attempt; ``acked``: the
+    """Publishing. ``produced``: handed to the client, once more for each attempt; ``acked``: the
     in-sync replicas have it; ``failed``: an attempt that will be repeated; ``dropped``: lost."""
 
     def __init__(self, registry: CollectorRegistry, config: EventBusConfig) -> None:
         self.up = Gauge(
-            "tradepulse_bus_up", "1 while the brokers take what is told.", registry=registry
+            "tradepulse_bus_up", "1 while the brokers accept events.", registry=registry
         )
         self.depth = Gauge(
             "tradepulse_bus_outbox_depth",
-            "Events that the brokers don't have yet.",
+            "Events in the outbox that the brokers have not acknowledged.",
             registry=registry,
         )
         self.bytes = Gauge(
-            "tradepulse_bus_outbox_bytes", "What the outbox takes on the volume.", registry=registry
+            "tradepulse_bus_outbox_bytes",
+            "Size of the outbox on the state volume.",
+            registry=registry,
         )
         self.limit = Gauge(
-            "tradepulse_bus_outbox_limit_bytes", "What it may take.", registry=registry
+            "tradepulse_bus_outbox_limit_bytes",
+            "Configured maximum size of the outbox.",
+            registry=registry,
         )
         self.limit.set(config.outbox_max_bytes)
         self.age = Gauge(
             "tradepulse_bus_outbox_age_seconds",
-            "How long the oldest event has waited.",
+            "Age of the oldest event in the outbox.",
             registry=registry,
         )
         self.events = Counter(
             "tradepulse_bus_events",
-            "Events by topic, and what became of them.",
+            "Events by topic: produced (each attempt), acked by all in-sync replicas,"
+            " failed (an attempt that is retried), dropped (lost).",
             ["topic", "outcome"],
             registry=registry,
         )
@@ -49,36 +54,37 @@ class PublisherMetrics:
 
 
 class ReaderMetrics:
-    """How far others are with what is told, as the brokers know it."""
+    """How far consumer groups have read the runner's topics, as the brokers know it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.lag = Gauge(
             "tradepulse_bus_reader_lag",
-            "Messages that a group has not committed yet, where it has committed at all.",
+            "Messages that a consumer group has not committed; no series before its first commit.",
             ["group", "topic"],
             registry=registry,
         )
 
     def show(self, lags: Mapping[tuple[str, str], int]) -> None:
-        """By group and topic; of others nothing is known now."""
+        """`lags` by group and topic; every other series ends."""
         self.lag.clear()
         for (group, topic), lag in lags.items():
             self.lag.labels(group, topic).set(lag)
 
 
 class ConsumerMetrics:
-    """What is read, by topic."""
+    """Consumption, by topic."""
 
     def __init__(self, registry: CollectorRegistry, topics: Iterable[str]) -> None:
         self.lag = Gauge(
             "tradepulse_bus_consumer_lag",
-            "Messages that are there and not handled yet.",
+            "Messages of a partition that this consumer has not processed.",
             ["topic", "partition"],
             registry=registry,
         )
         self.handled = Counter(
             "tradepulse_bus_consumed",
-            "Messages by what became of them; repeated: it was handled before.",
+            "Messages consumed: handled, repeated (a duplicate, skipped), retried, or"
+            " dead (sent to the dead-letter topic).",
             ["topic", "outcome"],
             registry=registry,
         )

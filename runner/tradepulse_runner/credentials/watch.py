@@ -20,25 +20,27 @@ class CredentialMetrics:
     def __init__(self, registry: CollectorRegistry, venues: Iterable[str]) -> None:
         self.generation = Gauge(
             "tradepulse_credentials_generation",
-            "Which pair since the start is in use, from 1; 0: the venue needs none.",
+            "Number of the credentials in use, counted from 1 at the start; 0: the venue"
+            " needs none.",
             ["venue"],
             registry=registry,
         )
         self.loaded = Gauge(
             "tradepulse_credentials_loaded_timestamp_seconds",
-            "Unix time at which the pair in use was read; time() minus this is its age.",
+            "When the credentials in use were loaded.",
             ["venue"],
             registry=registry,
         )
         self.stale = Gauge(
             "tradepulse_credentials_stale",
-            "1 while the files have been unusable for long and the pair before is in use.",
+            "1 while the credential files have been unusable for long; the previous"
+            " credentials stay in use.",
             ["venue"],
             registry=registry,
         )
         self.failures = Counter(
             "tradepulse_credentials_reload_failures",
-            "How often the files became unusable while the runner ran.",
+            "Times that the credential files became unusable after the start.",
             ["venue"],
             registry=registry,
         )

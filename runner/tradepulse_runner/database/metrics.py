@@ -11,46 +11,50 @@ class DatabaseMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge(
             "tradepulse_database_up",
-            "1 while there is a connection to a database that takes our records.",
+            "1 while connected to a database that accepts audit records.",
             registry=registry,
         )
         self.rows = Counter(
             "tradepulse_database_rows_written",
-            "Rows committed.",
+            "Rows committed to a table.",
             ["table"],
             registry=registry,
         )
         self.failures = Counter(
-            "tradepulse_database_failures", "Connections that failed or ended.", registry=registry
+            "tradepulse_database_failures",
+            "Database connections that failed or were lost.",
+            registry=registry,
         )
         self.depth = Gauge(
             "tradepulse_database_spool_records",
-            "Audit records that the database doesn't have yet.",
+            "Audit records in the spool that are not in the database yet.",
             registry=registry,
         )
         self.bytes = Gauge(
             "tradepulse_database_spool_bytes",
-            "What the spool takes on the state volume, with what is kept for a failover.",
+            "Size of the spool on the state volume, with the records kept for a failover.",
             registry=registry,
         )
         self.lag = Gauge(
             "tradepulse_database_lag_seconds",
-            "How long the database has lacked an audit record; 0 when it lacks none.",
+            "Age of the oldest audit record that is not in the database; 0: it has all.",
             registry=registry,
         )
         self.behind = Gauge(
             "tradepulse_database_spool_behind",
-            "1 while the spool takes nothing (full, or its disk fails) and the journals are ahead.",
+            "1 while the spool accepts no records (full, or its disk fails); the"
+            " journals are ahead of it.",
             registry=registry,
         )
         self.missed = Gauge(
             "tradepulse_database_records_missed",
-            "Audit records that neither journals nor spool hold any more; gaps are in the trail.",
+            "Audit records lost to the database: in neither journals nor spool; the"
+            " trail names the gaps.",
             registry=registry,
         )
         self.replica_lag = Gauge(
             "tradepulse_database_replica_lag_bytes",
-            "WAL that a replica hasn't replayed, by host; none while it can't be told.",
+            "WAL that a replica has not replayed; no series while that is unknown.",
             ["host"],
             registry=registry,
         )

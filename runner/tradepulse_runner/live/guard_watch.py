@@ -31,13 +31,13 @@ class GuardMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.breach = Gauge(
             "tradepulse_guard_breach",
-            "1 while the runner itself sees a service level broken.",
+            "1 while the runner's own guard sees a service level breached.",
             ["reason"],
             registry=registry,
         )
         self.triggers = Counter(
             "tradepulse_guard_triggers",
-            "Breaches that were acted on: one a cooldown.",
+            "Breaches that the runner's own guard acted on, at most one per cooldown.",
             ["reason"],
             registry=registry,
         )

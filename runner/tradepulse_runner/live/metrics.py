@@ -35,64 +35,74 @@ class RunnerMetrics:
         self.registry = reg = CollectorRegistry()
         ProcessCollector(registry=reg)
         self.heartbeat = Gauge(
-            "live_loop_heartbeat", "Unix time of the last completed heartbeat.", registry=reg
+            "live_loop_heartbeat",
+            "When the last heartbeat of the trading loop completed.",
+            registry=reg,
         )
         self.submitted = Counter(
-            "live_loop_orders_submitted", "Order requests sent.", ["venue"], registry=reg
+            "live_loop_orders_submitted", "Order requests sent to a venue.", ["venue"], registry=reg
         )
         self.position_timestamp = Gauge(
             "live_loop_position_snapshot_timestamp",
-            "Unix time of the last position snapshot.",
+            "When positions were last read from a venue.",
             ["venue"],
             registry=reg,
         )
         self.outcomes = Counter(
             "tradepulse_order_outcomes",
-            "Venue answers to order requests; no answer is an error.",
+            "Answers to order requests: ok or error; no answer counts as an error.",
             ["venue", "outcome"],
             registry=reg,
         )
         self.latency = Histogram(
             "tradepulse_order_latency_seconds",
-            "Order request to answer.",
+            "Time from an order request to the venue's answer.",
             ["venue"],
             buckets=LATENCY_BUCKETS,
             registry=reg,
         )
         self.risk = Counter(
-            "tradepulse_risk_validations", "Pre-trade checks.", ["outcome"], registry=reg
+            "tradepulse_risk_validations",
+            "Pre-trade risk checks of orders, by outcome.",
+            ["outcome"],
+            registry=reg,
         )
         self.kill_switch = Gauge(
-            "tradepulse_kill_switch_engaged", "1 while the kill switch is latched.", registry=reg
+            "tradepulse_kill_switch_engaged", "1 while the kill switch is engaged.", registry=reg
         )
         self.uncancelled = Gauge(
             "tradepulse_kill_switch_uncancelled_orders",
-            "Orders that the engaged kill switch has not cancelled yet.",
+            "Open orders that the engaged kill switch has not cancelled yet.",
             ["venue"],
             registry=reg,
         )
         self.trading_state = Gauge(
             "tradepulse_trading_state",
-            "1 for the state that holds, 0 for the others.",
+            "1 for the current trading state, 0 for every other.",
             ["state"],
             registry=reg,
         )
         self.open_orders = Gauge(
             "tradepulse_open_orders",
-            "Orders that rest or may rest at the venue.",
+            "Orders that are open, or may be open, at a venue.",
             ["venue"],
             registry=reg,
         )
         self.drift = Counter(
             "tradepulse_reconciliation_drift",
-            "Differences found between our book and the venue.",
+            "Differences between the runner's order book and the venue that a"
+            " reconciliation found.",
             ["venue", "kind"],
             registry=reg,
         )
-        self.epoch = Gauge("tradepulse_writer_epoch", "Writer epoch.", registry=reg)
+        self.epoch = Gauge(
+            "tradepulse_writer_epoch",
+            "Writer epoch of this process: rises with every new holder of the writer lease.",
+            registry=reg,
+        )
         info = Gauge(
             "tradepulse_runner_info",
-            "Constant 1; the labels say which build and config run.",
+            "1 always; the labels name the running build and configuration.",
             ["version", "revision", "config_hash"],
             registry=reg,
         )

@@ -1,6 +1,6 @@
-"""Series that alert rules watch: what waits, what is doubted, what is damaged, how near a limit is.
+"""Series for alert rules: phase, orders in doubt, damaged files, the share of the daily loss used.
 
-All of them are taken at the scrape, so that none is ever late.
+All of them are computed at the scrape, so that none is ever late.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ class WatchMetrics:
         self._venues = list(venues)
         self._phase = Gauge(
             "tradepulse_runner_phase",
-            "1 for the phase that holds, 0 for the others.",
+            "1 for the current phase of the runner, 0 for every other.",
             ["phase"],
             registry=registry,
         )
         self._unknown = Gauge(
             "tradepulse_unknown_orders",
-            "Orders whose fate at the venue is not known yet.",
+            "Orders in state UNKNOWN: a request was sent and its outcome at the venue is"
+            " not known.",
             ["venue"],
             registry=registry,
         )
         self._damaged = Gauge(
             "tradepulse_state_damaged_files",
-            "Snapshots and journal segments that were damaged when the process started.",
+            "Snapshots and journal segments found damaged at the start of the process.",
             ["venue"],
             registry=registry,
         )
         self._loss = Gauge(
             "tradepulse_daily_loss_share",
-            "Today's largest loss as a share of max_daily_loss; 1 engages the kill switch.",
+            "Today's largest loss as a share of risk.max_daily_loss; at 1 the kill switch engages.",
             registry=registry,
         )
         self.refused = Counter(
             "tradepulse_credentials_refused",
-            "Requests that a venue refused because of the credentials.",
+            "Requests that a venue rejected because of the credentials.",
             ["venue"],
             registry=registry,
         )

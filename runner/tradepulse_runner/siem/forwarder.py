@@ -35,7 +35,7 @@ class ForwardMetrics:
     def __init__(self, registry: CollectorRegistry, lag: Callable[[], tuple[int, float]]) -> None:
         Gauge(
             "tradepulse_siem_lag_records",
-            "Audit records that the SIEM has not acknowledged.",
+            "Audit records that the SIEM has not acknowledged yet.",
             registry=registry,
         ).set_function(lambda: float(lag()[0]))
         Gauge(
@@ -45,18 +45,18 @@ class ForwardMetrics:
         ).set_function(lambda: lag()[1])
         self.up = Gauge(
             "tradepulse_siem_up",
-            "1 while the last attempt to forward went well, or none was needed.",
+            "1 while forwarding succeeds, or none is needed.",
             registry=registry,
         )
         self.up.set(1)
         self.records = Counter(
             "tradepulse_siem_records",
-            "Audit records that the SIEM acknowledged.",
+            "Audit records acknowledged by the SIEM.",
             registry=registry,
         )
         self.batches = Counter(
             "tradepulse_siem_batches",
-            "Batches that were acknowledged, and attempts that failed.",
+            "Batches of audit records: ok (acknowledged), or error (an attempt that is retried).",
             ["outcome"],
             registry=registry,
         )

@@ -44,24 +44,24 @@ class UploadMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge(
             "tradepulse_object_store_up",
-            "1 when the last look at the object store went well, or nothing was to be stored.",
+            "1 while uploads succeed, or none is needed.",
             registry=registry,
         )
         self.pending = Gauge(
             "tradepulse_object_store_pending",
-            "Backups and incident reports that are not stored yet.",
+            "Backups and incident reports that are not uploaded yet.",
             ["kind"],
             registry=registry,
         )
         self.uploads = Counter(
             "tradepulse_object_store_uploads",
-            "Backups and incident reports stored, and attempts that failed.",
+            "Uploads of backups and incident reports: ok, or error (an attempt that is retried).",
             ["outcome"],
             registry=registry,
         )
         self.versioned = Gauge(
             "tradepulse_object_store_versioned",
-            "1 while the bucket keeps versions, 0 when it doesn't; NaN until something was stored.",
+            "1 if the bucket keeps object versions, otherwise 0; NaN before the first upload.",
             registry=registry,
         )
         self.versioned.set(float("nan"))

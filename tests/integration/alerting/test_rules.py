@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
 from tests.support.cluster.progress import Progress
 from tests.support.cluster.settings import Paths
 from tests.support.images import prometheus
+from tests.support.manifests.described import all_series
 from tests.support.operator.cutovers import (
     SOURCE,
     TRADING,
@@ -36,17 +36,9 @@ from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.metrics import Metrics
 from tradepulse_operator.manager.object_metrics import CONDITIONS
-from tradepulse_runner.bus.metrics import ConsumerMetrics, PublisherMetrics
-from tradepulse_runner.config.bus import EventBusConfig
 from tradepulse_runner.config.runner import GuardConfig
-from tradepulse_runner.credentials.watch import CredentialMetrics
-from tradepulse_runner.database.metrics import DatabaseMetrics
-from tradepulse_runner.live.guard_watch import GuardMetrics
-from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.live.session import Drift
-from tradepulse_runner.live.watch_metrics import WatchMetrics
-from tradepulse_runner.store.uploads import UploadMetrics
 
 ROOT = Path(__file__).parents[3]
 RUNBOOKS, CASES = ROOT / "docs" / "runbooks", ROOT / "tests" / "integration" / "alerting" / "cases"
@@ -56,11 +48,6 @@ NAMES = [rule["alert"] for rule in RULES]
 STUCK = "tradepulse_operator_cutover_phase_expected_end_timestamp_seconds"
 ZERO = "1970-01-01T00:00:00.000000Z"
 SECTIONS = ("What it means", "Impact", "How to look", "What to do", "How to verify")
-
-#: Nothing connects to it.
-BUS = EventBusConfig.model_construct(
-    bootstrap_servers=["kafka:9093"], security_protocol="SSL", ssl_cafile=Path("ca.pem")
-)
 
 
 @pytest.fixture(scope="module")
@@ -130,23 +117,15 @@ def test_a_page_answers_what_somebody_who_was_woken_asks(rule: dict[str, Any]) -
     assert set(re.findall(r"\]\((\w+)\.md\)", text)) <= set(NAMES)
 
 
-def served(registry: CollectorRegistry) -> Iterator[str]:
-    """Names of the series, those without a sample yet too."""
-    for family in registry.collect():
-        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
-        yield from (family.name + end for end in suffixes.get(family.type, [""]))
+def served() -> Iterator[str]:
+    """Names of all series of operator and runner, those without a sample yet too."""
+    for series in all_series():
+        suffixes = ("_bucket", "_count", "_sum") if series.type == "histogram" else ("",)
+        yield from (series.name + end for end in suffixes)
 
 
 def test_every_metric_of_a_rule_is_served_by_the_runner_or_the_operator() -> None:
-    runner = RunnerMetrics(["paper"])
-    CredentialMetrics(runner.registry, ["paper"])
-    GuardMetrics(runner.registry)
-    UploadMetrics(runner.registry)
-    PublisherMetrics(runner.registry, BUS)
-    ConsumerMetrics(runner.registry, ["topic"])
-    DatabaseMetrics(runner.registry)
-    WatchMetrics(runner.registry, {"paper": None})
-    known = {*served(runner.registry), *served(Metrics().registry)}
+    known = set(served())
     for rule in RULES:
         used = set(re.findall(r"\b(?:tradepulse|live_loop)_\w+", rule["expr"]))
         series = {name for name in used if not name.startswith("tradepulse_io_")}

@@ -17,7 +17,6 @@ import pytest
 import yaml
 from aiohttp import web
 
-from tests.support.services.tls import Authority
 from tests.support.operator.loopback import (
     ApiServer,
     accepts,
@@ -26,6 +25,7 @@ from tests.support.operator.loopback import (
     connected,
     kubeconfig,
 )
+from tests.support.services.tls import Authority
 from tradepulse_operator.clients.kubernetes import config as kube_config
 from tradepulse_operator.clients.kubernetes import http as kube_http
 from tradepulse_operator.clients.kubernetes import token as kube_token

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.operator.public import assert_explained
 from tests.support.operator.recordings import Runner, World
 from tests.support.operator.runner_world import spec
 from tradepulse_operator.api.cutover import ReleaseCutover
@@ -161,6 +162,9 @@ def seen(found: ReleaseCutover, **changes: Any) -> CutoverObserved:
 
 
 def written(step: object) -> ReleaseCutoverStatus:
-    """The status that a step writes; fails for any other step."""
+    """The status that a step writes; fails for any other step, and for a reason that the API
+    reference doesn't explain."""
     assert isinstance(step, WriteStatus), step
-    return ReleaseCutoverStatus.model_validate(step.status)
+    found = ReleaseCutoverStatus.model_validate(step.status)
+    assert_explained(found.conditions)
+    return found

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.support.fakes.api_server import ApiServer
+from tests.support.operator.public import assert_explained
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.runner import TradingRunner
+from tradepulse_operator.api.runner_status import TradingRunnerStatus
 from tradepulse_operator.clients.kubernetes.errors import Conflict, NotFound
 from tradepulse_operator.common.names import (
     ANNOTATION_KILL_SWITCH,
@@ -188,6 +190,8 @@ class World:
                 self._finalize(version, finalizers)
             case WriteStatus(_, version, status):
                 self._guard(version)
+                found = TradingRunnerStatus.model_validate(status)
+                assert_explained(found.conditions)
                 self.status = status
                 self.touch()
             case _:

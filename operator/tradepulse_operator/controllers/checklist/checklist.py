@@ -21,6 +21,7 @@ from tradepulse_operator.api.checklist import (
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.phases import current
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.api.rehearsal import RehearsalPolicy
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import CONFIG_FILE, check_pod_name, rehearsal_pod_name
@@ -76,7 +77,7 @@ def gate(observed: CutoverObserved) -> Step | None:
     never = next((name for name, each in found.items() if each.final), "")
     if never:
         message = f"{never}: {found[never].message}"
-        reason = "CheckFailed"
+        reason = CutoverReason.CHECK_FAILED
         phase = CutoverPhase.FAILED
         return enter(observed, phase, f"{reason}: {message}", reason=reason, **changes)
     if changes:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from tradepulse_operator.api.baseline import BaselinePolicy
 from tradepulse_operator.api.checklist import Check, ChecklistItem
+from tradepulse_operator.api.reasons import ConfigReason
 from tradepulse_operator.api.runner import TradingRunnerSpec
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.controllers.data_services.compare import FRESH, fresh
@@ -39,7 +40,7 @@ def require_served(policy: BaselinePolicy, runner: TradingRunnerSpec) -> None:
 
 def _unserved(policy: str, field: str) -> ConfigError:
     return ConfigError(
-        "InvalidPolicy",
+        ConfigReason.INVALID_POLICY,
         f"{policy} asks for what the runner doesn't have: add {field} to the runner, or create a"
         f" ReleaseCutover without {policy}",
     )

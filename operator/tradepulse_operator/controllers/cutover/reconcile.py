@@ -10,6 +10,7 @@ from typing import assert_never
 
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.phases import OnAbort, PhaseFacts, current
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.controllers.checklist.checklist import tidy
 from tradepulse_operator.controllers.cutover.phases.forward import (
     backing_up,
@@ -91,10 +92,10 @@ def _held(observed: CutoverObserved, facts: PhaseFacts) -> Step | None:
     if runner is None:
         message = f"TradingRunner {cutover.spec.runner} was deleted"
         end = fail if facts.on_abort is OnAbort.END else stop
-        return end(observed, "RunnerGone", message)
+        return end(observed, CutoverReason.RUNNER_GONE, message)
     if runner.status.cutover != cutover.metadata.name:
         # Not the runner's cutover any more: whatever is seen of the pod isn't ours to judge.
         return Wait("isn't the runner's cutover", 10 * POLL)
     if facts.on_abort is OnAbort.ROLL_BACK and cutover.spec.abort:
-        return roll_back(observed, "Aborted", "aborted by spec.abort")
+        return roll_back(observed, CutoverReason.ABORTED, "aborted by spec.abort")
     return paused(observed) if facts.pauses else None

@@ -12,6 +12,7 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import CutoverPhase, PhaseRecord, ReleaseCutoverStatus
 from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.phases import End, Limit, allowed, current, facts
+from tradepulse_operator.api.reasons import ConditionType, CutoverReason
 from tradepulse_operator.api.units import LONGEST_MESSAGE
 from tradepulse_operator.common.names import API_VERSION
 from tradepulse_operator.common.objects import Ref
@@ -25,9 +26,9 @@ from tradepulse_operator.controllers.conditions import (
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait, WriteStatus
 
-READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+READY, RECONCILING, STALLED = ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED
 #: Reason of Reconciling while the runner is suspended.
-PAUSED = "Paused"
+PAUSED = CutoverReason.PAUSED
 _MOST_PHASES = 64
 #: Seconds between two looks at a pod or a process; most changes come as an event before that.
 POLL = 1.0

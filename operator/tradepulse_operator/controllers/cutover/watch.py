@@ -8,6 +8,7 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import BakeStatus, VerdictKind, VerdictRecord
 from tradepulse_operator.api.phases import current
 from tradepulse_operator.api.policy import OnInconclusive
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant, timestamp
@@ -109,10 +110,10 @@ def record(found: Verdict) -> VerdictRecord:
 def in_words(found: Verdict | None, release: str) -> tuple[str, str]:
     """(reason, message) of a watch that goes on; the same as long as the finding is."""
     if found is None:
-        return "Watching", f"watches release {release}"
+        return CutoverReason.WATCHING, f"watches release {release}"
     decisive = found.decisive
     if decisive.kind is VerdictKind.OK:
-        return "Watching", f"watches release {release}: every guardrail is kept"
+        return CutoverReason.WATCHING, f"watches release {release}: every guardrail is kept"
     if decisive.kind is VerdictKind.UNKNOWN:
         return decisive.reason, (
             f"holds: {decisive.guardrail} of release {release} can't be told"

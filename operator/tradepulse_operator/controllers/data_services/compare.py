@@ -17,6 +17,7 @@ from tradepulse_operator.api.baseline import (
 )
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.reasons import ConditionType, CutoverReason
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import LONGEST_MESSAGE, seconds
 from tradepulse_operator.common.time import timestamp
@@ -27,7 +28,6 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved, Proc
 from . import kafka as streams_kafka
 from . import postgres as streams_postgres
 
-INTACT = "StreamsIntact"
 #: Seconds after which an answer tells nothing of now; the process asks several times as often.
 FRESH = 60.0
 
@@ -125,7 +125,7 @@ def compared(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserv
     truth, reason, message = _verdict(found)
     conditions = set_condition(
         cutover.status.conditions,
-        INTACT,
+        ConditionType.STREAMS_INTACT,
         truth,
         reason,
         message[:LONGEST_MESSAGE],
@@ -149,14 +149,14 @@ def record(found: Compared, now: float) -> StreamsRecord:
     )
 
 
-def _verdict(found: Compared) -> tuple[ConditionStatus, str, str]:
+def _verdict(found: Compared) -> tuple[ConditionStatus, CutoverReason, str]:
     if found.differences:
         more = len(found.differences) - 3
         text = "; ".join(found.differences[:3]) + (f"; and {more} more" if more > 0 else "")
-        return ConditionStatus.FALSE, "StreamsDiffer", text
+        return ConditionStatus.FALSE, CutoverReason.STREAMS_DIFFER, text
     if found.unknown:
-        return ConditionStatus.UNKNOWN, "NotCompared", "; ".join(found.unknown)
-    return ConditionStatus.TRUE, "Compared", "as the baseline has them, or further on"
+        return ConditionStatus.UNKNOWN, CutoverReason.NOT_COMPARED, "; ".join(found.unknown)
+    return ConditionStatus.TRUE, CutoverReason.COMPARED, "as the baseline has them, or further on"
 
 
 def differing(observed: CutoverObserved) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.reasons import ConditionType, RunnerReason
 from tradepulse_operator.api.spec.drill import (
     DrillResult,
     DrillStatus,
@@ -118,7 +119,7 @@ def _blocked(view: View, target: DrillTarget) -> str:
     latched = process is not None and process.kill_switch
     if (
         latched
-        or is_true(view.status.conditions, "KillSwitch")
+        or is_true(view.status.conditions, ConditionType.KILL_SWITCH)
         or view.runner.spec.kill_switch.engaged
     ):
         return "the kill switch is engaged"
@@ -295,7 +296,7 @@ def pause(view: View) -> float | None:
 # -- what is said --------------------------------------------------------------------------------
 
 
-def current(view: View) -> tuple[ConditionStatus, str, str] | None:
+def current(view: View) -> tuple[ConditionStatus, RunnerReason, str] | None:
     """Content of the condition DrillCurrent; None where no drills are scheduled."""
     spec, last, found = (
         view.runner.spec.kill_switch_drill,
@@ -305,10 +306,18 @@ def current(view: View) -> tuple[ConditionStatus, str, str] | None:
     if spec is None:
         return None
     if last is not None and last.result is DrillResult.FAILED:
-        return ConditionStatus.FALSE, "DrillFailed", f"the last drill failed: {last.message}"
+        return (
+            ConditionStatus.FALSE,
+            RunnerReason.DRILL_FAILED,
+            f"the last drill failed: {last.message}",
+        )
     since = last.passed_at if last else found.since if found else None
     if spec.max_age and since and view.seen.now - instant(since) > seconds(spec.max_age):
-        return ConditionStatus.FALSE, "DrillTooOld", f"no drill passed in the last {spec.max_age}"
+        return (
+            ConditionStatus.FALSE,
+            RunnerReason.DRILL_TOO_OLD,
+            f"no drill passed in the last {spec.max_age}",
+        )
     if last is None:
-        return ConditionStatus.UNKNOWN, "NoDrillYet", "no drill has come due yet"
-    return ConditionStatus.TRUE, "DrillPassed", f"the last drill passed: {last.message}"
+        return ConditionStatus.UNKNOWN, RunnerReason.NO_DRILL_YET, "no drill has come due yet"
+    return ConditionStatus.TRUE, RunnerReason.DRILL_PASSED, f"the last drill passed: {last.message}"

@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tradepulse_operator.api.reasons import PodReason
 from tradepulse_operator.common.names import CONTAINER, INIT_CONTAINER, LABEL_RELEASE
 
 from .views import DrillPodView, PodView
 
 #: Reasons that don't pass by themselves in seconds; `ContainerCreating` does.
-_STUCK = frozenset(
-    {
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImageInspectError",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RunContainerError",
-    }
-)
+_STUCK = frozenset(PodReason)
 
 
 def pod_view(pod: Mapping[str, Any]) -> PodView:

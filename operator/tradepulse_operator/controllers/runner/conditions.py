@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tradepulse_operator.api.meta import ConditionStatus
+from tradepulse_operator.api.reasons import ConditionType, RunnerReason
 from tradepulse_operator.api.runner_status import RunnerPhase
 from tradepulse_operator.api.spec.cutover import CutoverMode
 from tradepulse_operator.controllers.conditions import (
@@ -32,7 +33,7 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 
 @dataclass(frozen=True)
 class Said:
-    """Content of a condition."""
+    """Content of a condition. `reason`: of `api.reasons`, or a phase's name."""
 
     status: ConditionStatus
     reason: str
@@ -86,14 +87,14 @@ def process_halted(view: View) -> bool:
 def ready(view: View) -> Said:
     """Whether the release that should run does, and trades."""
     if trades(view):
-        return Said(TRUE, "Trading", "the runner trades")
+        return Said(TRUE, RunnerPhase.TRADING, _WHY[RunnerPhase.TRADING])
     found = fault(view)
     if found and phase(view) in (RunnerPhase.STALLED, RunnerPhase.HALTED):
         return Said(FALSE, found.reason, found.message)
     pod = view.own_pod
     if pod is not None and pod.waiting:
         return Said(FALSE, pod.waiting, f"the pod can't proceed: {pod.waiting}")
-    return Said(FALSE, phase(view).value, _WHY[phase(view)])
+    return Said(FALSE, phase(view), _WHY[phase(view)])
 
 
 _WHY = {
@@ -111,73 +112,78 @@ _WHY = {
 def trading_enabled(view: View) -> Said:
     """Whether orders may leave it now."""
     if trades(view):
-        return Said(TRUE, "Trading", "orders may leave the runner")
+        return Said(TRUE, RunnerPhase.TRADING, "orders may leave the runner")
     switch = kill_switch(view)
     if switch.status is TRUE:
-        return Said(FALSE, "KillSwitch", switch.message)
-    return Said(FALSE, phase(view).value, f"no order leaves the runner: {_WHY[phase(view)]}")
+        return Said(FALSE, RunnerReason.KILL_SWITCH, switch.message)
+    return Said(FALSE, phase(view), f"no order leaves the runner: {_WHY[phase(view)]}")
 
 
 def kill_switch(view: View) -> Said:
     """Whether it is engaged: by the operator, or latched in the process, which alone resets it."""
     process, asked = view.seen.process, view.run.kill_switch if view.run else ""
     if process is not None and process.kill_switch:
-        return Said(TRUE, "Latched", process.kill_switch_reason or "latched in the process")
+        return Said(
+            TRUE, RunnerReason.LATCHED, process.kill_switch_reason or "latched in the process"
+        )
     if asked:
-        return Said(TRUE, "Engaged", asked)
-    before = find_condition(view.status.conditions, "KillSwitch")
+        return Said(TRUE, RunnerReason.ENGAGED, asked)
+    before = find_condition(view.status.conditions, ConditionType.KILL_SWITCH)
     if process is None and before is not None and before.status is TRUE:
         # The latch is on disk: no word from the process doesn't mean that it was reset.
         return Said(TRUE, before.reason, before.message)
-    return Said(FALSE, "Released", "the kill switch is not engaged")
+    return Said(FALSE, RunnerReason.RELEASED, "the kill switch is not engaged")
 
 
 def release_drift(view: View) -> Said:
     """Whether the spec means another release than the one that is active."""
     if view.wanted is None or view.status.active_release is None:
-        why = view.problem.reason if view.problem else "NotStarted"
+        why = view.problem.reason if view.problem else RunnerReason.NOT_STARTED
         return Said(UNKNOWN, why, "no release of the spec to compare with yet")
     image = view.wanted.release.image
     if not view.drifted:
-        return Said(FALSE, "AsWanted", "the active release is the one of the spec")
+        return Said(FALSE, RunnerReason.AS_WANTED, "the active release is the one of the spec")
     if view.status.cutover is not None:
-        reason = "CutoverHalted" if view.halted else "CuttingOver"
+        reason = RunnerReason.CUTOVER_HALTED if view.halted else RunnerPhase.CUTTING_OVER
         return Said(TRUE, reason, f"{view.status.cutover} decides")
     refused = rejected(view)
     if refused:
-        return Said(TRUE, "Rejected", refused.message)
+        return Said(TRUE, refused.reason, refused.message)
     reason, message = _drift_reason(view)
     return Said(TRUE, reason, f"the spec means {image}: {message}")
 
 
-def _drift_reason(view: View) -> tuple[str, str]:
+def _drift_reason(view: View) -> tuple[RunnerReason | RunnerPhase, str]:
     if by_hand(view):
-        return "MovedByHand", "a cutover by hand moved away from it; write what runs to the spec"
+        return (
+            RunnerReason.MOVED_BY_HAND,
+            "a cutover by hand moved away from it; write what runs to the spec",
+        )
     if view.runner.spec.suspend:
-        return "Suspended", "it is cut over to when the runner is resumed"
+        return RunnerPhase.SUSPENDED, "it is cut over to when the runner is resumed"
     if view.runner.spec.cutover.mode is CutoverMode.MANUAL:
-        return "Manual", "create a ReleaseCutover to move there"
+        return RunnerReason.MANUAL, "create a ReleaseCutover to move there"
     ended = view.named(view.stamp or "")
     if ended is not None:
-        return "CutoverEnded", f"{view.stamp} did not get there; delete it to try again"
-    return "Pending", "a cutover is about to start"
+        return RunnerReason.CUTOVER_ENDED, f"{view.stamp} did not get there; delete it to try again"
+    return RunnerReason.CUTOVER_PENDING, "a cutover is about to start"
 
 
 def monitored(view: View) -> Said:
     """Whether Prometheus can find it; without that a cutover has no evidence to go on."""
     if "ServiceMonitor" in view.seen.unserved:
         message = "this cluster has no ServiceMonitor: install the Prometheus operator"
-        return Said(FALSE, "ServiceMonitorMissing", message)
-    return Said(TRUE, "ServiceMonitor", "a ServiceMonitor makes Prometheus scrape it")
+        return Said(FALSE, RunnerReason.SERVICE_MONITOR_MISSING, message)
+    return Said(TRUE, RunnerReason.SERVICE_MONITOR, "a ServiceMonitor makes Prometheus scrape it")
 
 
 def reconciling(view: View) -> Said | None:
     """Whether something is under way that ends by itself."""
     if view.moving or (view.status.cutover is not None and not view.halted):
-        return Said(TRUE, "CuttingOver", f"{view.status.cutover} is in progress")
+        return Said(TRUE, RunnerPhase.CUTTING_OVER, f"{view.status.cutover} is in progress")
     now = phase(view)
     if now in (RunnerPhase.PENDING, RunnerPhase.STARTING, RunnerPhase.STOPPING):
-        return Said(TRUE, now.value, _WHY[now])
+        return Said(TRUE, now, _WHY[now])
     return None
 
 
@@ -190,7 +196,7 @@ def image_moved(view: View) -> Said | None:
         return None
     return Said(
         TRUE,
-        "DigestChanged",
+        RunnerReason.IMAGE_CHANGED,
         f"{active.image} is now {pod.image_id}, it was {active.image_id}: write digests, tags move",
     )
 
@@ -202,7 +208,7 @@ def backups_stored(view: View) -> Said | None:
     process = view.seen.process
     problem = process.store_problem if process else None
     fine = "the object store holds every backup and report of the volume"
-    return _stored(view, "BackupsStored", problem, fine)
+    return _stored(view, ConditionType.BACKUPS_STORED, problem, fine)
 
 
 def audit_stored(view: View) -> Said | None:
@@ -211,7 +217,7 @@ def audit_stored(view: View) -> Said | None:
         return None
     process = view.seen.process
     problem = process.database_problem if process else None
-    return _stored(view, "AuditStored", problem, "the database takes every record")
+    return _stored(view, ConditionType.AUDIT_STORED, problem, "the database takes every record")
 
 
 def events_published(view: View) -> Said | None:
@@ -221,17 +227,27 @@ def events_published(view: View) -> Said | None:
     process = view.seen.process
     problem = process.bus_problem if process else None
     fine = "the brokers take every event"
-    return _stored(view, "EventsPublished", problem, fine, "Published")
+    return _stored(view, ConditionType.EVENTS_PUBLISHED, problem, fine, RunnerReason.PUBLISHED)
 
 
-def _stored(view: View, kind: str, problem: str | None, fine: str, reason: str = "Stored") -> Said:
+def _stored(
+    view: View,
+    kind: ConditionType,
+    problem: str | None,
+    fine: str,
+    reason: RunnerReason = RunnerReason.STORED,
+) -> Said:
     """What the process says of an optional service; while it says nothing, what it said last."""
     if problem is None:
         before = find_condition(view.status.conditions, kind)
         if before is None:
-            return Said(UNKNOWN, "NoWord", "the process has not told yet")
+            return Said(
+                UNKNOWN,
+                RunnerReason.STATUS_UNAVAILABLE,
+                "the runner's status has not been read yet",
+            )
         return Said(before.status, before.reason, before.message)
-    return Said(FALSE, "Behind", problem) if problem else Said(TRUE, reason, fine)
+    return Said(FALSE, RunnerReason.BEHIND, problem) if problem else Said(TRUE, reason, fine)
 
 
 def audit_forwarded(view: View) -> Said | None:
@@ -242,39 +258,41 @@ def audit_forwarded(view: View) -> Said | None:
     process = view.seen.process
     problem = process.siem_problem if process else None
     fine = "the SIEM takes the audit trail"
-    return _stored(view, "AuditForwarded", problem, fine, "Forwarded")
+    return _stored(view, ConditionType.AUDIT_FORWARDED, problem, fine, RunnerReason.FORWARDED)
 
 
 def conditions(view: View) -> Conditions:
     """All conditions, as they are to be written."""
     found = view.status.conditions
     for kind, said in (
-        ("Ready", ready(view)),
-        ("TradingEnabled", trading_enabled(view)),
-        ("KillSwitch", kill_switch(view)),
-        ("ReleaseDrift", release_drift(view)),
-        ("Monitored", monitored(view)),
+        (ConditionType.READY, ready(view)),
+        (ConditionType.TRADING_ENABLED, trading_enabled(view)),
+        (ConditionType.KILL_SWITCH, kill_switch(view)),
+        (ConditionType.RELEASE_DRIFT, release_drift(view)),
+        (ConditionType.MONITORED, monitored(view)),
     ):
         found = _set(view, found, kind, said)
-    found = _while_true(view, found, "BackupsStored", backups_stored(view))
-    found = _while_true(view, found, "AuditStored", audit_stored(view))
-    found = _while_true(view, found, "EventsPublished", events_published(view))
-    found = _while_true(view, found, "AuditForwarded", audit_forwarded(view))
+    found = _while_true(view, found, ConditionType.BACKUPS_STORED, backups_stored(view))
+    found = _while_true(view, found, ConditionType.AUDIT_STORED, audit_stored(view))
+    found = _while_true(view, found, ConditionType.EVENTS_PUBLISHED, events_published(view))
+    found = _while_true(view, found, ConditionType.AUDIT_FORWARDED, audit_forwarded(view))
     broken = fault(view)
     stalled = Said(TRUE, broken.reason, broken.message) if broken and not view.moving else None
-    found = _while_true(view, found, "Stalled", stalled)
-    busy = None if is_true(found, "Stalled") else reconciling(view)
-    found = _while_true(view, found, "Reconciling", busy)
+    found = _while_true(view, found, ConditionType.STALLED, stalled)
+    busy = None if is_true(found, ConditionType.STALLED) else reconciling(view)
+    found = _while_true(view, found, ConditionType.RECONCILING, busy)
     drills = drill.current(view)
-    found = _while_true(view, found, "DrillCurrent", Said(*drills) if drills else None)
-    return _while_true(view, found, "ImageMoved", image_moved(view))
+    found = _while_true(view, found, ConditionType.DRILL_CURRENT, Said(*drills) if drills else None)
+    return _while_true(view, found, ConditionType.IMAGE_MOVED, image_moved(view))
 
 
-def _while_true(view: View, found: Conditions, kind: str, said: Said | None) -> Conditions:
+def _while_true(
+    view: View, found: Conditions, kind: ConditionType, said: Said | None
+) -> Conditions:
     return _set(view, found, kind, said) if said else drop_condition(found, kind)
 
 
-def _set(view: View, found: Conditions, kind: str, said: Said) -> Conditions:
+def _set(view: View, found: Conditions, kind: ConditionType, said: Said) -> Conditions:
     return set_condition(
         found,
         kind,

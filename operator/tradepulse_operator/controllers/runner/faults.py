@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tradepulse_operator.api.reasons import ConfigReason, RunnerReason
 from tradepulse_operator.common.names import pvc_name
 from tradepulse_operator.common.objects import Ref
 
@@ -16,9 +17,9 @@ _NEEDED = frozenset({"StatefulSet", "ConfigMap", "PersistentVolumeClaim", "Servi
 
 @dataclass(frozen=True)
 class Fault:
-    """Why it can't go on. `reason`: CamelCase; `message`: what happened and what to do."""
+    """Why it can't go on. `message`: what happened and what to do."""
 
-    reason: str
+    reason: RunnerReason | ConfigReason
     message: str
 
 
@@ -31,10 +32,12 @@ def state_lost(view: View) -> Fault | None:
     if claim is not None:
         lost = (claim.get("status") or {}).get("phase") == "Lost"
         message = f"the volume of claim {name} is lost: {_REMEDY}"
-        return Fault("StateLost", message) if lost else None
+        return Fault(RunnerReason.STATE_LOST, message) if lost else None
     if not _had_started(view) or _starts_cold(view):
         return None
-    return Fault("StateLost", f"claim {name} is gone, and with it the order state: {_REMEDY}")
+    return Fault(
+        RunnerReason.STATE_LOST, f"claim {name} is gone, and with it the order state: {_REMEDY}"
+    )
 
 
 _REMEDY = (
@@ -51,7 +54,7 @@ def config_lost(view: View) -> Fault | None:
     if not gone:
         return None
     return Fault(
-        "ConfigLost",
+        RunnerReason.CONFIG_LOST,
         f"ConfigMap {', '.join(gone)} is gone and can't be rendered again: restore it, or write the"
         " spec that it came from",
     )
@@ -62,7 +65,7 @@ def name_taken(view: View) -> Fault | None:
     found = ", ".join(sorted(f"{ref.kind} {ref.name}" for ref in _taken(view)))
     if not found:
         return None
-    return Fault("NameTaken", f"{found} belongs to someone else: rename or remove it")
+    return Fault(RunnerReason.NAME_TAKEN, f"{found} belongs to someone else: rename or remove it")
 
 
 def _taken(view: View) -> list[Ref]:
@@ -80,7 +83,7 @@ def rejected(view: View) -> Fault | None:
     if entry is None:
         return None
     return Fault(
-        "ReleaseRejected",
+        RunnerReason.RELEASE_REJECTED,
         f"{wanted.image} was rolled back by {entry.cutover} ({entry.reason}): write another release"
         " to the spec, or create a ReleaseCutover to try it again",
     )
@@ -90,7 +93,7 @@ def fault(view: View) -> Fault | None:
     """The gravest fault, if there is any."""
     if view.halted and view.cutover:
         return Fault(
-            "CutoverHalted",
+            RunnerReason.CUTOVER_HALTED,
             f"{view.cutover.metadata.name} could neither finish nor be rolled back: look at the"
             " positions, then delete it or create another ReleaseCutover",
         )

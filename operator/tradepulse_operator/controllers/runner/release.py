@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.phases import End, current, final
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner_status import HistoryEntry, RejectedRelease, TradingRunnerStatus
@@ -66,7 +67,7 @@ def _refused(view: View, cutover: ReleaseCutover, target: Release) -> dict[str, 
     entry = RejectedRelease(
         release=target,
         cutover=name,
-        reason=rollback.reason if rollback else "RolledBack",
+        reason=rollback.reason if rollback else CutoverPhase.ROLLED_BACK,
         at=cutover.status.finished_at or timestamp(view.seen.now),
     )
     others = (item for item in status.rejected_releases if item.release.id != target.id)

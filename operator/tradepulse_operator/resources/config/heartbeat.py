@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from tradepulse_operator.api.guardrails import Guardrails
+from tradepulse_operator.api.reasons import ConfigReason
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import CONFIG_FILE
 from tradepulse_operator.guard.limits import limits
@@ -37,7 +38,7 @@ def require_seen(
         return
     given = "" if guardrails.metric_gap else ", the default"
     raise ConfigError(
-        "InvalidConfig",
+        ConfigReason.INVALID_CONFIG,
         f"ConfigMap {config_map}, key {CONFIG_FILE}: loop.{_KEY} is {beat:g} s: scraped every"
         f" {scrape}, a runner that is well seems silent for {silence:g} s, and {path}.metricGap"
         f" ({gap:g} s{given}) calls that a gap: lower it, or raise metricGap",

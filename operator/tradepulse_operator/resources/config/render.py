@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tradepulse_operator.api.reasons import ConfigReason
 from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.api.runner import TradingRunnerSpec
 from tradepulse_operator.api.spec.risk import Risk
@@ -42,9 +43,9 @@ _MAY_BE_ZERO = {"kill_switch_violation_threshold", "kill_switch_rate_limit_thres
 
 
 class ConfigError(ValueError):
-    """A configuration that can't be rendered. `reason`: CamelCase; the message says what to do."""
+    """A configuration that can't be rendered; the message says what to do."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: ConfigReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -70,7 +71,7 @@ def _own(
 ) -> dict[str, Any]:
     if not re.match(NAME_PATTERN, runner_name):
         raise ConfigError(
-            "InvalidName",
+            ConfigReason.INVALID_NAME,
             f"metadata.name {runner_name!r} can't name a Service: use lower-case letters, digits"
             " and dashes only",
         )
@@ -116,11 +117,12 @@ def _risk(risk: Risk) -> dict[str, Any]:
         if field not in _MAY_BE_ZERO and Decimal(value) <= 0:
             shown = Risk.model_fields[field].alias or field
             raise ConfigError(
-                "InvalidConfig", f"spec.risk.{shown} is {value}: give a limit greater than 0"
+                ConfigReason.INVALID_CONFIG,
+                f"spec.risk.{shown} is {value}: give a limit greater than 0",
             )
     if Decimal(risk.max_order_notional) > Decimal(risk.max_notional):
         raise ConfigError(
-            "InvalidConfig",
+            ConfigReason.INVALID_CONFIG,
             f"spec.risk.maxOrderNotional {risk.max_order_notional} is above maxNotional"
             f" {risk.max_notional}: lower it",
         )
@@ -135,21 +137,27 @@ def _user(release: ReleaseSpec, text: str | None) -> Mapping[str, Any]:
         return {}
     if text is None:
         raise ConfigError(
-            "ConfigMapMissing", f"{where} doesn't exist: create it or unset spec.release.config"
+            ConfigReason.CONFIG_MAP_MISSING,
+            f"{where} doesn't exist: create it or unset spec.release.config",
         )
     try:
         found = yaml_text.read(text)
     except yaml.YAMLError as error:
-        raise ConfigError("InvalidConfig", f"{where} isn't valid YAML: {error}") from error
+        raise ConfigError(
+            ConfigReason.INVALID_CONFIG, f"{where} isn't valid YAML: {error}"
+        ) from error
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise ConfigError(
-            "InvalidConfig", f"{where} is a {type(found).__name__}: write a mapping of settings"
+            ConfigReason.INVALID_CONFIG,
+            f"{where} is a {type(found).__name__}: write a mapping of settings",
         )
     for key, remedy in _RESERVED.items():
         if key in found:
-            raise ConfigError("ConfigClash", f"{where}: {key} must not be set: {remedy}")
+            raise ConfigError(
+                ConfigReason.CONFIG_CLASH, f"{where}: {key} must not be set: {remedy}"
+            )
     return found
 
 
@@ -166,7 +174,7 @@ def _merge(
             merged[key] = _merge(mine, value, config_map, f"{below}.")
         else:
             raise ConfigError(
-                "ConfigClash",
+                ConfigReason.CONFIG_CLASH,
                 f"ConfigMap {config_map}, key {CONFIG_FILE}: {below} is set by the TradingRunner"
                 " itself: remove it here and set it there",
             )

@@ -33,7 +33,7 @@ from tradepulse_operator.api.phases import (
 )
 from tradepulse_operator.api.policy import CutoverPolicy
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PACKAGE = ROOT / "operator" / "tradepulse_operator"
 PHASE, STEP = CutoverPhase, RollbackStep
 IDS = [f"{phase}-{step}" if step else str(phase) for phase, step in TABLE]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
+from tradepulse_operator.api.reasons import REASONS, ConditionType, Word
 from tradepulse_operator.codegen import reference
 from tradepulse_operator.codegen.files import difference
 
@@ -27,12 +27,13 @@ def test_each_link_leads_to_a_heading() -> None:
 
 
 def test_each_table_is_well_formed() -> None:
-    bars, page = 0, reference.text().splitlines()
-    for line, below in pairwise(page):
-        if below.startswith("|---"):
-            bars = below.count("|")
-        if line.startswith("|"):
-            assert len(re.findall(r"(?<!\\)\|", line)) == bars, line
+    columns = 0
+    for line in reference.text().splitlines():
+        if not line.startswith("|"):
+            columns = 0
+            continue
+        columns = columns or line.count("|")
+        assert len(re.findall(r"(?<!\\)\|", line)) == columns, line
 
 
 def test_rules_and_defaults_are_in_it() -> None:
@@ -40,3 +41,11 @@ def test_rules_and_defaults_are_in_it() -> None:
     assert "- credentialsSecret is required for a real venue" in page
     assert "| `errorRate` | number, above 0 to 1 | `0.02` |" in page
     assert "| `runner` | string, at most 52 characters |  | Required. " in page
+
+
+def test_conditions_and_reasons_are_in_it() -> None:
+    page = reference.text()
+    classes: tuple[type[Word], ...] = (ConditionType, *REASONS)
+    for words in classes:
+        for word in words:
+            assert f"| `{word}` | {word.where} | {word.about} |" in page

@@ -23,6 +23,7 @@ from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.incident.bundle import build
 from tradepulse_operator.incident.replay import Unreplayable, replay
 
+REPORTS = Path(__file__).parents[2] / "vectors" / "reports"
 START = instant("2026-01-02T03:01:30Z")
 LIMITS = Limits(
     interval=5.0,
@@ -128,7 +129,7 @@ def test_the_baseline_follows_from_its_own_samples(tmp_path: Path) -> None:
     parts = compared()
     found = replay(parts)
     assert (found.agrees, found.baseline, found.chain) == (True, "", "")
-    assert json.loads(parts["limits.json"])["error_rate"] < 0.01
+    assert json.loads(parts["limits.json"])["errorRate"] < 0.01
     said = CliRunner().invoke(main, ["replay", write(tmp_path, parts)])
     assert said.exit_code == 0, said.output
     assert "baseline: the same" in said.output
@@ -141,7 +142,12 @@ def test_the_baseline_follows_from_its_own_samples(tmp_path: Path) -> None:
     [
         ("cutover.json", '"failed": 3', '"failed": 2', "its samples lead to another one"),
         ("limits.json", '"consecutive": 2', '"consecutive": 2', ""),
-        ("limits.json", '"p95": 0.', '"p95": 1.', "limits.json has other limits"),
+        (
+            "limits.json",
+            'LatencySeconds": 0.',
+            'LatencySeconds": 1.',
+            "limits.json has other limits",
+        ),
     ],
 )
 def test_another_baseline_shows(part: str, old: str, new: str, says: str) -> None:
@@ -174,7 +180,7 @@ def test_every_part_that_is_json_stays_json() -> None:
             '"guardrail": "p95Latency"',
             "another verdict",
         ),
-        ("limits.json", '"error_rate": 0.02', '"error_rate": 0.5', "another verdict"),
+        ("limits.json", '"errorRate": 0.02', '"errorRate": 0.5', "another verdict"),
         ("report.md", "#", "##", "changed after"),
     ],
 )
@@ -201,6 +207,30 @@ def test_a_directory_and_a_config_map_are_both_read(tmp_path: Path) -> None:
         assert found.exit_code == 0, found.output
         assert "derived:  breach" in found.output
         assert "chain:    whole" in found.output
+
+
+@pytest.mark.parametrize("file", sorted(REPORTS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_report_that_was_filed_by_an_earlier_version_is_derived_again(file: Path) -> None:
+    found = CliRunner().invoke(main, ["replay", str(file)])
+    assert found.exit_code == 0, found.output
+    for text in ("derived:  breach", "baseline: the same", "chain:    whole"):
+        assert text in found.output
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"format": 2}, "format 2 is unknown: replay with the operator that filed it"),
+        ({"errorRate": "a lot"}, "errorRate: "),
+        ({"p99LatencySeconds": 1.0}, "p99LatencySeconds: "),
+        ({"metricGapSeconds": None}, "metricGapSeconds: "),
+    ],
+)
+def test_limits_that_are_not_understood_are_refused(change: dict[str, object], says: str) -> None:
+    parts = report()
+    changed = json.dumps({**json.loads(parts["limits.json"]), **change})
+    with pytest.raises(Unreplayable, match=f"limits.json: not the limits of a guard: {says}"):
+        replay({**parts, "limits.json": changed})
 
 
 @pytest.mark.parametrize("part", ["cutover.json", "limits.json", "samples.json", "manifest.json"])

@@ -11,8 +11,8 @@ import kopf
 import pytest
 from aiohttp import web
 
-from tests.support.services.tls import Authority
 from tests.support.operator.loopback import api_server, connected, kubeconfig
+from tests.support.services.tls import Authority
 from tradepulse_operator.clients.kubernetes.errors import Unavailable
 from tradepulse_operator.common.names import GROUP, VERSION
 from tradepulse_operator.manager import handlers

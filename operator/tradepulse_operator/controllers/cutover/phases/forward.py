@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tradepulse_operator.api.cutover_status import BackupRecord, CutoverPhase
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.controllers.checklist.approvals import signatures, unsigned
@@ -35,7 +36,7 @@ from .rollback import halted, roll_back
 from .superseded import superseded
 
 #: Restarts while it starts that count as a crash: it never came up.
-_CRASHED = "Crashed"
+_CRASHED = CutoverReason.CRASHED
 
 
 def pending(observed: CutoverObserved) -> Step:
@@ -140,10 +141,12 @@ def backing_up(observed: CutoverObserved) -> Step:
     if pod.init_exit != 0:
         why = said(pod).get("error") or pod.init_message or "no message"
         message = f"the state container ended with {pod.init_exit}: {why}"
-        return roll_back(observed, "BackupFailed", message)
+        return roll_back(observed, CutoverReason.BACKUP_FAILED, message)
     backup = _backup(observed, pod)
     if backup is None:
-        return roll_back(observed, "BackupFailed", "the state container told of no backup")
+        return roll_back(
+            observed, CutoverReason.BACKUP_FAILED, "the state container told of no backup"
+        )
     message = f"the state is backed up ({backup.files} files); the new release starts"
     return enter(observed, CutoverPhase.SWITCHING, message, backup=backup)
 
@@ -158,14 +161,14 @@ def switching(observed: CutoverObserved) -> Step:
         moved = (
             f"{target.image} is now {pod.image_id}, it was {target.image_id} when it was checked"
         )
-        return roll_back(observed, "ImageMoved", moved)
+        return roll_back(observed, CutoverReason.IMAGE_CHANGED, moved)
     if target and pod.image_id:
         target = target.model_copy(update={"image_id": pod.image_id})
     return enter(
         observed,
         CutoverPhase.BAKING,
         f"the new release trades; it bakes for {observed.cutover.spec.bake}",
-        reason="Watching",
+        reason=CutoverReason.WATCHING,
         target=target,
         bake=stored(begin(observed.now)),
     )
@@ -216,7 +219,7 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
         return enter(told, CutoverPhase.SUCCEEDED, message + differing(told), **changes)
     if progress.decision is Decision.INCONCLUSIVE or found is None:
         message = f"the guard could tell nothing for {spec.switch_deadline} (onInconclusive)"
-        return roll_back(observed, "Inconclusive", message, **changes)
+        return roll_back(observed, CutoverReason.INCONCLUSIVE, message, **changes)
     decisive = found.decisive
     message = f"{decisive.guardrail}: {decisive.message}"
     return roll_back(observed, decisive.reason, message, **changes)
@@ -233,7 +236,9 @@ def unreported(_: CutoverObserved) -> Step:
 
 
 def _aborted(observed: CutoverObserved) -> Step:
-    return fail(observed, "Aborted", "aborted by spec.abort before anything was switched")
+    return fail(
+        observed, CutoverReason.ABORTED, "aborted by spec.abort before anything was switched"
+    )
 
 
 def _target_pod(observed: CutoverObserved) -> PodView | None:
@@ -251,7 +256,7 @@ def _not_ready(observed: CutoverObserved, pod: PodView | None, message: str) -> 
     left = entered(cutover.status) + seconds(cutover.spec.switch_deadline) - observed.now
     if left <= 0:
         late = f"not ready within switchDeadline, {cutover.spec.switch_deadline}"
-        return roll_back(observed, "NotReady", late)
+        return roll_back(observed, CutoverReason.NOT_READY, late)
     return say(observed, message, min(POLL, left))
 
 

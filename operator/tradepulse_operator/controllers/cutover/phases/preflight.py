@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.controllers.cutover.watch import bake_limits
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.guard.verdict import missing
@@ -36,12 +37,16 @@ def stopping(observed: CutoverObserved) -> Refusal | None:
     """The runner is to go on running."""
     runner = observed.runner
     if runner is None:
-        return Refusal("RunnerGone", f"TradingRunner {observed.cutover.spec.runner} is gone")
+        return Refusal(
+            CutoverReason.RUNNER_GONE, f"TradingRunner {observed.cutover.spec.runner} is gone"
+        )
     if runner.metadata.deletion_timestamp:
-        return Refusal("RunnerDeleted", "the runner is being deleted: nothing can be released")
+        return Refusal(
+            CutoverReason.RUNNER_DELETED, "the runner is being deleted: nothing can be released"
+        )
     if runner.spec.suspend:
         return Refusal(
-            "Suspended",
+            CutoverReason.SUSPENDED,
             "the runner is suspended: set spec.suspend to false and create a new ReleaseCutover",
         )
     return None
@@ -51,7 +56,7 @@ def _another(observed: CutoverObserved) -> Outcome:
     source, target = observed.cutover.status.source, observed.cutover.status.target
     if source and target and source.id == target.id:
         return Refusal(
-            "NothingToDo",
+            CutoverReason.NOTHING_TO_DO,
             f"release {target.id} is active already: ask for another image or configuration",
         )
     return None
@@ -64,7 +69,7 @@ def _active(observed: CutoverObserved) -> Outcome:
         return Hold("waits for the runner's first release to trade")
     if active.id != source.id:
         return Refusal(
-            "ActiveReleaseChanged",
+            CutoverReason.ACTIVE_RELEASE_CHANGED,
             f"release {active.id} is active, no longer {source.id}: create a new ReleaseCutover",
         )
     return None

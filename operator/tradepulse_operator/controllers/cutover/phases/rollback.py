@@ -18,6 +18,7 @@ from tradepulse_operator.api.cutover_status import (
 )
 from tradepulse_operator.api.phases import Limit
 from tradepulse_operator.api.policy import StateOnRollback
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import INCIDENTS_DIR, LABEL_RELEASE, incident_name
@@ -92,7 +93,7 @@ def rolling_back(observed: CutoverObserved) -> Step:
     rollback = observed.cutover.status.rollback
     if rollback is None:
         # Only a status that someone else wrote: what is known is that it goes back.
-        return roll_back(observed, "Unknown", "the status told of no reason")
+        return roll_back(observed, CutoverReason.UNKNOWN, "the status told of no reason")
     match rollback.step:
         case RollbackStep.HALTING:
             return _halting(observed, rollback)
@@ -178,16 +179,16 @@ def _starting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
     pod = _source_pod(observed)
     if observed.cutover.spec.rollback.state is StateOnRollback.FREEZE and _frozen(observed, pod):
         message = "the state is frozen and the kill switch engaged, as rollback.state asks"
-        return stop(observed, "Frozen", message)
+        return stop(observed, CutoverReason.FROZEN, message)
     wrong = unrestored(observed, pod)
     if wrong:
-        return stop(observed, "NotRestored", wrong)
+        return stop(observed, CutoverReason.NOT_RESTORED, wrong)
     if pod and pod.ready:
         return enter(
             observed,
             CutoverPhase.VERIFYING,
             in_words(None, pod.release)[1],
-            reason="Watching",
+            reason=CutoverReason.WATCHING,
             verification=stored(begin(observed.now)),
         )
     if pod and pod.init_exit not in (None, 0):
@@ -211,7 +212,7 @@ def verifying(observed: CutoverObserved) -> Step:
         return Wait("waits for samples", seconds(cutover.spec.guardrails.interval))
     if pod and pod.image_id and source.image_id not in (None, pod.image_id):
         message = f"{source.image} is now {pod.image_id}, it was {source.image_id}"
-        return stop(observed, "ImageChanged", message)
+        return stop(observed, CutoverReason.IMAGE_CHANGED, message)
     held = verify_limits(cutover, runner)
     before = checkpoint(cutover.status.verification, entered(cutover.status))
     progress = advance(before, observed.recording, observed.now, held)
@@ -316,7 +317,9 @@ def _until_deadline(
 ) -> Step:
     left = _deadline(observed, rollback) - observed.now
     if left <= 0:
-        return stop(observed, "NotVerified", f"not done within rollback.deadline: {message}")
+        return stop(
+            observed, CutoverReason.NOT_VERIFIED, f"not done within rollback.deadline: {message}"
+        )
     return say(observed, message, min(seconds, left), reason=reason or rollback.reason, **changes)
 
 

@@ -6,6 +6,7 @@ that it came from is gone. One that a person wrote stands for that person's own 
 
 from __future__ import annotations
 
+from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.api.spec.cutover import CutoverMode
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.resources.config.release import render_release
@@ -31,7 +32,7 @@ def superseded(observed: CutoverObserved) -> Refusal | None:
         if found.id == target.id:
             return None
     return Refusal(
-        "Superseded",
+        CutoverReason.SUPERSEDED,
         f"spec.release or the configuration moved on before release {target.id} was moved to:"
         " nothing was touched",
     )

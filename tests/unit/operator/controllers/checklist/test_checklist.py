@@ -497,6 +497,6 @@ def test_another_image_than_the_checked_one_goes_back() -> None:
     found = written(decide(moved))
     assert found.phase is PHASE.ROLLING_BACK
     assert found.rollback
-    assert found.rollback.reason == "ImageMoved"
+    assert found.rollback.reason == "ImageChanged"
     same = at("image", phase=PHASE.SWITCHING, status=held, pod=pod(image_id=DIGEST))
     assert written(decide(same)).phase is PHASE.BAKING

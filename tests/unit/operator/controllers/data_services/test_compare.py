@@ -35,13 +35,14 @@ from tests.support.operator.streams import (
 from tradepulse_operator.api.baseline import MOST_DIFFERENCES, MOST_PARTITIONS, Baseline
 from tradepulse_operator.api.cutover_status import ReleaseCutoverStatus
 from tradepulse_operator.api.meta import Condition
+from tradepulse_operator.api.reasons import ConditionType
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.cutover.baseline import kafka_of, postgres_of
 from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.controllers.data_services import kafka as streams_kafka
 from tradepulse_operator.controllers.data_services import postgres as streams_postgres
-from tradepulse_operator.controllers.data_services.compare import FRESH, INTACT
+from tradepulse_operator.controllers.data_services.compare import FRESH
 from tradepulse_operator.controllers.events import WARNING, cutover_events
 from tradepulse_operator.controllers.observed.data_services import (
     BusView,
@@ -260,7 +261,7 @@ def verified(process: ProcessView | None, **changes: Any) -> CutoverObserved:
 
 
 def intact(found: ReleaseCutoverStatus) -> Condition:
-    condition = find_condition(found.conditions, INTACT)
+    condition = find_condition(found.conditions, ConditionType.STREAMS_INTACT)
     assert condition
     return condition
 
@@ -332,7 +333,7 @@ def test_a_runner_without_either_has_no_such_condition() -> None:
     after = written(decide(verified(telling(None, None), runner=runner(), baseline=bare)))
     assert after.phase is PHASE.ROLLED_BACK
     assert after.streams is None
-    assert find_condition(after.conditions, INTACT) is None
+    assert find_condition(after.conditions, ConditionType.STREAMS_INTACT) is None
 
 
 def test_the_policys_lags_count() -> None:

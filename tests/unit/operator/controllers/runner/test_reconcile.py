@@ -219,7 +219,7 @@ def test_a_rolled_back_release_is_not_tried_again_by_itself() -> None:
     (entry,) = world.status["rejectedReleases"]
     assert entry["release"]["image"] == NEXT["image"]
     assert entry["reason"] == "Breach"
-    assert conditions(world)["ReleaseDrift"] == ("True", "Rejected")
+    assert conditions(world)["ReleaseDrift"] == ("True", "ReleaseRejected")
     assert conditions(world)["Stalled"] == ("True", "ReleaseRejected")
     assert conditions(world)["Ready"] == ("True", "Trading")
 
@@ -488,7 +488,7 @@ def test_a_moved_tag_is_told() -> None:
     world = settled()
     world.pod = replace(pod_of(world), image_id="registry.test/runner@sha256:other")
     world.look()
-    assert conditions(world)["ImageMoved"] == ("True", "DigestChanged")
+    assert conditions(world)["ImageMoved"] == ("True", "ImageChanged")
 
 
 def test_suspending_stops_and_keeps_everything_else() -> None:

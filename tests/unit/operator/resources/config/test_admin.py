@@ -183,7 +183,7 @@ def said(owner: TradingRunner, word: ProcessView | None) -> Condition | None:
 @pytest.mark.parametrize(
     ("told", "status", "reason"),
     [
-        (None, ConditionStatus.UNKNOWN, "NoWord"),
+        (None, ConditionStatus.UNKNOWN, "StatusUnavailable"),
         ({"pending": 0, "problem": ""}, ConditionStatus.TRUE, "Forwarded"),
         ({"pending": 3, "problem": ""}, ConditionStatus.TRUE, "Forwarded"),
         ({"pending": 3, "problem": "answered 500"}, ConditionStatus.FALSE, "Behind"),

@@ -88,7 +88,7 @@ def test_an_ipv6_address_is_one_for_the_process_too() -> None:
 @pytest.mark.parametrize(
     ("told", "status", "reason"),
     [
-        (None, ConditionStatus.UNKNOWN, "NoWord"),
+        (None, ConditionStatus.UNKNOWN, "StatusUnavailable"),
         ({"connected": True, "problem": "", "spool": 3}, ConditionStatus.TRUE, "Stored"),
         ({"connected": False, "problem": "gives no answer"}, ConditionStatus.FALSE, "Behind"),
     ],

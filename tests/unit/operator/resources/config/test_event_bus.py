@@ -108,7 +108,7 @@ def said(owner: TradingRunner, told: dict[str, Any] | None) -> Condition | None:
 @pytest.mark.parametrize(
     ("told", "status", "reason"),
     [
-        (None, ConditionStatus.UNKNOWN, "NoWord"),
+        (None, ConditionStatus.UNKNOWN, "StatusUnavailable"),
         ({"problem": "", "pending": 3}, ConditionStatus.TRUE, "Published"),
         ({"problem": "no answer", "pending": 3}, ConditionStatus.FALSE, "Behind"),
     ],

@@ -84,7 +84,7 @@ def said(owner: TradingRunner, process: ProcessView | None) -> Condition | None:
 @pytest.mark.parametrize(
     ("told", "status", "reason"),
     [
-        (None, ConditionStatus.UNKNOWN, "NoWord"),
+        (None, ConditionStatus.UNKNOWN, "StatusUnavailable"),
         ({"pending": 0, "problem": ""}, ConditionStatus.TRUE, "Stored"),
         ({"pending": 2, "problem": "gives no answer"}, ConditionStatus.FALSE, "Behind"),
         ({"pending": 2, "problem": ""}, ConditionStatus.FALSE, "Behind"),
