@@ -109,9 +109,9 @@ class Venue:
     def __init__(self, inner: PaperConnector) -> None:
         self.inner = inner
         self.name, self.symbols = inner.name, inner.symbols
-        self.unknown_fence = 0.2
+        self.outcome_horizon = 0.2
         self.streaming = False
-        self.silent_for = 0.0
+        self.banned_for = 0.0
         self.placed: list[str] = []
         self.before_place: Callable[[str], Awaitable[None]] | None = None
         self.after_place: Callable[[str], Awaitable[None]] | None = None
