@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,19 @@ from tests.support.runner.alerting_kit import Stack
 from tests.support.runner.process import RunnerProcess
 from tests.support.services.alertmanager.server import Alertmanager
 from tests.support.services.prometheus import Prometheus
+from tests.unit.runner.virtual_time import VirtualTimePolicy
 
 Make = Callable[..., RunnerProcess]
 # How long an example takes says how busy the machine is, and nothing else.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """Virtual time for modules that say ``VIRTUAL_TIME = True``: no process, no socket in them."""
+    virtual = getattr(request.module, "VIRTUAL_TIME", False)
+    return VirtualTimePolicy() if virtual else asyncio.DefaultEventLoopPolicy()
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 What "not found" proves after ``outcome_horizon``, and how far. Coinbase has no recvWindow, but
 every request carries a token that expires ``token_lifetime`` after it was signed: one that comes
-later is refused (401). What is *not* documented is that a request which came in time can't wait behind the
-door, in a queue before the matching engine: ``fence_margin`` is a guess there, not a proof, and
-the fence is weaker than Binance's for it. It fails safe: an order that shows up nevertheless, open
-or as a fill, is taken up again by the next poll. (Decision 0008.)
+later is refused (401). What is *not* documented is that a request which came in time can't wait
+behind the door, in a queue before the matching engine: ``fence_margin`` is a guess there, not a
+proof, and the fence is weaker than Binance's for it. It fails safe: an order that shows up
+nevertheless, open or as a fill, is taken up again by the next poll. (Decision 0008.)
 
 Coinbase finds orders by its own id only. An order whose answer was lost is searched in the list of
 orders, from shortly before it was sent, by our client id. Sending it again would tell as well (a

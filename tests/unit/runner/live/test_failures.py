@@ -33,6 +33,8 @@ from tradepulse_runner.oms.state import Exposure
 from tradepulse_runner.regressions import wrap
 from tradepulse_runner.risk.manager import RiskManager, RiskView
 
+VIRTUAL_TIME = True
+
 KEY = ("paper", SYMBOL)
 
 

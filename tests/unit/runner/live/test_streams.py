@@ -38,6 +38,8 @@ from tradepulse_runner.live.streams import UserStreamHandler
 from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.venues.base import Listener
 
+VIRTUAL_TIME = True
+
 
 class Streaming(Venue):
     """A paper venue with a stream that the test speaks into."""
