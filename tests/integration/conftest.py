@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.support.runner.alerting_kit import Stack
 from tests.support.runner.process import RunnerProcess
 from tests.support.services.alertmanager.server import Alertmanager
 from tests.support.services.prometheus import Prometheus
-from tests.unit.runner.virtual_time import VirtualTimePolicy
+from tests.unit.runner.virtual_time import VirtualLoop
 
 Make = Callable[..., RunnerProcess]
 # How long an example takes says how busy the machine is, and nothing else.
@@ -23,11 +23,13 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
-@pytest.fixture(scope="module")
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Virtual time for modules that say ``VIRTUAL_TIME = True``: no process, no socket in them."""
-    virtual = getattr(request.module, "VIRTUAL_TIME", False)
-    return VirtualTimePolicy() if virtual else asyncio.DefaultEventLoopPolicy()
+    module = item.getparent(pytest.Module)
+    virtual = module is not None and getattr(module.obj, "VIRTUAL_TIME", False)
+    return {"virtual": VirtualLoop} if virtual else {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture

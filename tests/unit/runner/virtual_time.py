@@ -30,7 +30,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    def run_in_executor(  # type: ignore[override]
+    def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
         self.working += 1
@@ -67,13 +67,6 @@ class _Selector(selectors.BaseSelector):
 
     def close(self) -> None:
         self._real.close()
-
-
-class VirtualTimePolicy(asyncio.DefaultEventLoopPolicy):
-    """Makes :class:`VirtualLoop`."""
-
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        return VirtualLoop()
 
 
 def monotonic() -> float:
