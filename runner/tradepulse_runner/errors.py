@@ -85,7 +85,7 @@ class CredentialsRefused(OrderRejected):
 
 
 class OrderNotFound(OrderError):
-    """The venue answered that it knows no such order (yet: see ``unknown_fence``)."""
+    """The venue answered that it knows no such order (yet: see ``outcome_horizon``)."""
 
 
 class OutcomeUnknown(OrderError):

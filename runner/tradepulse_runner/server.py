@@ -73,7 +73,7 @@ class Server:
         return _probe(self._loop.started and age <= limit, f"heartbeat {age:.1f} s ago")
 
     async def _startupz(self, _: web.Request) -> web.Response:
-        return _probe(self._loop.started, self._loop.gate())
+        return _probe(self._loop.started, self._loop.state.refusal or "")
 
     async def _readyz(self, _: web.Request) -> web.Response:
         phase, why = self._loop.phase()
@@ -103,7 +103,7 @@ class Server:
                 "complete": loop.halt_complete,
                 "reason": loop.directive.reason if loop.directive.halt else "",
             },
-            "trading_state": str(phase.trading_state),
+            "trading_state": str(phase.mode),
             "why": why,
             "reduce": {
                 "token": loop.directive.token if loop.directive.reduce else "",
@@ -121,7 +121,7 @@ class Server:
             "venues": {
                 name: {
                     "reconciled": session.reconciled,
-                    "takes_orders": session.reconciled and not loop.gate(),
+                    "takes_orders": session.reconciled and loop.state.refusal is None,
                     "open_orders": len(states[name].working()),
                 }
                 for name, session in loop.sessions.items()

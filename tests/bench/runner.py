@@ -172,7 +172,8 @@ async def by_runner(place: Place, folder: Path, orders: int, out: Path, *, fsync
 def note_steps(loop: LiveExecutionLoop, out: Path) -> None:
     """Add to ``out`` how often a second the strategy could be asked: quotes in, a decision out."""
     strategy = build_strategy(StrategyConfig(name="momentum"), source="bench")
-    trading = loop._trading(strategy)
+    assert loop._venues.submitter is not None
+    trading = loop._runner(strategy, loop._venues.submitter)
     began = time.monotonic()
     for _ in range(STEPS):
         strategy.act(trading._views())

@@ -39,13 +39,13 @@ class Unkind:
         self.inner = inner
         self.name, self.symbols = inner.name, inner.symbols
         self.streaming = inner.streaming
-        self.unknown_fence = inner.unknown_fence
+        self.outcome_horizon = inner.outcome_horizon
         self._chance, self._rarity, self._kinds = chance, rarity, kinds
         self._late: set[asyncio.Task[VenueOrder]] = set()
 
     @property
-    def silent_for(self) -> float:
-        return self.inner.silent_for
+    def banned_for(self) -> float:
+        return self.inner.banned_for
 
     def listen(self, listener: Listener) -> None:
         self.inner.listen(listener)
@@ -115,7 +115,7 @@ class Unkind:
         raise OutcomeUnknown("no answer, and it was not done")
 
     async def _later(self, request: Awaitable[VenueOrder]) -> VenueOrder:
-        await asyncio.sleep(self._chance.uniform(0, 0.8) * self.unknown_fence)
+        await asyncio.sleep(self._chance.uniform(0, 0.8) * self.outcome_horizon)
         return await request
 
     def _forget(self, task: asyncio.Task[VenueOrder]) -> None:

@@ -61,7 +61,7 @@ class PaperVenue:
         made = PaperConnector(
             venue, PaperOptions.model_validate(options), self._folder, clock=time.time
         )
-        made.unknown_fence = 0.25
+        made.outcome_horizon = 0.25
         return made
 
     def misbehave(self, case: Case, life: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,18 @@ from tests.support.runner.alerting_kit import Stack
 from tests.support.runner.process import RunnerProcess
 from tests.support.services.alertmanager.server import Alertmanager
 from tests.support.services.prometheus import Prometheus
+from tests.unit.runner.virtual_time import VirtualLoop
 
 Make = Callable[..., RunnerProcess]
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Virtual time for modules that say ``VIRTUAL_TIME = True``: no process, no socket in them."""
+    module = item.getparent(pytest.Module)
+    virtual = module is not None and getattr(module.obj, "VIRTUAL_TIME", False)
+    return {"virtual": VirtualLoop} if virtual else {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture

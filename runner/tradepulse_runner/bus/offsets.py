@@ -31,7 +31,7 @@ from tradepulse_runner.bus.client import Access
 from tradepulse_runner.bus.metrics import ReaderMetrics
 from tradepulse_runner.config.bus import EventBusConfig
 from tradepulse_runner.errors import BusError, ConfigError
-from tradepulse_runner.moment import iso
+from tradepulse_runner.moment import rfc3339
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Offsets:
         """The newest finding, for ``/status``: JSON values."""
         found = self._found
         return {
-            "at": iso(found.at) if found else None,
+            "at": rfc3339(found.at) if found else None,
             "partitions": [place.to_json() for place in found.places] if found else [],
             "partitions_left_out": found.left_out if found else 0,
         }

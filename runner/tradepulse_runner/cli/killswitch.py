@@ -21,7 +21,7 @@ from tradepulse_runner.errors import StateError
 from tradepulse_runner.files.lock import LOCK_FILE
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.live.killreport import read_report
-from tradepulse_runner.moment import iso
+from tradepulse_runner.moment import rfc3339
 from tradepulse_runner.release import load_release
 
 STATE_DIR = click.option(
@@ -159,4 +159,4 @@ def _latch(state_dir: Path) -> KillSwitch:
 
 
 def _when(entry: dict[str, Any]) -> str:
-    return iso(entry["at"])
+    return rfc3339(entry["at"])

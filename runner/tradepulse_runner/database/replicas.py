@@ -31,7 +31,7 @@ from tradepulse_runner.database.connection import (
 from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
 from tradepulse_runner.database.metrics import DatabaseMetrics
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.moment import iso
+from tradepulse_runner.moment import rfc3339
 
 log = logging.getLogger(__name__)
 #: Seconds between two looks, and that a server has at most to let us in, or to answer.
@@ -73,7 +73,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         replicas = [asdict(replica) for replica in self.replicas]
-        at = None if self.at is None else iso(self.at)
+        at = None if self.at is None else rfc3339(self.at)
         return {**asdict(self), "at": at, "replicas": replicas}
 
 

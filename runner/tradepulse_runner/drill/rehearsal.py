@@ -155,7 +155,7 @@ class _Drill:
         limits, end = self._config.risk, time.monotonic() + PLACING
         asked = 0
         while (found := self._at_the_venues()) < count and time.monotonic() < end:
-            if loop.gate():
+            if loop.state.refusal:
                 break
             for _ in range(min(count - found, limits.max_orders_per_interval)):
                 self._submit(loop)

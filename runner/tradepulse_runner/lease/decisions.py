@@ -146,3 +146,9 @@ class Candidate:
         if now < self.quiet_until:
             return "requests of the writer before may still arrive at the venue"
         return ""
+
+    def changes_at(self, now: float) -> float:
+        """When :meth:`refusal` will say something else though nothing happens; inf: never."""
+        if not self.epoch:
+            return math.inf
+        return min((t for t in (self.quiet_until, self.valid_until) if t > now), default=math.inf)

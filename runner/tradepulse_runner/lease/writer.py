@@ -73,11 +73,27 @@ class WriterLease:
         self._me = Candidate(identity, known_epoch=0, times=times)
         self._clock = clock
         self._lease: Manifest | None = None
+        self._tell: Callable[[Candidate], None] | None = None
 
     @property
     def held(self) -> bool:
         """Whether this process took it and has neither lost it nor given it back."""
         return bool(self._me.epoch)
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What the spans of :class:`Candidate` are measured with."""
+        return self._clock
+
+    def follow(self, tell: Callable[[Candidate], None]) -> None:
+        """Have ``tell`` know what is known of the lease, now and each time that changes."""
+        self._tell = tell
+        tell(self._me)
+
+    def _know(self, me: Candidate) -> None:
+        self._me = me
+        if self._tell is not None:
+            self._tell(me)
 
     def refusal(self) -> str:
         """Why nothing may be sent at this moment; "" while it may."""
@@ -90,7 +106,7 @@ class WriterLease:
         sending a request may still arrive at any of the venues. Raises :class:`LeaseLost` when the
         lease is lost again while the last requests of the writer before run out.
         """
-        self._me = replace(self._me, known_epoch=known_epoch, fence=fence)
+        self._know(replace(self._me, known_epoch=known_epoch, fence=fence))
         while True:
             if await self._try_to_take():
                 break
@@ -110,7 +126,7 @@ class WriterLease:
         request: the successor trusts it."""
         if not self.held:
             return
-        self._me = self._me.released()
+        self._know(self._me.released())
         try:
             try:
                 await self._give_back()
@@ -146,12 +162,12 @@ class WriterLease:
     async def _look(self) -> None:
         found = await self._store.read()
         self._lease = found
-        self._me = self._me.observed(record_of(found) if found else None, self._clock())
+        self._know(self._me.observed(record_of(found) if found else None, self._clock()))
 
     async def _take(self) -> None:
         sent = self._clock()
         stored = await self._write(self._me.next_epoch, taking=True)
-        self._me = self._me.taken(record_of(stored), sent, self._clock())
+        self._know(self._me.taken(record_of(stored), sent, self._clock()))
 
     # -- keeping ---------------------------------------------------------------------------
 
@@ -177,7 +193,7 @@ class WriterLease:
             # A renewal whose answer got lost, a change of its metadata, or somebody else.
             await self._look()
             return
-        self._me = self._me.renewed(record_of(stored), sent, self._clock())
+        self._know(self._me.renewed(record_of(stored), sent, self._clock()))
 
     def _lose(self) -> None:
         holder = _holder(self._me.seen)
@@ -185,7 +201,7 @@ class WriterLease:
             why = "the writer lease was not renewed in time"
         else:
             why = f"the writer lease was taken by {holder}" if holder else "the lease is gone"
-        self._me = self._me.released()
+        self._know(self._me.released())
         log.critical("writer_lease.lost", extra={"why": why})
         raise LeaseLost(
             f"{why}: another process may write now; nothing was cancelled, the orders are the next"

@@ -12,14 +12,16 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tradepulse_runner.config.runner import GuardConfig
 from tradepulse_runner.guard.auto_rollback import AutoRollbackGuard, Summary, broken
 from tradepulse_runner.guard.slo import Kind, Reason, SLOConfig
+from tradepulse_runner.live.kill_latch import KillLatch
 from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.live.trading_state import TradingState
 
 log = logging.getLogger(__name__)
 INTERVAL = 1.0
@@ -47,20 +49,22 @@ class GuardMetrics:
 
 
 class GuardWatch:
-    """Feeds an :class:`AutoRollbackGuard`. ``kill`` engages the kill switch; ``clock`` gives
+    """Feeds an :class:`AutoRollbackGuard`, and restrains trading by what it finds. ``clock`` gives
     seconds that never fall."""
 
     def __init__(
         self,
         config: GuardConfig,
         registry: CollectorRegistry,
+        state: TradingState,
+        latch: KillLatch,
         *,
-        kill: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = SLOConfig(**config.model_dump(exclude={"action"}))
         self.guard = AutoRollbackGuard(limits, rollback_callback=self._triggered, clock=clock)
-        self._action, self._kill, self._clock = config.action, kill, clock
+        self._action, self._clock = config.action, clock
+        self._state, self._latch = state, latch
         self._metrics = GuardMetrics(registry)
         self._quotes: dict[str, float] = {}
         self._beat = 0.0
@@ -107,16 +111,6 @@ class GuardWatch:
 
     # -- what it leads to ------------------------------------------------------------------
 
-    @property
-    def halt(self) -> str:
-        """Why nothing may be sent; "" when the guard has nothing against it."""
-        return self._why if self._action == "halt" else ""
-
-    @property
-    def reduce(self) -> str:
-        """Why only what reduces a position may be sent."""
-        return self._why if self._action == "reduce" else ""
-
     def status(self) -> dict[str, Any]:
         """The guard's part of ``/status``; null is not known or not to be told as a number."""
         summary = self.guard.last_summary or {}
@@ -135,9 +129,23 @@ class GuardWatch:
 
     def _triggered(self, reason: str, summary: Summary) -> None:
         self._metrics.triggers.labels(reason).inc()
-        self._why = f"guard: {self._explain(Reason(reason), summary)}"
-        if self._action == "kill":
-            self._kill(self._why)
+        self._restrain(f"guard: {self._explain(Reason(reason), summary)}")
+
+    def _restrain(self, why: str) -> None:
+        """As the configuration says; "" lifts what doesn't need a person."""
+        self._why = why
+        match self._action:
+            case "halt":
+                self._state.set_guard(halt=why)
+            case "reduce":
+                self._state.set_guard(reduce=why)
+            case "kill":
+                if why:
+                    self._latch.engage(why)
+            case "alert":
+                pass
+            case _:
+                assert_never(self._action)
 
     def _explain(self, reason: Reason, summary: Summary) -> str:
         limits = self.guard.config
@@ -157,7 +165,7 @@ class GuardWatch:
             return
         if self._clock() - at >= self.guard.config.cooldown:
             log.warning("guard.released", extra={"action": self._action, "why": self._why})
-            self._why = ""
+            self._restrain("")
 
 
 def _newest_quote(session: VenueSession) -> float:

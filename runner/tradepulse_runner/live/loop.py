@@ -1,4 +1,4 @@
-"""LiveExecutionLoop: puts the parts together, and answers "may we trade?" in one place.
+"""LiveExecutionLoop: puts the parts together; they share one trading state.
 
 Workers run under one task group. One that fails in a way nobody foresaw ends the process, because
 a half-working loop is worse than a restart; a failed write to disk stops trading for good; a venue
@@ -26,17 +26,20 @@ from tradepulse_runner.files.snapshot import Step, no_fault
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.lease.writer import LeaseLost, WriterLease
 from tradepulse_runner.live.control import Directive
-from tradepulse_runner.live.desk import Desk
 from tradepulse_runner.live.guard_watch import GuardWatch
-from tradepulse_runner.live.halting import Halting
-from tradepulse_runner.live.keeper import Keeper
+from tradepulse_runner.live.halt_controller import HaltController
+from tradepulse_runner.live.kill_latch import KillLatch
+from tradepulse_runner.live.killreport import KillReport
 from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.metrics import RunnerMetrics
-from tradepulse_runner.live.phase import Facts, Phase, TradingState, decide
+from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.live.session import Drift, VenueSession
+from tradepulse_runner.live.session_supervisor import Pace, SessionSupervisor, VenueSignals
 from tradepulse_runner.live.signals import Signal
+from tradepulse_runner.live.strategy_runner import StrategyRunner
 from tradepulse_runner.live.submission import Submitter
-from tradepulse_runner.live.trading import Trading
+from tradepulse_runner.live.trading_state import TradingState
+from tradepulse_runner.live.venue_sessions import VenueSessions
 from tradepulse_runner.live.watch_metrics import WatchMetrics
 from tradepulse_runner.oms.book import Oms, Recorder
 from tradepulse_runner.oms.epoch import OrderIds, claim_epoch, known_epoch
@@ -87,7 +90,8 @@ class LiveLoopConfig:
 
 
 class LiveExecutionLoop:
-    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds.
+    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds,
+    ``monotonic`` seconds that never fall.
 
     ``credentials``: the stores, by venue, that the connectors sign with; they are kept fresh."""
 
@@ -102,46 +106,59 @@ class LiveExecutionLoop:
         credentials: Mapping[str, CredentialStore] | None = None,
         writer: WriterLease | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         step: Step = no_fault,
     ) -> None:
         self.config = config
         self.metrics = metrics or RunnerMetrics(connectors)
-        self.on_reconnect: Signal[[str, int, float, Exception | None]] = Signal()
-        self.on_position_snapshot: Signal[[str, Positions]] = Signal()
         self.on_drift: Signal[[str, Drift, str]] = Signal()
-        self.on_drift.connect(lambda venue, kind, _: self.metrics.drift.labels(venue, kind).inc())
+        self.on_drift.connect(self._count_drift)
         self.on_signal: Signal[[str, Order]] = Signal()  # what the strategy wants, before checks
         self.recorder: Recorder | None = None  # set before the start
         self.heartbeat = 0.0
         self.epoch = 0
         self._connectors, self._risk, self._strategy = connectors, risk_manager, strategy
-        self._clock, self._step, self._writer = clock, step, writer
+        self._clock, self._monotonic = clock, monotonic
+        self._step, self._writer = step, writer
         self._credentials = CredentialWatch(
             credentials or {},
             self.metrics.registry,
             venues=connectors,
             interval=config.credential_interval,
         )
-        self._started = self._stopping = self._waiting = False
         self._lock = StateLock(config.state_dir)
         self._task: asyncio.Task[None] | None = None
-        self._desk = Desk()
-        self._halting = Halting(
-            self._desk,
-            config.state_dir,
-            config.control_dir,
-            self.metrics,
-            halted=lambda: self.phase()[0] is Phase.HALTED,
-            reducing=lambda: bool(self._reduce_reason()),
-            clock=clock,
-            step=step,
+        self.state = TradingState(
+            others_may_reduce=config.while_reconciling == "reduce",
+            clock=writer.clock if writer else monotonic,
         )
-        self.guard = GuardWatch(config.guard, self.metrics.registry, kill=self._halting.latch)
-        self.on_position_snapshot.connect(lambda venue, _: self.guard.polled(venue))
-        self._loss = DailyLoss(risk_manager.limits, self._desk.sessions, clock=clock)
-        self.metrics.follow_state(lambda: self.phase()[0].trading_state)
+        if writer:
+            writer.follow(self.state.set_lease)
+        self._venues = VenueSessions(self.state)
+        self._signals = VenueSignals()
+        self._latch = KillLatch(config.state_dir, self.state, clock=clock, step=step)
+        self._halts = HaltController(
+            self._venues,
+            self.state,
+            self._latch,
+            KillReport(config.state_dir, clock=clock),
+            self.metrics,
+            control_dir=config.control_dir,
+        )
+        self.guard = GuardWatch(
+            config.guard, self.metrics.registry, self.state, self._latch, clock=monotonic
+        )
+        self.on_position_snapshot.connect(self._polled)
+        self._loss = DailyLoss(risk_manager.limits, self.sessions, self.state, clock=clock)
+        self.metrics.follow_state(self.state)
         self._watched = WatchMetrics(self.metrics.registry, connectors)
-        self._watched.follow(self._shown_phase, self._desk.sessions, lambda: self._loss.share)
+        self._watched.follow(self.state, self.sessions, self._loss)
+
+    def _count_drift(self, venue: str, kind: Drift, _detail: str) -> None:
+        self.metrics.drift.labels(venue, kind).inc()
+
+    def _polled(self, venue: str, _positions: Positions) -> None:
+        self.guard.polled(venue)
 
     # -- life ------------------------------------------------------------------------------
 
@@ -161,23 +178,22 @@ class LiveExecutionLoop:
         self.epoch = ids.epoch
         self.metrics.epoch.set(ids.epoch)
         for name, connector in self._connectors.items():
-            self._desk.sessions[name] = self._open(connector, ids, cold_start)
-        self._desk.submitter = Submitter(
-            self._desk.sessions,
+            self._venues.sessions[name] = self._open(connector, ids, cold_start)
+        self._venues.submitter = Submitter(
+            self.sessions,
+            self.state,
+            self._latch,
             self._risk,
             ids,
             self.metrics,
-            gate=self.gate,
-            reducing=lambda: self.phase()[0] is Phase.REDUCING,
-            kill=self._halting.latch,
             interval=self.config.submission_interval,
             step=self._step,
         )
-        self._desk.submitter.on_outcome.connect(self.guard.record)
+        self._venues.submitter.on_outcome.connect(self.guard.record)
         wanted = self.config.kill_switch
-        await self._halting.open(f"config: {wanted.reason}" if wanted.engaged else "")
+        self._halts.open(f"config: {wanted.reason}" if wanted.engaged else "")
         self.heartbeat = self._clock()
-        self._started = True
+        self.state.set_started()
         self._task = asyncio.create_task(self._work(), name="live-loop")
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
@@ -185,14 +201,14 @@ class LiveExecutionLoop:
         """Wait for the writer lease, if there is one; the least epoch that it allows."""
         if self._writer is None:
             return 0
-        self._waiting = True
+        self.state.set_waiting(True)
         beat = asyncio.create_task(self._beat())
         try:
-            fence = max(c.unknown_fence for c in self._connectors.values())
+            fence = max(c.outcome_horizon for c in self._connectors.values())
             return await self._writer.acquire(known_epoch(self.config.state_dir), fence)
         finally:
             beat.cancel()
-            self._waiting = False
+            self.state.set_waiting(False)
 
     def _open(self, connector: ExecutionConnector, ids: OrderIds, cold: bool) -> VenueSession:
         clock, step = self._clock, self._step
@@ -206,14 +222,23 @@ class LiveExecutionLoop:
             recorder=self.recorder,
         )
         oms.open(cold_start=cold)
-        session = VenueSession(connector, oms, ids, clock=clock, on_drift=self.on_drift, step=step)
+        session = VenueSession(
+            connector,
+            oms,
+            ids,
+            self.state,
+            clock=clock,
+            monotonic=self._monotonic,
+            on_drift=self.on_drift,
+            step=step,
+        )
         session.on_refused = self._refused
         return session
 
     async def _refused(self, venue: str, began: float) -> None:
         self._watched.refused.labels(venue).inc()
         if why := self._credentials.verdict(venue, began):
-            await self.engage_kill_switch(why)
+            self._latch.engage(why)
 
     async def wait(self) -> None:
         """Until the loop ends; raises what made it end, if anything did."""
@@ -230,22 +255,22 @@ class LiveExecutionLoop:
     async def shutdown(self) -> None:
         """Stop sending, cancel what rests, flush, snapshot, disconnect. Leaves no order behind
         that the venue would let go; what could not be cancelled is logged by id."""
-        self._stopping = True
-        if self._started:
-            self._desk.expire_queue("shutdown")
+        self.state.set_stopping()
+        if self.state.facts.started:
+            self._venues.expire_queue("shutdown")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHUTDOWN_PATIENCE):
                     await self._drain()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        if not self._no_writer():  # else the orders are somebody else's by now
-            await self._desk.cancel_unsettled()
-        left = self._desk.live_orders()
+        if self._is_writer():  # else the orders are somebody else's by now
+            await self._venues.cancel_unsettled()
+        left = self._venues.live_orders()
         if left:
             log.error("live_loop.orders_left", extra={"orders": left})
-        await self._desk.save()
-        await self._desk.close()
+        await self._venues.save()
+        await self._venues.close()
         if self._writer is not None:
             await self._writer.release()
             await self._writer.close()
@@ -255,11 +280,10 @@ class LiveExecutionLoop:
     async def _drain(self) -> None:
         """Until nothing rests. A venue that is still being reconciled is waited for: only then
         is it known what rests there."""
-        desk = self._desk
-        while not desk.storage_failure and (desk.busy or not desk.reconciled):
+        while not self.storage_failure and (self._venues.busy or not self.state.facts.reconciled):
             if self._task is None or self._task.done():
                 return
-            await desk.cancel_all()
+            await self._venues.cancel_all()
             await asyncio.sleep(0.05)
 
     # -- what others may ask ---------------------------------------------------------------
@@ -267,7 +291,8 @@ class LiveExecutionLoop:
     @property
     def started(self) -> bool:
         """Whether it came up: the state is loaded, or the writer lease is waited for."""
-        return self._started or self._waiting
+        facts = self.state.facts
+        return facts.started or facts.waiting
 
     @property
     def connectors(self) -> Mapping[str, ExecutionConnector]:
@@ -279,135 +304,114 @@ class LiveExecutionLoop:
 
     @property
     def sessions(self) -> dict[str, VenueSession]:
-        return self._desk.sessions
+        return self._venues.sessions
+
+    @property
+    def on_reconnect(self) -> Signal[[str, int, float, Exception | None]]:
+        """Emitted with venue, attempt (0: it is back), pause in seconds, and why it was away."""
+        return self._signals.reconnect
+
+    @property
+    def on_position_snapshot(self) -> Signal[[str, Positions]]:
+        """Emitted with venue and positions after each poll."""
+        return self._signals.positions
 
     @property
     def on_kill_switch(self) -> Signal[[str]]:
         """Emitted with the reason, once per engagement."""
-        return self._halting.on_kill_switch
+        return self._latch.on_engaged
 
     @property
     def directive(self) -> Directive:
-        return self._halting.directive
+        return self.state.facts.directive
 
     @property
     def kill_switch(self) -> tuple[bool, str]:
         """Engaged, and why."""
-        return self._halting.kill_switch
+        return self._latch.engaged, self.state.facts.kill_switch or ""
 
     @property
     def uncancelled(self) -> list[dict[str, str]]:
         """What the engaged kill switch has not cancelled yet (see ``killreport``)."""
-        return self._halting.uncancelled
+        return self._halts.uncancelled
 
     @property
     def all_cancelled(self) -> bool:
         """Whether the kill switch is engaged and nothing of ours is left at any venue."""
-        return self._halting.all_cancelled
+        return self._halts.all_cancelled
 
     @property
     def halt_complete(self) -> bool:
         """Whether the halt that is asked for is done: nothing open, nothing unknown, saved."""
-        return self._halting.complete
+        return self.state.facts.halt_complete
 
     @property
     def in_flight(self) -> int:
         """Orders on their way: queued, or asked and not answered yet."""
-        submitter = self._desk.submitter
+        submitter = self._venues.submitter
         return submitter.waiting if submitter else 0
 
     @property
     def counts(self) -> dict[str, int]:
         """Order requests sent, and how they ended."""
-        submitter = self._desk.submitter
+        submitter = self._venues.submitter
         return dict(submitter.counts if submitter else NO_COUNTS)
 
     def phase(self) -> tuple[Phase, str]:
         """The state, and why when it isn't TRADING."""
-        engaged, reason = self.kill_switch
-        return decide(
-            Facts(
-                started=self._started,
-                stopping=self._stopping,
-                storage_failure=self._desk.storage_failure,
-                reconciled=self._desk.reconciled,
-                kill_switch=(reason or "no reason given") if engaged else "",
-                halted=self.directive.halt or bool(self.guard.halt),
-                halt_reason=self.directive.reason if self.directive.halt else self.guard.halt,
-                others_may_reduce=self.config.while_reconciling == "reduce"
-                and self._desk.partly_reconciled,
-                reduce=self._reduce_reason(),
-                lease=self._no_writer() if self.started else "",
-            )
-        )
+        decision = self.state.decision
+        return decision.phase, decision.why
 
-    def _shown_phase(self) -> Phase:
-        return self.phase()[0]
-
-    def _reduce_reason(self) -> str:
-        if self.directive.reduce:
-            return f"reducing: {self.directive.reason or 'no reason given'}"
-        return self._loss.soft_breach or self.guard.reduce
-
-    def gate(self) -> str:
-        """Why no order may be sent now; "" while they may, at least those that reduce."""
-        phase, why = self.phase()
-        return why if phase.trading_state is TradingState.HALTED else ""
-
-    def _no_writer(self) -> str:
-        """Why the writer lease allows no order now; "" when it does, or there is none."""
-        return self._writer.refusal() if self._writer else ""
+    def _is_writer(self) -> bool:
+        return not (self._writer and self._writer.refusal())
 
     def submit_order(self, venue: str, order: Order) -> str:
         """Queue an order; returns its client id. Raises :class:`RiskRejected`, KeyError."""
-        if self._desk.submitter is None:
+        if self._venues.submitter is None:
             raise RiskRejected("not_trading", "the loop was not started")
-        return self._desk.submitter.submit(venue, order)
-
-    def _submit_signal(self, venue: str, order: Order) -> str:
-        self.on_signal.emit(venue, order)
-        return self.submit_order(venue, order)
+        return self._venues.submitter.submit(venue, order)
 
     async def cancel_order(self, order_id: str, venue: str | None = None) -> None:
         """Cancel one order, of whichever venue has it (ids are unique for ever). Raises
         :class:`RiskRejected` for too many cancels, :class:`OrderError`, KeyError."""
-        if self._desk.submitter is None:
+        if self._venues.submitter is None:
             raise RiskRejected("not_trading", "the loop was not started")
-        await self._desk.submitter.cancel(venue or self._desk.venue_of(order_id), order_id)
+        await self._venues.submitter.cancel(venue or self._venues.venue_of(order_id), order_id)
 
     async def engage_kill_switch(self, reason: str) -> None:
         """Latch on disk before anything else, then cancel everything."""
-        await self._halting.engage(reason)
+        self._latch.engage(reason)
 
     def engage_kill_switch_by(self, reason: str, *, by: str) -> bool:
         """The same by a named person, on disk on return; False when it was engaged already. Raises
         :class:`DurabilityLost`: engaged, but not on disk."""
-        return self._halting.engage_by(reason, by=by)
+        return self._latch.engage_by(reason, by=by)
 
     def latch(self) -> KillSwitch:
         """The kill switch as it is on disk, with its history."""
-        return self._halting.latch_now()
+        return self._latch.on_disk()
 
     @property
     def storage_failure(self) -> str:
         """Why the disk can't be trusted any more; "" while it can."""
-        return self._desk.storage_failure
+        return self.state.facts.storage_failure
 
     # -- workers ---------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        assert self._desk.submitter is not None  # start() made it
+        submitter = self._venues.submitter
+        assert submitter is not None  # start() made it
         workers: list[Worker] = [
-            *(self._keeper(session).run for session in self.sessions.values()),
-            self._desk.submitter.run,
+            *(self._supervisor(session).run for session in self.sessions.values()),
+            submitter.run,
             self._keep_snapshots,
             self._credentials.run,
             self._watch_levels,
-            self._halting.watch,
-            self._halting.sweep,
+            self._halts.watch,
+            self._halts.sweep,
         ]
         if self._strategy is not None:
-            workers.append(self._trading(self._strategy).run)
+            workers.append(self._runner(self._strategy, submitter).run)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())  # writes nothing: it outlives a lost disk
             if self._writer is not None:
@@ -423,30 +427,28 @@ class LiveExecutionLoop:
         try:
             await worker()
         except* DurabilityLost as group:
-            self._desk.fail_storage(group)
+            self.state.fail_storage(group)
 
-    def _keeper(self, session: VenueSession) -> Keeper:
+    def _supervisor(self, session: VenueSession) -> SessionSupervisor:
         config = self.config
-        return Keeper(
+        pace = Pace(config.fill_poll_interval, config.reconcile_interval, config.max_backoff)
+        return SessionSupervisor(
             session,
+            self._latch,
             self._loss,
             self.metrics,
-            poll_interval=config.fill_poll_interval,
-            reconcile_interval=config.reconcile_interval,
-            max_backoff=config.max_backoff,
-            on_reconnect=self.on_reconnect,
-            on_positions=self.on_position_snapshot,
-            kill=self.engage_kill_switch,
+            self._signals,
+            pace,
             clock=self._clock,
         )
 
-    def _trading(self, strategy: Strategy) -> Trading:
-        return Trading(
+    def _runner(self, strategy: Strategy, submitter: Submitter) -> StrategyRunner:
+        return StrategyRunner(
             strategy,
-            self._desk,
-            gate=self.gate,
-            submit=self._submit_signal,
-            cancel=self.cancel_order,
+            self.state,
+            self.sessions,
+            submitter,
+            on_signal=self.on_signal,
             clock=self._clock,
         )
 

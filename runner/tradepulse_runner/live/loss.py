@@ -15,20 +15,24 @@ from decimal import Decimal
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.domain import ZERO
 from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.risk.manager import RiskLimits
 
 
 class DailyLoss:
-    """Watches ``sessions`` (by venue). ``clock`` gives unix seconds."""
+    """Watches ``sessions`` (by venue), and tells ``state`` of a soft breach. ``clock`` gives unix
+    seconds."""
 
     def __init__(
         self,
         limits: RiskLimits,
         sessions: Mapping[str, VenueSession],
+        state: TradingState,
         *,
         clock: Callable[[], float],
     ) -> None:
-        self._limits, self._sessions, self._clock = limits, sessions, clock
+        self._limits, self._sessions = limits, sessions
+        self._state, self._clock = state, clock
         self._lost: dict[str, tuple[str, Decimal]] = {}  # venue -> day, loss (quote currency)
         self._soft = ("", "")  # day, why
 
@@ -49,6 +53,7 @@ class DailyLoss:
         soft = self._limits.soft_daily_loss
         if soft is not None and total >= soft:
             self._soft = (day, why)
+        self._state.set_soft_loss(self.soft_breach)  # also when a new day ended it
         return why if total >= self._limits.max_daily_loss else ""
 
     @property

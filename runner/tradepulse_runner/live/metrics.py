@@ -16,8 +16,9 @@ from prometheus_client import (
 )
 
 from tradepulse_runner.guard.slo import LATENCY_BUCKETS
-from tradepulse_runner.live.phase import TradingState
+from tradepulse_runner.live.phase import TradingMode
 from tradepulse_runner.live.session import Drift
+from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.risk.manager import OUTCOMES
 
 
@@ -123,13 +124,13 @@ class RunnerMetrics:
                 self.outcomes.labels(venue, outcome)
         for outcome in OUTCOMES:
             self.risk.labels(outcome)
-        for state in TradingState:
-            self.trading_state.labels(state)
+        for mode in TradingMode:
+            self.trading_state.labels(mode)
 
-    def follow_state(self, current: Callable[[], TradingState]) -> None:
-        """Take the trading state from ``current`` at each scrape, so that it is never late."""
-        for state in TradingState:
-            self.trading_state.labels(state).set_function(partial(_is, current, state))
+    def follow_state(self, state: TradingState) -> None:
+        """Read ``state`` at each scrape, so that the series is never late."""
+        for mode in TradingMode:
+            self.trading_state.labels(mode).set_function(partial(_is, state, mode))
 
     def follow_uncancelled(self, current: Callable[[], Mapping[str, int]]) -> None:
         """Take the orders not cancelled yet, by venue, from ``current`` at each scrape."""
@@ -145,5 +146,5 @@ def _of(current: Callable[[], Mapping[str, int]], venue: str) -> float:
     return float(current().get(venue, 0))
 
 
-def _is(current: Callable[[], TradingState], state: TradingState) -> float:
-    return float(current() is state)
+def _is(state: TradingState, mode: TradingMode) -> float:
+    return float(state.phase.mode is mode)

@@ -33,9 +33,10 @@ from tradepulse_runner.errors import (
     VenueThrottled,
 )
 from tradepulse_runner.files.snapshot import Step, no_fault
-from tradepulse_runner.live.fence import Departures
+from tradepulse_runner.live.send_times import SendTimes
 from tradepulse_runner.live.signals import Signal
-from tradepulse_runner.live.streams import StreamEar
+from tradepulse_runner.live.streams import UserStreamHandler
+from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.oms.epoch import OrderIds
 from tradepulse_runner.oms.state import OrderRecord
@@ -45,7 +46,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 REQUEST_TIMEOUT = 10.0
 POSITION_READS = 10
-#: Seconds that an intent may take to reach the disk. A venue's ``unknown_fence`` counts from it,
+#: Seconds that an intent may take to reach the disk. A venue's ``outcome_horizon`` counts from it,
 #: and has this much to spare; besides, the market has moved on.
 INTENT_LIFETIME = 5.0
 #: Seconds that a stream may lag behind the venue's trade list before it counts as having dropped.
@@ -73,18 +74,21 @@ async def _nobody(_venue: str, _began: float) -> None:
 
 
 class VenueSession:
-    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds.
+    """Keeps one :class:`Oms` in step with one connector. ``clock`` gives unix seconds,
+    ``monotonic`` seconds that never fall.
 
     ``on_refused`` is awaited when the venue refuses our credentials, with the venue's name and
-    when the request began (``time.monotonic``)."""
+    when the request began (by ``monotonic``)."""
 
     def __init__(
         self,
         connector: ExecutionConnector,
         oms: Oms,
         ids: OrderIds,
+        state: TradingState,
         *,
         clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
         on_drift: Signal[[str, Drift, str]] | None = None,
         step: Step = no_fault,
     ) -> None:
@@ -92,27 +96,40 @@ class VenueSession:
         self.oms = oms
         self.name = connector.name
         self.symbols = connector.symbols
-        self.reconciled = False
-        self.known = False  # reconciled at least once by this process
+        self._state = state
+        state.set_venue(self.name, reconciled=False)
         self.wake = asyncio.Event()
         self.urgent = asyncio.Event()  # the kill switch is engaged: come back soon
         self.refused_cancels: dict[str, str] = {}  # client id -> why it could not be cancelled
         self._left_by_venue: set[str] | None = None
         self.on_refused: Callable[[str, float], Awaitable[None]] = _nobody
         self._ids = ids
-        self._clock = clock
+        self._clock, self._monotonic = clock, monotonic
         self._step = step
-        self.departures = Departures()
+        self.send_times = SendTimes(clock=monotonic)
         self._lock = asyncio.Lock()
         self._foreign: set[str] = set()
         self._on_drift: Signal[[str, Drift, str]] = on_drift or Signal()
         self._stream_lost = ""
         self.lost = asyncio.Event()  # the stream is: nothing is worth waiting for
-        connector.listen(StreamEar(oms, ask=self.wake.set, lost=self._lose_stream).hear)
+        connector.listen(UserStreamHandler(oms, ask=self.wake.set, lost=self._lose_stream).on_event)
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether our book agrees with the venue's, as far as anybody knows."""
+        return self._state.facts.venues[self.name].reconciled
+
+    def mark_reconciled(self) -> None:
+        """Orders may be sent, as far as this venue is concerned."""
+        self._state.set_venue(self.name, reconciled=True)
+
+    def mark_unreconciled(self) -> None:
+        """Nothing is sent before the next reconciliation."""
+        self._state.set_venue(self.name, reconciled=False)
 
     def _lose_stream(self, reason: str) -> None:
         self._stream_lost = reason
-        self.reconciled = False  # the gate closes now, not when somebody next asks
+        self.mark_unreconciled()  # the gate closes now, not when somebody next asks
         self.lost.set()
         self.wake.set()
 
@@ -130,7 +147,7 @@ class VenueSession:
     async def ask(self, request: Awaitable[T]) -> T:
         """Await a request, at most ``REQUEST_TIMEOUT`` s; what is not a clear answer becomes
         :class:`OutcomeUnknown`."""
-        began = time.monotonic()
+        began = self._monotonic()
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 return await request
@@ -247,18 +264,18 @@ class VenueSession:
         self.oms.closed(found)
 
     def _settle_not_found(self, known: OrderRecord) -> None:
-        age = self.departures.age(known.client_id)
+        age = self.send_times.age(known.client_id)
         if known.status is not OrderStatus.UNKNOWN:
             self.oms.expired(known.client_id, "the venue no longer knows it")
             self._drift(Drift.ORDER_VANISHED, known.client_id)
-        elif age > self.connector.unknown_fence:
+        elif age > self.connector.outcome_horizon:
             self.oms.expired(known.client_id, f"never accepted: not found {age:.1f} s after")
 
     def _next_proof(self) -> float:
         """Seconds until the next unknown order passes its fence."""
         unknown = self.oms.state.with_status(OrderStatus.UNKNOWN)
-        oldest = max((self.departures.age(r.client_id) for r in unknown), default=0.0)
-        return max(self.connector.unknown_fence - oldest, 0.0) + 0.05
+        oldest = max((self.send_times.age(r.client_id) for r in unknown), default=0.0)
+        return max(self.connector.outcome_horizon - oldest, 0.0) + 0.05
 
     async def _match_positions(self) -> None:
         """Book trades until positions and trades are of one moment, then believe the venue."""
@@ -314,7 +331,7 @@ class VenueSession:
         """One round: orders, trades, unknowns, positions. Returns the venue's positions."""
         async with self._lock:
             self.require_stream()
-            self.departures.keep(self.oms.state.live)
+            self.send_times.keep(self.oms.state.live)
             await self._match_open_orders()
             positions = await self.ask(self.connector.get_positions())
             if self._drifted(positions):

@@ -16,9 +16,9 @@ from tradepulse_runner.oms.book import Oms
 UNANSWERED = (OrderStatus.PENDING, OrderStatus.UNKNOWN)
 
 
-class StreamEar:
-    """Hears for one venue. ``ask`` has the venue polled soon; ``lost`` is told why the stream
-    can't be relied on."""
+class UserStreamHandler:
+    """Applies one venue's events. ``ask`` has the venue polled soon; ``lost`` is told why the
+    stream can't be relied on."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class StreamEar:
     ) -> None:
         self._oms, self._ask, self._lost = oms, ask, lost
 
-    def hear(self, event: VenueEvent) -> None:
+    def on_event(self, event: VenueEvent) -> None:
         """A :data:`~tradepulse_runner.venues.base.Listener`.
 
         A lost disk is left to the poll, whose next record meets it, too. Raised from here it would

@@ -9,15 +9,17 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
 from tradepulse_runner.domain import Instrument, Order, OrderStatus
 from tradepulse_runner.errors import NotTrading, OrderError, OrderRejected, RiskRejected
 from tradepulse_runner.files.snapshot import Step, no_fault
+from tradepulse_runner.live.kill_latch import KillLatch
 from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.live.session import BodyMismatch, VenueSession
 from tradepulse_runner.live.signals import Signal
+from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.oms.epoch import OrderIds
 from tradepulse_runner.oms.state import Exposure
 from tradepulse_runner.risk.manager import RiskManager, RiskView
@@ -28,19 +30,18 @@ MAX_IN_FLIGHT = 8
 
 
 class Submitter:
-    """Sends orders while ``gate()`` returns ""; otherwise its text says why not. While
-    ``reducing()``, only those that reduce a position. ``kill`` engages the kill switch."""
+    """Sends orders while ``state`` refuses none, and only those that reduce a position while it is
+    reducing. ``latch``: engaged when refusals show that something is out of hand."""
 
     def __init__(
         self,
         sessions: Mapping[str, VenueSession],
+        state: TradingState,
+        latch: KillLatch,
         risk: RiskManager,
         ids: OrderIds,
         metrics: RunnerMetrics,
         *,
-        gate: Callable[[], str],
-        reducing: Callable[[], bool],
-        kill: Callable[[str], None],
         interval: float,
         step: Step = no_fault,
     ) -> None:
@@ -48,7 +49,7 @@ class Submitter:
         self._risk = risk
         self._ids = ids
         self._metrics = metrics
-        self._gate, self._reducing, self._kill = gate, reducing, kill
+        self._state, self._latch = state, latch
         self._interval = interval
         self._step = step
         self._queue: deque[tuple[VenueSession, str]] = deque()
@@ -118,7 +119,7 @@ class Submitter:
         order = session.oms.state.orders[client_id].order
         try:
             self._require_gate(session)
-            _require_voice(session)
+            require_not_banned(session)
             self._risk.validate(session.name, order, self._view(session, order, client_id))
             self._risk.admit(session.name, order)
         except RiskRejected as exc:
@@ -141,7 +142,7 @@ class Submitter:
         began = time.perf_counter()
         outcome = "error"
         try:
-            session.departures.note(client_id)
+            session.send_times.note(client_id)
             self._step("request.send")
             answer = await session.ask(session.connector.place_order(order, client_id))
             self._step("request.answered")
@@ -156,7 +157,7 @@ class Submitter:
         except (OrderError, BodyMismatch) as exc:
             # A venue may return an old order for a repeated id: that proves nothing about this
             # one. The next poll compares again, and latches the kill switch.
-            session.departures.note(client_id)  # the connector may have sent it more than once
+            session.send_times.note(client_id)  # the connector may have sent it more than once
             if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
                 session.oms.unknown(client_id, str(exc))  # unless a stream told meanwhile
             session.wake.set()
@@ -185,10 +186,10 @@ class Submitter:
     def _refuse(self, refusal: RiskRejected) -> None:
         self._metrics.risk.labels(refusal.rule).inc()
         if why := self._risk.refused(refusal):
-            self._kill(why)
+            self._latch.engage(why)
 
     def _require_gate(self, session: VenueSession) -> None:
-        if why := self._gate():
+        if why := self._state.refusal:
             raise NotTrading("not_trading", why)
         if not session.reconciled:
             raise NotTrading("not_trading", f"{session.name} is being reconciled")
@@ -202,7 +203,7 @@ class Submitter:
         if why := session.too_late(client_id):
             return why
         held = session.oms.state.exposure(order.symbol, without=client_id)
-        return "only what reduces" if self._reducing() and not reduces(order, held) else ""
+        return "only what reduces" if self._state.reducing and not reduces(order, held) else ""
 
     def _view(self, session: VenueSession, order: Order, without: str = "") -> RiskView:
         exposures: dict[tuple[str, str], Exposure] = {}
@@ -215,7 +216,7 @@ class Submitter:
         traded = order.symbol in session.symbols
         quote = session.connector.quote(order.symbol) if traded else None
         steps = _instrument(session, order.symbol) if traded else None
-        return RiskView(quote, exposures, marks, session.symbols, steps, self._reducing())
+        return RiskView(quote, exposures, marks, session.symbols, steps, self._state.reducing)
 
 
 def _instrument(session: VenueSession, symbol: str) -> Instrument | None:
@@ -225,7 +226,7 @@ def _instrument(session: VenueSession, symbol: str) -> Instrument | None:
         return None
 
 
-def _require_voice(session: VenueSession) -> None:
+def require_not_banned(session: VenueSession) -> None:
     """A venue that was asked too often refuses whatever comes, and what never left didn't fail."""
-    if left := session.connector.silent_for:
+    if left := session.connector.banned_for:
         raise RiskRejected("venue_throttled", f"{session.name} is silent for {left:.1f} s more")

@@ -5,13 +5,15 @@ All of them are computed at the scrape, so that none is ever late.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.live.trading_state import TradingState
 
 
 class WatchMetrics:
@@ -55,21 +57,25 @@ class WatchMetrics:
 
     def follow(
         self,
-        phase: Callable[[], Phase],
+        state: TradingState,
         sessions: Mapping[str, VenueSession],
-        loss: Callable[[], float],
+        loss: DailyLoss,
     ) -> None:
         """Take everything from these from now on; ``sessions`` may still be filled."""
-        for one in Phase:
-            self._phase.labels(one).set_function(partial(_holds, phase, one))
-        self._loss.set_function(loss)
+        for phase in Phase:
+            self._phase.labels(phase).set_function(partial(_is, state, phase))
+        self._loss.set_function(partial(_share, loss))
         for venue in self._venues:
             self._unknown.labels(venue).set_function(partial(_unknown, sessions, venue))
             self._damaged.labels(venue).set_function(partial(_damaged, sessions, venue))
 
 
-def _holds(phase: Callable[[], Phase], wanted: Phase) -> float:
-    return float(phase() is wanted)
+def _is(state: TradingState, phase: Phase) -> float:
+    return float(state.phase is phase)
+
+
+def _share(loss: DailyLoss) -> float:
+    return loss.share
 
 
 def _unknown(sessions: Mapping[str, VenueSession], venue: str) -> float:

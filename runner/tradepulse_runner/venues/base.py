@@ -38,7 +38,7 @@ class ExecutionConnector(Protocol):
     symbols: frozenset[str]  # what may be traded here
 
     @property
-    def unknown_fence(self) -> float:
+    def outcome_horizon(self) -> float:
         """Seconds after sending beyond which "not found" proves that the venue never accepted the
         request and no longer can (Binance: recvWindow + clock skew + margin)."""
 
@@ -48,7 +48,7 @@ class ExecutionConnector(Protocol):
         source."""
 
     @property
-    def silent_for(self) -> float:
+    def banned_for(self) -> float:
         """Seconds for which the venue wants no request, having been asked too often; else 0."""
 
     def listen(self, listener: Listener) -> None:

@@ -23,16 +23,16 @@ class Forwarding:
         self.symbols = inner.symbols
 
     @property
-    def unknown_fence(self) -> float:
-        return self.inner.unknown_fence
+    def outcome_horizon(self) -> float:
+        return self.inner.outcome_horizon
 
     @property
     def streaming(self) -> bool:
         return self.inner.streaming
 
     @property
-    def silent_for(self) -> float:
-        return self.inner.silent_for
+    def banned_for(self) -> float:
+        return self.inner.banned_for
 
     def listen(self, listener: Listener) -> None:
         self.inner.listen(listener)

@@ -57,8 +57,8 @@ class PaperConnector:
     """Implements :class:`~tradepulse_runner.venues.base.ExecutionConnector`."""
 
     # A request cannot outlive its process here; a second covers the latency.
-    unknown_fence = 1.0
-    silent_for = 0.0
+    outcome_horizon = 1.0
+    banned_for = 0.0
     streaming = False
 
     def __init__(

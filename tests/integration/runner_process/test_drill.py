@@ -15,8 +15,8 @@ from tradepulse_runner.config.runner import RunnerConfig
 from tradepulse_runner.drill.rehearsal import Result, drill
 from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.killswitch import KillSwitch
-from tradepulse_runner.live.desk import Desk
 from tradepulse_runner.live.killreport import KillReport
+from tradepulse_runner.live.venue_sessions import VenueSessions
 
 
 @pytest.fixture(autouse=True)
@@ -90,10 +90,10 @@ async def test_a_latch_that_never_reaches_the_disk_fails(
 async def test_a_sweep_that_cancels_nothing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
-    async def nothing(self: Desk, *, unreconciled: bool = False) -> None:
+    async def nothing(self: VenueSessions, *, unreconciled: bool = False) -> None:
         pass
 
-    monkeypatch.setattr(Desk, "cancel_all", nothing)
+    monkeypatch.setattr(VenueSessions, "cancel_all", nothing)
     names = failed(await drill(configured(tmp_path), orders=5))
     assert "every order is cancelled at the venue" in names
 
@@ -158,10 +158,10 @@ def test_the_command_writes_both_reports(tmp_path: Path, file: Path) -> None:
 def test_a_failed_check_is_exit_code_1_and_in_the_report(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
-    async def nothing(self: Desk, *, unreconciled: bool = False) -> None:
+    async def nothing(self: VenueSessions, *, unreconciled: bool = False) -> None:
         pass
 
-    monkeypatch.setattr(Desk, "cancel_all", nothing)
+    monkeypatch.setattr(VenueSessions, "cancel_all", nothing)
     words = ("--config", str(file), "--report", str(tmp_path / "drill"), "--orders", "4")
     done = cli("kill-switch", "drill", *words)
     assert done.exit_code == 1

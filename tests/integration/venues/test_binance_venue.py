@@ -77,7 +77,7 @@ async def test_connecting_learns_everything_that_must_be_known(venue: BinanceVen
         assert quote is not None
         assert quote.bid < quote.ask
         assert made.streaming
-        assert 1.8 < made.unknown_fence < 1.8 + rest.TOTAL_TIMEOUT
+        assert 1.8 < made.outcome_horizon < 1.8 + rest.TOTAL_TIMEOUT
         sent = len(venue.requests)
         await made.connect()  # open already: nothing to do
         assert len(venue.requests) == sent

@@ -240,7 +240,7 @@ async def test_an_accepted_order_that_the_history_does_not_show_yet_is_not_given
         ref = dataclasses.replace(answer.ref, sent_at=time.time())
         with pytest.raises(OutcomeUnknown):
             await b.connector.fetch_order(ref)
-        old = dataclasses.replace(ref, sent_at=time.time() - b.connector.unknown_fence - 1)
+        old = dataclasses.replace(ref, sent_at=time.time() - b.connector.outcome_horizon - 1)
         with pytest.raises(OrderNotFound):
             await b.connector.fetch_order(old)
 

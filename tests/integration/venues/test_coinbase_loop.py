@@ -84,7 +84,7 @@ def set_fence(loop: LiveExecutionLoop, seconds: float) -> Any:
     connector: Any = loop.sessions["cb"].connector
     fence = {"token_lifetime": 0, "fence_margin": seconds}
     connector._options = connector._options.model_copy(update=fence)  # for the next connection
-    connector.unknown_fence = seconds
+    connector.outcome_horizon = seconds
     return connector
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.unit.runner.virtual_time import monotonic, unix_time
 from tradepulse_runner.config.runner import GuardConfig, RiskConfig, VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import (
@@ -92,7 +92,7 @@ def paper(state_dir: Path, **options: Any) -> PaperConnector:
     quick = {"seed": 3, "tick_interval": 0.02, "latency": 0, **options}
     venue = VenueConfig(name="paper", connector="paper", symbols=[SYMBOL])
     return PaperConnector(
-        venue, PaperOptions.model_validate(quick), state_dir / "paper", clock=time.time
+        venue, PaperOptions.model_validate(quick), state_dir / "paper", clock=unix_time
     )
 
 
@@ -109,9 +109,9 @@ class Venue:
     def __init__(self, inner: PaperConnector) -> None:
         self.inner = inner
         self.name, self.symbols = inner.name, inner.symbols
-        self.unknown_fence = 0.2
+        self.outcome_horizon = 0.2
         self.streaming = False
-        self.silent_for = 0.0
+        self.banned_for = 0.0
         self.placed: list[str] = []
         self.before_place: Callable[[str], Awaitable[None]] | None = None
         self.after_place: Callable[[str], Awaitable[None]] | None = None
@@ -182,9 +182,11 @@ def make_loop(
     connector = venue or Venue(paper(state_dir))
     return LiveExecutionLoop(
         {"paper": connector},
-        RiskManager(limits(**risk), clock=time.time),
+        RiskManager(limits(**risk), clock=unix_time),
         strategy=strategy,
         credentials=credentials,
+        clock=unix_time,
+        monotonic=monotonic,
         config=LiveLoopConfig(
             state_dir,
             submission_interval=0.05,
@@ -225,9 +227,9 @@ async def kill(loop: LiveExecutionLoop) -> None:
 
 async def until(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
     """Wait for a condition; AssertionError when it stays false."""
-    end = time.monotonic() + seconds
+    end = monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"still false after {seconds} s"
+        assert monotonic() < end, f"still false after {seconds} s"
         await asyncio.sleep(0.005)
 
 

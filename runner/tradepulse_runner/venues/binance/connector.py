@@ -1,6 +1,6 @@
 """The Binance spot venue as the loop sees it.
 
-Why "not found" is a proof after ``unknown_fence``: Binance looks at ``timestamp`` and
+Why "not found" is a proof after ``outcome_horizon``: Binance looks at ``timestamp`` and
 ``recvWindow`` twice, the second time right before a request is handed to the matching engine
 (``rest-api.md``, "Timing security": "serverTime - timestamp <= recvWindow ... forward request to
 Matching Engine ... else reject request"). So an order that was signed at server time *t* can be
@@ -147,12 +147,12 @@ class BinanceConnector(StreamingConnector):
                 log.info("venue.time_unread", extra={"venue": self.name, "why": str(error)})
 
     @property
-    def unknown_fence(self) -> float:
+    def outcome_horizon(self) -> float:
         """Seconds; see the top of this module."""
         return self._window + self._rest.clock.worst
 
     @property
-    def silent_for(self) -> float:
+    def banned_for(self) -> float:
         return self._rest.limits.silence.left
 
     # -- orders ----------------------------------------------------------------------------

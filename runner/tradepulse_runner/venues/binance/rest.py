@@ -46,7 +46,7 @@ TOTAL_TIMEOUT = 8.0
 #: How long the answer about a refused order may wait for the clock.
 MEASURE_TIMEOUT = 1.0
 #: An order that was refused for old credentials is not worth sending again later than this, and
-#: the proof by ``unknown_fence`` counts from before the first try.
+#: the proof by ``outcome_horizon`` counts from before the first try.
 RESEND_WITHIN = 2.0
 
 

@@ -1,11 +1,11 @@
 """The Coinbase spot venue as the loop sees it.
 
-What "not found" proves after ``unknown_fence``, and how far. Coinbase has no recvWindow, but every
-request carries a token that expires ``token_lifetime`` after it was signed: one that comes later is
-refused (401). What is *not* documented is that a request which came in time can't wait behind the
-door, in a queue before the matching engine: ``fence_margin`` is a guess there, not a proof, and
-the fence is weaker than Binance's for it. It fails safe: an order that shows up nevertheless, open
-or as a fill, is taken up again by the next poll. (Decision 0008.)
+What "not found" proves after ``outcome_horizon``, and how far. Coinbase has no recvWindow, but
+every request carries a token that expires ``token_lifetime`` after it was signed: one that comes
+later is refused (401). What is *not* documented is that a request which came in time can't wait
+behind the door, in a queue before the matching engine: ``fence_margin`` is a guess there, not a
+proof, and the fence is weaker than Binance's for it. It fails safe: an order that shows up
+nevertheless, open or as a fill, is taken up again by the next poll. (Decision 0008.)
 
 Coinbase finds orders by its own id only. An order whose answer was lost is searched in the list of
 orders, from shortly before it was sent, by our client id. Sending it again would tell as well (a
@@ -69,7 +69,7 @@ class CoinbaseConnector(StreamingConnector):
         permit: Permit = always,
     ) -> None:
         super().__init__(venue.name, venue.symbols)
-        self.unknown_fence = options.token_lifetime + options.fence_margin
+        self.outcome_horizon = options.token_lifetime + options.fence_margin
         self._options = options
         self._clock = clock
         self._rest = Rest(
@@ -122,7 +122,7 @@ class CoinbaseConnector(StreamingConnector):
 
     async def _measure(self) -> None:
         await self._rest.measure()
-        self.unknown_fence = (
+        self.outcome_horizon = (
             self._options.token_lifetime + self._options.fence_margin + self._rest.clock.uncertainty
         )
 
@@ -159,10 +159,10 @@ class CoinbaseConnector(StreamingConnector):
         return await self._orders.cancel(ref)
 
     async def fetch_order(self, ref: OrderRef) -> VenueOrder:
-        return await self._orders.fetch(ref, settled_after=self.unknown_fence)
+        return await self._orders.fetch(ref, settled_after=self.outcome_horizon)
 
     @property
-    def silent_for(self) -> float:
+    def banned_for(self) -> float:
         return self._rest.limits.silence.left
 
     async def open_orders(self) -> list[VenueOrder]:

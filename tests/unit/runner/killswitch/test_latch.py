@@ -1,13 +1,10 @@
-"""The kill switch's latch, the control files, and the one answer to "may we trade?"."""
+"""The kill switch's latch and the control files."""
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
-import itertools
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +21,6 @@ from tradepulse_runner.killswitch import (
     LatchWatch,
 )
 from tradepulse_runner.live.control import Directive, read_control
-from tradepulse_runner.live.phase import Facts, Phase, TradingState, decide
 
 
 def latch(path: Path) -> KillSwitch:
@@ -269,62 +265,3 @@ def test_a_swapped_symlink_is_followed(tmp_path: Path) -> None:
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").replace(tmp_path / "..data")
     assert read_control(tmp_path).token == "t"
-
-
-FACTS = [field.name for field in dataclasses.fields(Facts)]
-SPEAK_AGAINST = ("stopping", "lease", "storage_failure", "kill_switch", "halted")
-
-
-def facts(true: set[str]) -> Facts:
-    """The named facts hold, the others don't."""
-    words = {"storage_failure", "kill_switch", "halt_reason", "reduce", "lease"}
-    given: dict[str, Any] = {
-        name: (name if name in true else "") if name in words else name in true for name in FACTS
-    }
-    return Facts(**given)
-
-
-def test_every_combination_of_facts() -> None:
-    """All 1024. TRADING only when nothing at all speaks against it; REDUCING only when nothing
-    speaks against that."""
-    for bits in itertools.product((False, True), repeat=len(FACTS)):
-        true = {name for name, bit in zip(FACTS, bits, strict=True) if bit}
-        phase, why = decide(facts(true))
-        assert bool(why) == (phase is not Phase.TRADING)
-        clear = "started" in true and not true.intersection(SPEAK_AGAINST)
-        settled = "reconciled" in true
-        may_reduce = settled or "others_may_reduce" in true
-        active = clear and settled and "reduce" not in true
-        assert (phase is Phase.TRADING) == active
-        assert (phase is Phase.REDUCING) == (clear and may_reduce and not active)
-        wanted = {Phase.TRADING: TradingState.ACTIVE, Phase.REDUCING: TradingState.REDUCING}
-        assert phase.trading_state is wanted.get(phase, TradingState.HALTED)
-        if "storage_failure" in true and phase is Phase.HALTED:
-            assert why == "storage_failure"
-
-
-DECISIONS: list[tuple[set[str], Phase, str]] = [
-    ({"reconciled"}, Phase.STARTING, "loading state"),
-    ({"started"}, Phase.RECONCILING, "reconciling with the venue"),
-    ({"started", "others_may_reduce"}, Phase.REDUCING, "a venue is being reconciled"),
-    # A halt is only complete once the venue's truth is known, whoever may reduce.
-    ({"started", "others_may_reduce", "halted"}, Phase.RECONCILING, "reconciling with the venue"),
-    ({"started", "others_may_reduce", "kill_switch"}, Phase.RECONCILING, "reconciling"),
-    ({"started", "reconciled"}, Phase.TRADING, ""),
-    ({"started", "reconciled", "reduce"}, Phase.REDUCING, "reduce"),
-    ({"started", "reconciled", "reduce", "halted"}, Phase.HALTED, "halted: no reason given"),
-    ({"started", "reconciled", "halted", "halt_reason"}, Phase.HALTED, "halted: halt_reason"),
-    ({"started", "reconciled", "halted", "kill_switch"}, Phase.HALTED, "kill switch: kill_switch"),
-    ({"started", "reconciled", "kill_switch", "stopping"}, Phase.STOPPING, "shutting down"),
-    ({"started", "reconciled", "lease", "stopping"}, Phase.STOPPING, "shutting down"),
-    ({"lease"}, Phase.WAITING, "WAITING for the writer lease: lease"),
-    ({"started", "reconciled", "lease", "storage_failure"}, Phase.WAITING, "WAITING"),
-]
-
-
-@pytest.mark.parametrize(("true", "wanted", "why"), DECISIONS)
-def test_which_reason_wins(true: set[str], wanted: Phase, why: str) -> None:
-    found, told = decide(facts(true))
-    assert found is wanted
-    assert told.startswith(why)
-    assert bool(told) == bool(why)

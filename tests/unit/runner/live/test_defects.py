@@ -49,6 +49,8 @@ from tradepulse_runner.server import Server
 from tradepulse_runner.venues.binance.wire import Fees, trade_from
 from tradepulse_runner.venues.coinbase.wire import fill_from
 
+VIRTUAL_TIME = True
+
 
 def state(loop: LiveExecutionLoop) -> Any:
     return loop.sessions["paper"].oms.state

@@ -32,6 +32,8 @@ from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.oms.state import Exposure
 from tradepulse_runner.risk.manager import RiskManager, RiskView
 
+VIRTUAL_TIME = True
+
 KEY = ("paper", SYMBOL)
 
 
@@ -86,7 +88,7 @@ async def test_a_lost_disk_keeps_the_heartbeat_and_cancels_until_the_venue_obeys
 
     venue.before_any = unreachable
     loop.sessions["paper"].oms._journal._failed = "fsync failed"
-    loop._desk.fail_storage(OSError("I/O error"))
+    loop.state.fail_storage(OSError("I/O error"))
     assert loop.phase()[0] is Phase.HALTED
     await asyncio.sleep(0.6)  # longer than a sweep: cancels were tried in vain
     assert open_at_venue(tmp_path) == 3

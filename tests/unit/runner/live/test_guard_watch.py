@@ -26,6 +26,8 @@ from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.release import Release
 from tradepulse_runner.server import Server
 
+VIRTUAL_TIME = True
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import time
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.runner.kit import SYMBOL, Venue, limits, market, paper, resting, trading, until
+from tests.unit.runner.virtual_time import monotonic, unix_time
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.domain import Instrument, Order, OrderRef, OrderStatus, Side, VenueOrder
 from tradepulse_runner.errors import NotTrading, OutcomeUnknown, RiskRejected, VenueDisconnected
@@ -30,6 +30,8 @@ from tradepulse_runner.state.backup import Backups
 from tradepulse_runner.strategy.base import Action, MarketView, Strategy
 from tradepulse_runner.venues.paper import PaperConnector, PaperOptions
 
+VIRTUAL_TIME = True
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +41,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def second_venue(folder: Path, name: str = "other") -> Venue:
     options = PaperOptions.model_validate({"seed": 4, "tick_interval": 0.02, "latency": 0})
     venue = VenueConfig(name=name, connector="paper", symbols=[SYMBOL])
-    return Venue(PaperConnector(venue, options, folder / "paper", clock=time.time))
+    return Venue(PaperConnector(venue, options, folder / "paper", clock=unix_time))
 
 
 def build(
@@ -51,8 +53,10 @@ def build(
 ) -> LiveExecutionLoop:
     return LiveExecutionLoop(
         {venue.name: venue for venue in venues or (Venue(paper(folder)),)},
-        RiskManager(limits(**risk), clock=time.time),
+        RiskManager(limits(**risk), clock=unix_time),
         strategy=strategy,
+        clock=unix_time,
+        monotonic=monotonic,
         config=LiveLoopConfig(
             folder,
             submission_interval=0.05,
@@ -389,18 +393,18 @@ async def test_a_latch_engaged_by_another_process_is_noticed_at_once(tmp_path: P
     async with started(build(tmp_path, venue)) as loop:
         loop.on_kill_switch.connect(heard.append)
         await rest(loop, 5)
-        KillSwitch(tmp_path, clock=time.time).engage("smoke", by="Ada")
+        KillSwitch(tmp_path, clock=unix_time).engage("smoke", by="Ada")
         await until(lambda: loop.kill_switch == (True, "smoke"))
         assert heard == ["smoke"]
         await until(lambda: not open_at(venue))
         await until(lambda: status(loop)["kill_switch"]["complete"])
-        KillSwitch(tmp_path, clock=time.time).reset(by="Ada", reason="it was steam")
+        KillSwitch(tmp_path, clock=unix_time).reset(by="Ada", reason="it was steam")
         await trading(loop)
         assert heard == ["smoke"]
 
 
 async def test_engaged_while_nobody_ran_comes_before_the_first_order(tmp_path: Path) -> None:
-    KillSwitch(tmp_path, clock=time.time).engage("smoke")
+    KillSwitch(tmp_path, clock=unix_time).engage("smoke")
     venue = Venue(paper(tmp_path))
     loop = build(tmp_path, venue)
     await loop.start()
@@ -543,14 +547,14 @@ async def test_a_backup_from_before_opens_nothing_and_hides_nothing(tmp_path: Pa
     await trading(loop)
     made = await rest(loop, 2)
     await loop.sessions["paper"].oms.save()
-    backups = Backups(tmp_path, clock=time.time)
+    backups = Backups(tmp_path, clock=unix_time)
     backups.make("before")
     venue.keeps = frozenset(made)
     await loop.engage_kill_switch("stop")
     await until(lambda: (read_report(tmp_path) or {}).get("uncancelled"))
     await loop.shutdown()
     assert backups.restore("before")["files"] > 0
-    assert KillSwitch(tmp_path, clock=time.time).reason == "stop"
+    assert KillSwitch(tmp_path, clock=unix_time).reason == "stop"
     assert {e["order"] for e in (read_report(tmp_path) or {})["uncancelled"]} == set(made)
     second = build(tmp_path)
     await second.start()

@@ -34,9 +34,11 @@ from tradepulse_runner.domain import (
 from tradepulse_runner.errors import DurabilityLost, VenueDisconnected
 from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.live.session import Drift
-from tradepulse_runner.live.streams import StreamEar
+from tradepulse_runner.live.streams import UserStreamHandler
 from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.venues.base import Listener
+
+VIRTUAL_TIME = True
 
 
 class Streaming(Venue):
@@ -124,7 +126,7 @@ async def test_a_lost_stream_closes_the_gate_at_once_and_is_reconnected(tmp_path
     try:
         await trading(loop)
         venue.say(StreamLost("24 hours are over"))
-        assert loop.gate() == "reconciling with the venue"
+        assert loop.state.refusal == "reconciling with the venue"
         await until(lambda: venue.connects == 2)
         await trading(loop)
         assert [attempt for attempt, _ in reconnects] == [1, 0]
@@ -224,13 +226,13 @@ def test_any_order_repetition_and_loss_ends_in_the_same_book(
 ) -> None:
     oms = Oms(tmp_path_factory.mktemp("oms"), "paper", clock=lambda: 0.0)
     oms.open()
-    ear = StreamEar(oms, ask=lambda: None, lost=lambda _why: None)
+    ear = UserStreamHandler(oms, ask=lambda: None, lost=lambda _why: None)
     oms.queue("tp-1", ORDER)
     oms._write(t="intent", id="tp-1", hash="", epoch=0, ts=0.0)
     events = [e for n, e in enumerate(story()) if n not in dropped] * repeats
     random.Random(seed).shuffle(events)
     for event in events:
-        ear.hear(event)
+        ear.on_event(event)
     # The poll that proves completeness: the trade list, and the venue's word on the order.
     trades = tuple(e for e in story() if isinstance(e, Trade))
     oms.book(trades, "3")
@@ -262,11 +264,11 @@ def test_a_stream_that_tells_sums_has_the_trades_read(
     oms = Oms(tmp_path, "paper", clock=lambda: 0.0)
     oms.open()
     asked: list[None] = []
-    ear = StreamEar(oms, ask=lambda: asked.append(None), lost=lambda _why: None)
+    ear = UserStreamHandler(oms, ask=lambda: asked.append(None), lost=lambda _why: None)
     oms.queue("tp-1", ORDER)
-    ear.hear(story()[0])
-    ear.hear(story()[1])
-    ear.hear(VenueOrder("tp-1", "7", ORDER, status, Decimal(told)))
+    ear.on_event(story()[0])
+    ear.on_event(story()[1])
+    ear.on_event(VenueOrder("tp-1", "7", ORDER, status, Decimal(told)))
     assert bool(asked) is asks
     oms.close()
 
@@ -288,10 +290,10 @@ def test_a_lost_disk_does_not_end_the_stream(tmp_path: Path) -> None:
     with pytest.raises(DurabilityLost):
         asyncio.run(oms.intend("id"))
     asked: list[str] = []
-    ear = StreamEar(oms, ask=lambda: asked.append("ask"), lost=asked.append)
-    ear.hear(VenueOrder("id", "7", wanted, OrderStatus.OPEN, Decimal(0)))
+    ear = UserStreamHandler(oms, ask=lambda: asked.append("ask"), lost=asked.append)
+    ear.on_event(VenueOrder("id", "7", wanted, OrderStatus.OPEN, Decimal(0)))
     assert asked == ["ask"]  # the poll is what meets the disk, and halts
-    ear.hear(StreamLost("cut"))
+    ear.on_event(StreamLost("cut"))
     assert asked == ["ask", "cut"]
     oms.close()
 
@@ -338,7 +340,7 @@ async def test_a_venue_that_wants_silence_is_sent_nothing_and_nothing_counts_as_
     await loop.start()
     try:
         await trading(loop)
-        venue.silent_for = 2.5
+        venue.banned_for = 2.5
         made = loop.submit_order("paper", resting(loop))
         book = loop.sessions["paper"].oms.state.orders
         await until(lambda: book[made].status is OrderStatus.EXPIRED)
@@ -346,7 +348,7 @@ async def test_a_venue_that_wants_silence_is_sent_nothing_and_nothing_counts_as_
         assert venue.placed == []
         assert loop.counts == {"submitted": 0, "ok": 0, "error": 0}
         assert b'validations_total{outcome="venue_throttled"} 1.0' in loop.metrics.render()
-        venue.silent_for = 0.0
+        venue.banned_for = 0.0
         again = loop.submit_order("paper", resting(loop))
         await until(lambda: venue.placed == [again])
     finally:

@@ -9,6 +9,8 @@ from tradepulse_runner.errors import OutcomeUnknown
 from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.live.phase import Phase
 
+VIRTUAL_TIME = True
+
 BY_VENUE = (
     "tradepulse_unknown_orders",
     "tradepulse_state_damaged_files",

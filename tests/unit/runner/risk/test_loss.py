@@ -14,6 +14,7 @@ from tests.support.runner.kit import limits
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.domain import Quote
 from tradepulse_runner.live.loss import DailyLoss
+from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.oms.state import OmsState
 
 DAY = 86_400.0
@@ -56,7 +57,7 @@ def venue(name: str, *symbols: str) -> Any:
 
 def watch(clock: Clock, *venues: Any, **changes: object) -> DailyLoss:
     given = {"max_daily_loss": "100", **changes}
-    return DailyLoss(limits(**given), {v.name: v for v in venues}, clock=clock)
+    return DailyLoss(limits(**given), {v.name: v for v in venues}, TradingState(), clock=clock)
 
 
 def holds(of: Any, symbol: str, quantity: int) -> None:

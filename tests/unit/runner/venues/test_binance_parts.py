@@ -147,6 +147,6 @@ def test_the_catalog_builds_it_and_names_a_secret_that_cannot_sign(tmp_path: Pat
     )
     built = build_connector(venue, tmp_path, store, source="f", clock=Time())
     assert (built.name, built.symbols) == ("spot", frozenset({"BTCUSDT", "ETHUSDT"}))
-    assert built.unknown_fence == 15.0
+    assert built.outcome_horizon == 15.0
     assert not built.streaming
     assert built.quote("BTCUSDT") is None

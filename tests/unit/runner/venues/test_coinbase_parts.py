@@ -69,7 +69,7 @@ def test_the_example_makes_a_connector(tmp_path: Path) -> None:
     [venue] = load_config(Path("configs/coinbase-sandbox.yaml")).venues
     made = build_connector(venue, tmp_path, store(make_ed25519()), source="f", clock=time.time)
     assert isinstance(made, CoinbaseConnector)
-    assert made.unknown_fence == 30
+    assert made.outcome_horizon == 30
 
 
 def test_a_secret_that_nothing_can_be_signed_with_is_refused_at_once(tmp_path: Path) -> None:

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 
 from tradepulse_runner.domain import ZERO, Order
 from tradepulse_runner.errors import OrderError, RiskRejected
-from tradepulse_runner.live.desk import Desk
 from tradepulse_runner.live.session import VenueSession
+from tradepulse_runner.live.signals import Signal
+from tradepulse_runner.live.submission import Submitter
+from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.strategy.base import Action, Cancel, MarketView, Strategy
 
 log = logging.getLogger(__name__)
 
 
-class Trading:
-    """Steps ``strategy`` while ``gate()`` returns "". ``clock`` gives unix seconds."""
+class StrategyRunner:
+    """Steps ``strategy`` while ``state`` refuses no order. ``on_signal`` is emitted with venue and
+    order for what it wants, before any check; ``clock`` gives unix seconds."""
 
     def __init__(
         self,
         strategy: Strategy,
-        desk: Desk,
+        state: TradingState,
+        sessions: Mapping[str, VenueSession],
+        submitter: Submitter,
         *,
-        gate: Callable[[], str],
-        submit: Callable[[str, Order], str],
-        cancel: Callable[[str, str], Awaitable[None]],
+        on_signal: Signal[[str, Order]],
         clock: Callable[[], float],
     ) -> None:
-        self._strategy, self._desk = strategy, desk
-        self._gate, self._submit, self._cancel, self._clock = gate, submit, cancel, clock
+        self._strategy, self._state = strategy, state
+        self._sessions, self._submitter = sessions, submitter
+        self._on_signal, self._clock = on_signal, clock
 
     async def run(self) -> None:
         """Worker: one step a period, paced by due times so that the rate holds; never a burst."""
@@ -38,7 +42,7 @@ class Trading:
         while True:
             due = max(due + self._strategy.period, clock())
             await asyncio.sleep(due - clock())
-            if self._gate():
+            if self._state.refusal:
                 continue
             for action in self._strategy.act(self._views()):
                 await self._carry_out(action)
@@ -46,9 +50,10 @@ class Trading:
     async def _carry_out(self, action: Action) -> None:
         try:
             if isinstance(action, Cancel):
-                await self._cancel(action.client_id, action.venue)
+                await self._submitter.cancel(action.venue, action.client_id)
             else:
-                self._submit(action.venue, action.order)
+                self._on_signal.emit(action.venue, action.order)
+                self._submitter.submit(action.venue, action.order)
         except RiskRejected as error:
             log.debug("live_loop.risk_rejected", extra={"why": str(error)})
         except OrderError as error:
@@ -57,7 +62,7 @@ class Trading:
     def _views(self) -> list[MarketView]:
         found = (
             self._view(session, symbol)
-            for session in self._desk.sessions.values()
+            for session in self._sessions.values()
             if session.reconciled  # of the others nobody knows what they hold
             for symbol in sorted(session.symbols)
         )
@@ -74,6 +79,6 @@ class Trading:
         try:
             steps = session.connector.instrument(symbol)
         except OrderError:
-            return None  # the connection was lost since; its keeper notices
+            return None  # the connection was lost since; its supervisor notices
         held = state.positions.get(symbol, ZERO)
         return MarketView(session.name, symbol, self._clock(), quote, steps, held, resting)

@@ -1,32 +1,27 @@
-"""All venues at once: what is asked of, or done to, every session together.
-
-A disk that is lost is noted here, in ``storage_failure``, and never forgotten: after it our books
-can't be trusted, and the venue's own list is what orders are cancelled by.
-"""
+"""All venues at once: what is asked of, or done to, every session together."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 
 from tradepulse_runner.errors import DurabilityLost, OrderError, OrderNotFound
 from tradepulse_runner.live.session import VenueSession
 from tradepulse_runner.live.submission import Submitter
+from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.risk.reducing import growing
 
-log = logging.getLogger(__name__)
 #: Seconds that a sweep waits for a slow venue before the others are looked at again.
 SWEEP_PATIENCE = 0.5
 
 
-class Desk:
+class VenueSessions:
     """The sessions by venue, and the submitter that sends to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: TradingState) -> None:
+        self._state = state
         self.sessions: dict[str, VenueSession] = {}
         self.submitter: Submitter | None = None
-        self.storage_failure = ""
         self._sweeps: dict[str, asyncio.Task[None]] = {}
 
     # -- reading ---------------------------------------------------------------------------
@@ -36,16 +31,6 @@ class Desk:
         """Whether anything is on its way, rests, or may rest at a venue."""
         flying = self.submitter.in_flight if self.submitter else 0
         return bool(flying) or bool(self.live_orders())
-
-    @property
-    def reconciled(self) -> bool:
-        return all(session.reconciled for session in self.sessions.values())
-
-    @property
-    def partly_reconciled(self) -> bool:
-        """Whether some venues are, after all of them were once."""
-        sessions = self.sessions.values()
-        return all(s.known for s in sessions) and any(s.reconciled for s in sessions)
 
     def live_orders(self) -> list[str]:
         """Client ids of all orders that aren't closed."""
@@ -60,13 +45,13 @@ class Desk:
 
     # -- doing -----------------------------------------------------------------------------
 
-    def distrust(self) -> None:
-        """Reconcile anew before anything is sent."""
+    def mark_unreconciled(self) -> None:
+        """Reconcile all anew before anything is sent."""
         for session in self.sessions.values():
-            session.reconciled = False
+            session.mark_unreconciled()
             session.wake.set()
 
-    def hurry(self, urgent: bool) -> None:
+    def set_urgent(self, urgent: bool) -> None:
         """While the kill switch is engaged, nobody waits long before reconnecting."""
         for session in self.sessions.values():
             if urgent:
@@ -81,7 +66,7 @@ class Desk:
         try:
             self.submitter.expire_queue(reason)
         except DurabilityLost as error:
-            self.fail_storage(error)
+            self._state.fail_storage(error)
 
     async def cancel_all(self, *, unreconciled: bool = False) -> None:
         """One sweep of all venues at once; one that is slow is left to it, and doesn't hold up the
@@ -104,7 +89,7 @@ class Desk:
         try:
             await session.cancel_all()
         except* DurabilityLost as group:
-            self.fail_storage(group)
+            self._state.fail_storage(group)
 
     async def cancel_growing(self) -> None:
         """Cancel what rests and could raise a position."""
@@ -117,8 +102,9 @@ class Desk:
 
     async def cancel_unsettled(self) -> None:
         """What our books cannot vouch for is cancelled by the venue's list."""
+        lost = self._state.facts.storage_failure
         for session in self.sessions.values():
-            if self.storage_failure or session.oms.state.live or not session.reconciled:
+            if lost or session.oms.state.live or not session.reconciled:
                 with contextlib.suppress(OrderError):
                     await session.ask(session.connector.connect())
                     await session.cancel_without_state()
@@ -129,7 +115,7 @@ class Desk:
             try:
                 await session.oms.save()
             except DurabilityLost as error:
-                self.fail_storage(error)
+                self._state.fail_storage(error)
 
     async def close(self) -> None:
         """Disconnect and close the files."""
@@ -140,17 +126,3 @@ class Desk:
         for session in self.sessions.values():
             await session.connector.disconnect()
             session.oms.close()
-
-    def fail_storage(self, error: BaseException) -> None:
-        """Note that the disk is lost; the first reason stays."""
-        if not self.storage_failure:
-            reason = _innermost(error)
-            self.storage_failure = f"storage failed: {reason}"
-            log.critical("live_loop.storage_failed", extra={"why": str(reason)})
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Groups nest as deep as the task groups did."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

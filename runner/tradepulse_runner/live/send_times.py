@@ -13,8 +13,8 @@ from collections.abc import Callable, Container
 Monotonic = Callable[[], float]
 
 
-class Departures:
-    """Departures of one venue's requests. ``clock`` gives seconds and only rises."""
+class SendTimes:
+    """SendTimes of one venue's requests. ``clock`` gives seconds and only rises."""
 
     def __init__(self, *, clock: Monotonic = time.monotonic) -> None:
         self._clock = clock

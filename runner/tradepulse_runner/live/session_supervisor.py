@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tradepulse_runner.domain import Positions
 from tradepulse_runner.errors import OrderError, VenueThrottled
+from tradepulse_runner.live.kill_latch import KillLatch
 from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.live.session import BodyMismatch, VenueSession
@@ -23,33 +25,43 @@ MIN_POLL_SPACING = 0.1
 URGENT_BACKOFF = 1.0
 
 
-class Keeper:
-    """Keeps ``session`` true. ``kill`` engages the kill switch; ``clock`` gives unix seconds.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds. ``poll``: between two polls when nothing asks for one earlier; ``streamed``: the
+    same while the venue's streams bring what happens; ``max_backoff``: longest pause between two
+    attempts to reconnect."""
 
-    ``poll_interval``: seconds between two polls when nothing asks for one earlier, and
-    ``reconcile_interval`` those while the venue's streams bring what happens; ``max_backoff``:
-    longest pause between two attempts to reconnect.
-    """
+    poll: float
+    streamed: float
+    max_backoff: float
+
+
+class VenueSignals:
+    """What happens to venues, for whoever listens: venue, attempt (0: it is back), pause in seconds
+    and why; venue and what it holds."""
+
+    def __init__(self) -> None:
+        self.reconnect: Signal[[str, int, float, Exception | None]] = Signal()
+        self.positions: Signal[[str, Positions]] = Signal()
+
+
+class SessionSupervisor:
+    """Keeps ``session`` true. ``clock`` gives unix seconds."""
 
     def __init__(
         self,
         session: VenueSession,
+        latch: KillLatch,
         loss: DailyLoss,
         metrics: RunnerMetrics,
+        signals: VenueSignals,
+        pace: Pace,
         *,
-        poll_interval: float,
-        reconcile_interval: float,
-        max_backoff: float,
-        on_reconnect: Signal[[str, int, float, Exception | None]],
-        on_positions: Signal[[str, Positions]],
-        kill: Callable[[str], Awaitable[None]],
         clock: Callable[[], float],
     ) -> None:
-        self._session, self._loss, self._metrics = session, loss, metrics
-        self._polled, self._streamed = poll_interval, reconcile_interval
-        self._max_backoff = max_backoff
-        self._on_reconnect, self._on_positions = on_reconnect, on_positions
-        self._kill, self._clock = kill, clock
+        self._session, self._latch, self._loss = session, latch, loss
+        self._metrics, self._signals = metrics, signals
+        self._pace, self._clock = pace, clock
         self._chance = random.Random()
         self._attempt = 0
 
@@ -67,18 +79,18 @@ class Keeper:
         session = self._session
         await session.connect()
         await session.reconcile()
-        session.reconciled = session.known = True
+        session.mark_reconciled()
         if self._attempt:
-            self._on_reconnect.emit(session.name, 0, 0.0, None)
+            self._signals.reconnect.emit(session.name, 0, 0.0, None)
         self._attempt = 0
         # Until something makes us doubt: then the next round reconciles.
         while session.reconciled:
             session.wake.clear()  # before the questions: what happens meanwhile wakes us again
             positions = await session.poll()
             self._metrics.position_timestamp.labels(session.name).set(self._clock())
-            self._on_positions.emit(session.name, positions)
+            self._signals.positions.emit(session.name, positions)
             if why := self._loss.broken(session.name):
-                await self._kill(why)
+                self._latch.engage(why)
             await self._pause()
         session.require_stream()
 
@@ -86,27 +98,27 @@ class Keeper:
         # Known only once it is connected. Where a stream tells of fills, a poll that somebody asks
         # for is less urgent than the requests that orders need.
         streaming = self._session.connector.streaming
-        interval = self._streamed if streaming else self._polled
-        spacing = min(self._polled / 2 if streaming else MIN_POLL_SPACING, interval)
+        interval = self._pace.streamed if streaming else self._pace.poll
+        spacing = min(self._pace.poll / 2 if streaming else MIN_POLL_SPACING, interval)
         await _at_most(spacing, self._session.lost)
         await _at_most(interval - spacing, self._session.wake)
 
     async def _mismatched(self, error: BodyMismatch) -> None:
         """Our own book can't be trusted, so cancel by the venue's. Only a person can tell what
         happened: asking faster helps nobody."""
-        await self._kill(str(error))
+        self._latch.engage(str(error))
         with contextlib.suppress(OrderError):
             await self._session.cancel_without_state()
-        await asyncio.sleep(self._max_backoff)
+        await asyncio.sleep(self._pace.max_backoff)
 
     async def _away(self, error: OrderError) -> None:
         session = self._session
-        session.reconciled = False
+        session.mark_unreconciled()
         self._attempt += 1
         delay = self._backoff(error)
         details = {"venue": session.name, "attempt": self._attempt, "why": str(error)}
         log.warning("live_loop.reconnect", extra=details)
-        self._on_reconnect.emit(session.name, self._attempt, delay, error)
+        self._signals.reconnect.emit(session.name, self._attempt, delay, error)
         if not isinstance(error, VenueThrottled):  # the connection is well, we asked too often
             await session.connector.disconnect()
         await self._rest(delay, error)
@@ -120,8 +132,8 @@ class Keeper:
 
     def _backoff(self, error: OrderError) -> float:
         """Capped and jittered, and never sooner than the venue allows."""
-        most = URGENT_BACKOFF if self._session.urgent.is_set() else self._max_backoff
-        top = min(most, self._max_backoff, FIRST_BACKOFF * 2 ** min(self._attempt - 1, 16))
+        most = URGENT_BACKOFF if self._session.urgent.is_set() else self._pace.max_backoff
+        top = min(most, self._pace.max_backoff, FIRST_BACKOFF * 2 ** min(self._attempt - 1, 16))
         delay = self._chance.uniform(top / 2, top)
         return max(delay, error.retry_after) if isinstance(error, VenueThrottled) else delay
 
