@@ -15,7 +15,7 @@ from tradepulse_operator.api.guardrails import CustomGuardrail
 from tradepulse_operator.guard.limits import Limits
 from tradepulse_operator.guard.limits_file import dump, load
 
-REPORTS = Path(__file__).parents[2] / "vectors" / "reports"
+REPORTS = Path(__file__).parents[3] / "contract" / "vectors" / "reports"
 CUSTOM = (CustomGuardrail(name="own", query="up", max=1.0),)
 FILED = Limits(
     interval=5.0,

@@ -23,7 +23,7 @@ from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.incident.bundle import build
 from tradepulse_operator.incident.replay import Unreplayable, replay
 
-REPORTS = Path(__file__).parents[2] / "vectors" / "reports"
+REPORTS = Path(__file__).parents[3] / "contract" / "vectors" / "reports"
 START = instant("2026-01-02T03:01:30Z")
 LIMITS = Limits(
     interval=5.0,
