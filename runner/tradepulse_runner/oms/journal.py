@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.errors import DurabilityLost, SchemaTooNew
+from tradepulse_runner.errors import DurabilityLost
 from tradepulse_runner.files.frames import any_frame, frame, frame_at
-from tradepulse_runner.files.snapshot import SCHEMA, Step, fsync_dir, no_fault
+from tradepulse_runner.files.schema import JOURNAL
+from tradepulse_runner.files.snapshot import Step, fsync_dir, no_fault
 
-MAGIC = b"TPJ" + bytes([SCHEMA])
+#: Head of a segment that this release writes: three letters and the schema.
+MAGIC = b"TPJ" + bytes([JOURNAL.number])
 Record = dict[str, Any]
 
 
@@ -38,14 +40,13 @@ class Scan:
 
 
 def scan(data: bytes, *, name: str = "journal") -> Scan:
-    """Read a segment's bytes; never raises on damage, raises :class:`SchemaTooNew`."""
+    """Read a segment's bytes; never raises on damage, raises
+    :class:`~tradepulse_runner.errors.SchemaTooNew`."""
     result = Scan()
-    if data[:3] == MAGIC[:3] and len(data) > 3 and data[3] > SCHEMA:
-        raise SchemaTooNew(
-            f"{name}: journal schema {data[3]} is newer than {SCHEMA}; "
-            "remedy: start the newer release, or restore a backup made by this one"
-        )
-    if data[:4] != MAGIC:
+    headed = len(data) >= len(MAGIC) and data[:3] == MAGIC[:3] and data[3] > 0
+    if headed:
+        JOURNAL.require(data[3], name)
+    else:
         result.torn_bytes = len(data)
         result.damaged = len(data) >= len(MAGIC) and any_frame(data, 0)
         return result
@@ -108,8 +109,8 @@ class Journal:
         """Read every segment and open a new one for writing.
 
         Returns the records with ``seq > after``. Damaged segments move to ``quarantine``;
-        records before the damage are still returned. Raises :class:`SchemaTooNew` before
-        anything was changed.
+        records before the damage are still returned. Raises
+        :class:`~tradepulse_runner.errors.SchemaTooNew` before anything was changed.
         """
         scans = [(path, scan(path.read_bytes(), name=str(path))) for path in self.segments()]
         records: list[tuple[int, Record]] = []

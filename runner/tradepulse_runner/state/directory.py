@@ -11,8 +11,8 @@ from typing import Any
 
 from tradepulse_runner.errors import RunnerError, SnapshotDamaged
 from tradepulse_runner.files.lock import locked
+from tradepulse_runner.files.schema import BACKUP, EPOCH, JOURNAL, ORDER_BOOK
 from tradepulse_runner.files.snapshot import (
-    SCHEMA,
     Step,
     canonical,
     fsync_dir,
@@ -127,7 +127,7 @@ def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
 def _epoch(state_dir: Path) -> int | None:
     """The newest writer epoch; None when it can't be told."""
     try:
-        return int(read_snapshot(state_dir / "epoch.json").payload["epoch"])
+        return int(read_snapshot(state_dir / "epoch.json", EPOCH).payload["epoch"])
     except (OSError, RunnerError):
         return None
 
@@ -139,7 +139,7 @@ def export(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
     return {
         "exported_at": clock(),
         "release": load_release().version,
-        "schema": SCHEMA,
+        "schema": {each.kind: each.number for each in (ORDER_BOOK, JOURNAL, BACKUP)},
         **found,
         "orders": {venue: state_view.orders(state_dir, venue) for venue in found["venues"]},
         "files": [
@@ -179,7 +179,7 @@ def problems(state_dir: Path, *, clock: Callable[[], float]) -> list[str]:
     for path in state_files(state_dir):
         if "_oms.json" in path.name:
             try:
-                read_snapshot(path)
+                read_snapshot(path, ORDER_BOOK)
             except (SnapshotDamaged, RunnerError) as error:
                 found.append(str(error))
         elif "_journal." in path.name and (why := _journal_problem(path)):
