@@ -14,6 +14,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ RESTORING = "restoring.json"
 #: Bytes that a backup leaves free: the journal goes on.
 ROOM_LEFT = 1 << 20
 _KEPT_OUT = ("epoch.json", "kill_switch.json")
+
+
+class Result(StrEnum):
+    """What became of a restore: the word that the operator acts on. The sentences beside it are
+    those of protocol 0, see docs/decisions/0033-protocol-0.md."""
+
+    RESTORED = "restored"
+    KEPT = "kept"
+    FROZEN = "frozen"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,8 @@ class Backups:
         """
         target = self._folder / _checked(key)
         if not target.exists():
-            return {"id": key, "skipped": "no such backup: the new release never started"}
+            why = "no such backup: the new release never started"
+            return {"id": key, "result": Result.MISSING, "skipped": why}
         if again:
             # Before the marker: an interrupted restore is repeated, by whoever is asked to.
             self._step("unmark")
@@ -148,7 +160,8 @@ class Backups:
             fsync_dir(target)
         if (target / RESTORED).exists():
             self._forget_marker()
-            return {"id": key, "skipped": "restored already", "sha256": self._restored(key)}
+            known = {"skipped": "restored already", "sha256": self._restored(key)}
+            return {"id": key, "result": Result.RESTORED, **known}
         found = self.verify(key)
         _require_readable(target)
         replaced = self._folder / f"{key}-replaced"
@@ -161,7 +174,7 @@ class Backups:
         done = {"at": self._clock(), "sha256": found.sha256}
         write_durable(target / RESTORED, canonical(done) + b"\n", step=self._step)
         self._forget_marker()
-        return {"id": key, "files": found.files, "bytes": found.bytes, "sha256": found.sha256}
+        return {"result": Result.RESTORED, **as_json(found)}
 
     def _restored(self, key: str) -> str:
         """Checksum of the manifest that was restored; "" when the mark doesn't tell."""

@@ -25,7 +25,7 @@ from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.oms.journal import scan
 from tradepulse_runner.release import load_release
 from tradepulse_runner.state import view as state_view
-from tradepulse_runner.state.backup import Backups, as_json, checksum, state_files
+from tradepulse_runner.state.backup import Backups, Result, as_json, checksum, state_files
 from tradepulse_runner.state.view import venues
 
 FROZEN = "frozen.json"
@@ -89,14 +89,14 @@ def _go_back(
     if mode is Mode.RESTORE:
         return backups.restore(key)
     if mode is Mode.KEEP:
-        return {"id": key, "skipped": "the current state is kept"}
+        return {"id": key, "result": Result.KEPT, "skipped": "the current state is kept"}
     done = state_dir / INCIDENTS / key / FROZEN
     if done.exists():
-        return {"id": key, "skipped": "frozen already"}
+        return {"id": key, "result": Result.FROZEN, "skipped": "frozen already"}
     KillSwitch(state_dir, clock=clock).engage(f"rollback {key} froze the state")
     make_dirs(done.parent)
     write_durable(done, canonical({"at": clock()}) + b"\n")
-    return {"id": key, "frozen": True}
+    return {"id": key, "result": Result.FROZEN, "frozen": True}
 
 
 def _keep_incident(state_dir: Path, source: Path, key: str) -> dict[str, Any]:
