@@ -60,8 +60,12 @@ def inspect(release: Installed, runner: RunnerProcess) -> dict[str, Any]:
 
 def damage(runner: RunnerProcess) -> list[str]:
     """What the process of now took for damage."""
-    names = ("journal.damaged", "journal.torn_tail_cut", "oms.snapshot_damaged")
-    names = (*names, "journal.records_missing")
+    names = (
+        "journal.damaged",
+        "journal.torn_tail_cut",
+        "journal.records_missing",
+        "oms.snapshot_damaged",
+    )
     return [name for name in names if runner.logged(name)]
 
 

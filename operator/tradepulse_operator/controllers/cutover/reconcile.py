@@ -30,7 +30,7 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait
 
 from .pause import paused
-from .status import POLL, enter
+from .status import NOT_UNDERSTOOD, POLL, enter, say
 from .watch import needs_recording
 
 __all__ = ["decide", "needs_recording"]
@@ -65,6 +65,8 @@ def decide(observed: CutoverObserved) -> Step:
     if phase is None:
         message = f"waits until TradingRunner {cutover.spec.runner} is free for it"
         return enter(observed, CutoverPhase.PENDING, message)
+    if observed.runner_problem and phase not in FINAL:
+        return _without_runner(observed, phase)
     if phase not in FINAL and phase is not CutoverPhase.PENDING:
         held = _held(observed, phase)
         if held:
@@ -72,6 +74,15 @@ def decide(observed: CutoverObserved) -> Step:
     found = _PHASES[phase](observed)
     ended = phase in FINAL and isinstance(found, Wait)
     return (tidy(observed) if ended else None) or found
+
+
+def _without_runner(observed: CutoverObserved, phase: CutoverPhase) -> Step:
+    """Nothing is decided on a runner that can't be parsed, but for what a person asks for."""
+    if observed.cutover.spec.abort and phase in _FORWARD:
+        return roll_back(observed, "Aborted", "aborted by spec.abort")
+    if observed.cutover.spec.abort and phase in (_BEFORE | {CutoverPhase.PENDING}):
+        return fail(observed, "Aborted", "aborted by spec.abort before anything was switched")
+    return say(observed, f"waits: {observed.runner_problem}", 10 * POLL, reason=NOT_UNDERSTOOD)
 
 
 def _held(observed: CutoverObserved, phase: CutoverPhase) -> Step | None:

@@ -30,6 +30,8 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait, WriteStatus
 
 READY, RECONCILING, STALLED = "Ready", "Reconciling", "Stalled"
+#: Reason where an object can't be parsed.
+NOT_UNDERSTOOD = "NotUnderstood"
 #: Ends that leave a person something to decide.
 _STALLED = frozenset({CutoverPhase.HALTED, CutoverPhase.FAILED})
 _MOST_PHASES = 64

@@ -41,10 +41,25 @@ def intent(runner: TradingRunner, release: Release, cutover: ReleaseCutover | No
     return _under(plain, cutover, cutover.status.source, cutover.status.target)
 
 
+def halt_order(uid: str, why: str) -> str:
+    """The order to halt for the cutover `uid`; the process answers with that uid."""
+    return f"halt {uid} {why}"
+
+
+def spec_kill(reason: str) -> str:
+    """Why the kill switch is engaged by spec.killSwitch."""
+    return f"spec: {reason}"
+
+
+def halted_kill(cutover: str) -> str:
+    """Why the kill switch is engaged by a cutover that ended Halted."""
+    return f"cutover {cutover} halted"
+
+
 def _kill_switch(runner: TradingRunner) -> str:
     """Why the kill switch is to be engaged; "" when it isn't."""
     if runner.spec.kill_switch.engaged:
-        return f"spec: {runner.spec.kill_switch.reason}"
+        return spec_kill(runner.spec.kill_switch.reason)
     running = runner.status.drill.running if runner.status.drill else None
     if running is not None and running.target is DrillTarget.LIVE:
         return f"drill of {running.scheduled_for}: reset it by name and reason"
@@ -57,7 +72,7 @@ def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Rele
         return plain
     if phase is CutoverPhase.HALTING:
         return Intent(
-            source, plain.replicas, halt=f"halt {uid} cutover", kill_switch=plain.kill_switch
+            source, plain.replicas, halt=halt_order(uid, "cutover"), kill_switch=plain.kill_switch
         )
     if phase in _FORWARD:
         prepare = Prepare(image=source.image, backup=uid)
@@ -66,7 +81,7 @@ def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Rele
         return Intent(
             target,
             plain.replicas,
-            halt=f"halt {uid} rollback",
+            halt=halt_order(uid, "rollback"),
             kill_switch=plain.kill_switch,
             prepare=Prepare(image=source.image, backup=uid),
         )
@@ -82,5 +97,5 @@ def _back(plain: Intent, cutover: ReleaseCutover, source: Release) -> Intent:
         incident=report.config_map if report else None,
     )
     halted = cutover.status.phase is CutoverPhase.HALTED
-    kill = f"cutover {cutover.metadata.name} halted" if halted else plain.kill_switch
+    kill = halted_kill(cutover.metadata.name) if halted else plain.kill_switch
     return Intent(source, plain.replicas, "", kill, prepare=prepare, replace=True)

@@ -11,6 +11,7 @@ from tradepulse_operator.controllers.checklist.approvals import signatures, unsi
 from tradepulse_operator.controllers.checklist.checklist import gate, holding
 from tradepulse_operator.controllers.checklist.data_services import require_served
 from tradepulse_operator.controllers.cutover.baseline import measured
+from tradepulse_operator.controllers.cutover.drained import undrained
 from tradepulse_operator.controllers.cutover.status import POLL, enter, entered, say
 from tradepulse_operator.controllers.cutover.watch import (
     bake_limits,
@@ -126,7 +127,7 @@ def halting(observed: CutoverObserved) -> Step:
     why = halted(observed, cutover.status.source)
     left = entered(cutover.status) + seconds(cutover.spec.halt_deadline) - observed.now
     if not why and left <= 0:
-        why = "haltDeadline passed before the active release had drained"
+        observed, why = undrained(observed, cutover.status.source)
     if why:
         return enter(observed, CutoverPhase.BACKING_UP, f"{why}; its state is backed up")
     return say(observed, "waits for the active release to cancel its orders", min(POLL, left))
