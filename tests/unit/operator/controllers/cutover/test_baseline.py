@@ -196,6 +196,11 @@ BACKUP = BackupRecord(id=UID, sha256="a" * 64, files=3)
         ('{"id": "UID", "sha256": "A64", "files": "3", "bytes": 9}', "isn't a known one"),
         ('{"id": "UID", "frozen": false}', "isn't a known one"),
         ('{"id": "UID"}', "isn't a known one"),
+        (
+            '{"id": "UID", "sha256": "A64", "files": 3, "bytes": 9, "skipped": "some of it"}',
+            "isn't a known one",
+        ),
+        ('{"id": "UID", "frozen": true, "later": 1}', "isn't a known one"),
         ('"restored"', "isn't a known one"),
     ],
 )
