@@ -313,7 +313,8 @@ async def test_a_stale_view_looks_again() -> None:
 
 async def test_what_is_gone_needs_no_further_look() -> None:
     scene = Scene({"venues": VENUES})
-    raw, gone = scene.kube.get, []
+    raw = scene.kube.get
+    gone: list[Manifest] = []
 
     async def get(ref: Any, **more: Any) -> Any:
         found = await raw(ref, **more)
