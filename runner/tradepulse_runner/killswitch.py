@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged, StateError
+from tradepulse_runner.files.schema import KILL_SWITCH
 from tradepulse_runner.files.snapshot import SnapshotFile, Step, make_dirs, no_fault, steps_of
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class KillSwitch:
     ) -> None:
         self._clock = clock
         self._lock = state_dir / LOCK
-        self._file = SnapshotFile(state_dir / FILE, step=steps_of("latch", step))
+        self._file = SnapshotFile(state_dir / FILE, KILL_SWITCH, step=steps_of("latch", step))
         self.engaged = False
         self.reason = ""
         self.reset_by = ""  # who opened the latch last; "" while engaged or never engaged
@@ -60,13 +61,19 @@ class KillSwitch:
             # The older generation may predate an engagement: do not believe it.
             self._doubt(f"latch file damaged or lost: {self._file.path}")
         elif found is not None:
-            self.engaged = bool(found.payload["engaged"])
-            self.reason = str(found.payload["reason"])
-            self.reset_by = str(found.payload["by"])
-            self.changed_at = float(found.payload["at"])
+            self._read(found.payload)
         if found is not None:
             # Records of earlier releases have no history.
             self.history = list(found.payload.get("history", []))
+
+    def _read(self, record: dict[str, Any]) -> None:
+        try:
+            self.engaged = bool(record["engaged"])
+            self.reason = str(record["reason"])
+            self.reset_by = str(record["by"])
+            self.changed_at = float(record["at"])
+        except (KeyError, TypeError, ValueError) as error:
+            self._doubt(f"latch file of another release: {type(error).__name__}: {error}")
 
     def _doubt(self, reason: str) -> None:
         self.engaged, self.reason, self.damaged = True, reason, True

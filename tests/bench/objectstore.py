@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.cluster.progress import Progress
 from tests.support.services.objectstore.server import BUCKET, KEY, REGION, SECRET, ObjectStore
 from tradepulse_runner.config.runner import ObjectStoreConfig
+from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.state.directory import Preparation, prepare
 from tradepulse_runner.store.uploads import Uploader
@@ -51,7 +52,7 @@ def main(size: int, rounds: int) -> None:
 def _round(server: ObjectStore, folder: Path, size: int) -> tuple[float, float, float]:
     state = folder / "state"
     state.mkdir(parents=True)
-    snapshot = SnapshotFile(state / "paper_oms.json")
+    snapshot = SnapshotFile(state / "paper_oms.json", ORDER_BOOK)
     snapshot.load()
     snapshot.save({})
     for number in range(5):

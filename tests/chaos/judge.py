@@ -14,6 +14,7 @@ from typing import Any
 from tests.chaos.strategy import Decision
 from tests.chaos.truth import Truth
 from tradepulse_runner.domain import ZERO, OrderStatus
+from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import read_snapshot
 from tradepulse_runner.oms.state import OmsState
 
@@ -51,7 +52,8 @@ def judge(
     """``history``: whether the book must also hold every closed order, fill and the cash; a book
     whose files were damaged may have lost what is over, never what is held or rests."""
     verdict = Verdict()
-    state = OmsState.from_json(read_snapshot(state_dir / f"{venue}_oms.json").payload["state"])
+    snapshot = read_snapshot(state_dir / f"{venue}_oms.json", ORDER_BOOK)
+    state = OmsState.from_json(snapshot.payload["state"])
     _doubled(truth, decisions, verdict)
     _rests(truth, state, verdict)
     _positions(truth, state, verdict)

@@ -28,6 +28,7 @@ from tests.chaos.table import failures, table
 from tests.chaos.truth import TrueOrder, Truth
 from tests.support.runner.process import ROOT, environment
 from tradepulse_runner.domain import OrderType, Side
+from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.oms.state import OmsState
 
@@ -171,7 +172,7 @@ def book(folder: Path, **changes: object) -> Path:
         },
     }  # fmt: skip
     payload = {"state": {**state.to_json(), "orders": [order], **changes}, "venue": "v", "seq": 9}
-    SnapshotFile(folder / "v_oms.json").save(payload)
+    SnapshotFile(folder / "v_oms.json", ORDER_BOOK).save(payload)
     return folder
 
 

@@ -245,8 +245,8 @@ def _check_view(state: Gate) -> BesideView | None:
         uid=f"c{state.check_number}",
         deleting=state.check == "leaving",
         ended=state.check in (*_SAID, "lost"),
-        exit_code=None if state.check == "lost" else 0,
-        message=json.dumps({"config": config, "secrets": secrets}),
+        exit_code=None if state.check == "lost" else int(bool(config or secrets)),
+        message=json.dumps({"ok": not (config or secrets), "config": config, "secrets": secrets}),
         created_at=some.NOW,
         # Long enough ago to be tried again.
         ended_at=some.NOW - 100,
@@ -449,7 +449,9 @@ class DrillWorld:
                 phase={0: "Succeeded", 1: "Failed"}.get(code if code is not None else 2, "Running"),
                 deleting=state.pod == "leaving",
                 exit_code=code,
-                message=json.dumps({"passed": code == 0, "checks": [["it stops", code == 0]]}),
+                message=json.dumps(
+                    {"passed": code == 0, "checks": [["it stops", code == 0]], "measures": {}}
+                ),
             )
             pods = [pod]
         reports = {world.ref("ConfigMap", name): _report(name) for name in state.reports}

@@ -84,7 +84,7 @@ from tradepulse_operator.resources.runner.children import children
 NOW = some.NOW
 #: A request, abstractly: what it is and what it does. None: wait.
 Doing = tuple[object, ...] | None
-BACKUP = json.dumps({"ok": True, "backup": {"id": some.UID, "files": 1}})
+_BACKUP = {"id": some.UID, "files": 1, "bytes": 1, "sha256": "a"}
 
 
 def _of(name: str) -> Any:
@@ -389,8 +389,8 @@ def _check_view(world: World) -> BesideView | None:
         uid="c",
         deleting=world.check == "leaving",
         ended=world.check in ("good", "missing", "invalid"),
-        exit_code=0,
-        message=json.dumps({"config": said[0], "secrets": said[1]}),
+        exit_code=int(any(said)),
+        message=json.dumps({"ok": not any(said), "config": said[0], "secrets": said[1]}),
         # Long enough ago to be tried again.
         ended_at=NOW - 100,
     )
@@ -477,10 +477,25 @@ def _pod_view(world: World) -> PodView | None:
         deleting=pod.deleting,
         image_id=f"sha256:{pod.release}" if pod.runs else None,
         init_exit=ended,
-        init_message=BACKUP if pod.template.backup and ended == 0 else "",
+        init_message=_statement(world, pod.template) if ended == 0 else "",
         restarts=int(pod.restarted),
         waiting=waiting,
     )
+
+
+def _statement(world: World, template: Template) -> str:
+    """What the state container of that template says once it has ended well."""
+    said: dict[str, object] = {"ok": True}
+    if template.backup:
+        said["backup"] = _BACKUP
+    if template.restore:
+        missing = {"id": some.UID, "result": "missing"}
+        said["restore"] = {
+            "restore": {"result": "restored", **_BACKUP} if world.backup else missing,
+            "keep": {"id": some.UID, "result": "kept"},
+            "freeze": {"id": some.UID, "result": "frozen"},
+        }[template.mode]
+    return json.dumps(said)
 
 
 #: The one reason for a kill switch in this world.

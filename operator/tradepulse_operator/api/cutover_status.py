@@ -127,8 +127,8 @@ class ReleaseCutoverStatus(Model):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Observations: Ready (finished well), Reconciling while it moves, Stalled when"
-        " a person must decide; StreamsIntact at the end, where the runner has an event bus or a"
-        " database.",
+        " a person must decide; Drained, False where a release was ended before it had cancelled"
+        " its orders; StreamsIntact at the end, where the runner has an event bus or a database.",
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],

@@ -76,6 +76,12 @@ class ConditionType(Word):
         "TradingRunner",
         "The last kill-switch drill passed and is recent enough. Only where drills are scheduled.",
     )
+    DRAINED = (
+        "Drained",
+        "ReleaseCutover",
+        "Whether a release had cancelled its orders and drained before it was ended. Only where one"
+        " hadn't.",
+    )
     STREAMS_INTACT = (
         "StreamsIntact",
         "ReleaseCutover",
@@ -87,6 +93,12 @@ class ConditionType(Word):
 class RunnerReason(Word):
     """Reasons of a TradingRunner."""
 
+    NOT_UNDERSTOOD = (
+        "NotUnderstood",
+        "Stalled",
+        "The runner, or its claimed cutover, can't be parsed: a field has a value that this"
+        " operator doesn't know. Orders to stop are delivered all the same.",
+    )
     STATE_LOST = (
         "StateLost",
         "Stalled, Ready",
@@ -189,6 +201,16 @@ class CutoverReason(Word):
     ABORTED = "Aborted", "Failed, RollingBack", "A person set spec.abort."
     PAUSED = "Paused", "Reconciling", "The runner is suspended; the cutover goes on with it."
     WATCHING = "Watching", "Reconciling", "The guard watches and has found nothing wrong."
+    NOT_UNDERSTOOD = (
+        "NotUnderstood",
+        "Reconciling",
+        "The cutover's runner can't be parsed: nothing but an abort is decided.",
+    )
+    HALT_DEADLINE_PASSED = (
+        "HaltDeadlinePassed",
+        "Drained",
+        "haltDeadline passed before the release had drained; it was ended by SIGTERM.",
+    )
     BACKUP_FAILED = (
         "BackupFailed",
         "RollingBack",

@@ -62,7 +62,7 @@ def view(status: Any) -> ProcessView | None:
             state=str(status["state"]),
             halt_token=str(halt.get("token") or ""),
             halt_complete=halt.get("complete") is True,
-            kill_switch=kill.get("engaged") is True,
+            kill_switch=_engaged(kill),
             kill_switch_reason=str(kill.get("reason") or ""),
             open_orders=int(status.get("open_orders") or 0),
             unknown_orders=int(status.get("unknown_orders") or 0),
@@ -85,6 +85,15 @@ def view(status: Any) -> ProcessView | None:
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _engaged(kill: Mapping[str, Any]) -> bool:
+    """Whether the kill switch is engaged. Raises TypeError for a value that says neither: "true"
+    must not be taken for released."""
+    engaged = kill.get("engaged", False)
+    if not isinstance(engaged, bool):
+        raise TypeError(f"kill_switch.engaged is {engaged!r}")
+    return engaged
 
 
 def _open_venues(venues: Any) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ from tradepulse_operator.api.phases import facts
 from tradepulse_operator.api.reasons import ConditionType, RunnerReason
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillResult, LastDrill
+from tradepulse_operator.common.time import timestamp
 
 from .conditions import find_condition
 from .step import Event
@@ -27,22 +28,35 @@ _BAD_CONDITIONS = {
 _GOOD_CONDITIONS = {
     ConditionType.MONITORED,
     ConditionType.DRILL_CURRENT,
+    ConditionType.DRAINED,
     ConditionType.STREAMS_INTACT,
 }
 
 
 def cutover_events(cutover: ReleaseCutover) -> list[Event]:
-    """One event per phase that was entered, oldest first; one more where event bus or database
-    differ in the end."""
+    """One event per phase that was entered, oldest first; one more where a release was ended before
+    it had drained, and one where event bus or database differ in the end."""
     found = [_phase(number, record) for number, record in enumerate(cutover.status.phases)]
-    intact = find_condition(cutover.status.conditions, ConditionType.STREAMS_INTACT)
-    differ = intact is not None and intact.status is ConditionStatus.FALSE
-    return [*found, _transition(intact)] if intact and differ else found
+    kinds = (ConditionType.DRAINED, ConditionType.STREAMS_INTACT)
+    conditions = (find_condition(cutover.status.conditions, kind) for kind in kinds)
+    bad = [each for each in conditions if each and each.status is ConditionStatus.FALSE]
+    return [*found, *map(transition, bad)]
+
+
+def not_understood(problem: str, generation: int, now: float) -> Event:
+    """That an object can't be parsed, whose status therefore can't tell."""
+    return Event(
+        key=f"not-understood/{generation}",
+        type=WARNING,
+        reason=RunnerReason.NOT_UNDERSTOOD,
+        message=problem,
+        at=timestamp(now),
+    )
 
 
 def runner_events(runner: TradingRunner) -> list[Event]:
     """One event per condition, for its last transition, and one for the last drill."""
-    found = [_transition(condition) for condition in runner.status.conditions]
+    found = [transition(condition) for condition in runner.status.conditions]
     last = runner.status.last_drill
     return [*found, _drilled(last)] if last else found
 
@@ -69,7 +83,8 @@ def _drilled(last: LastDrill) -> Event:
     )
 
 
-def _transition(condition: Condition) -> Event:
+def transition(condition: Condition) -> Event:
+    """That a condition became what it is."""
     kind, status = condition.type, condition.status
     bad = (kind in _BAD_CONDITIONS and status is ConditionStatus.TRUE) or (
         kind in _GOOD_CONDITIONS and status is ConditionStatus.FALSE

@@ -8,11 +8,13 @@ what is missing is named in the report.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.read import NotUnderstood, read
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.clients.clock import Clock
@@ -68,7 +70,7 @@ class Reporter:
         found = await self._kube.get(step.ref)
         if found is None:
             return
-        cutover = ReleaseCutover.model_validate(found)
+        cutover = read(ReleaseCutover, found)
         evidence = await self._collect(cutover, final=step.final)
         name = incident_name(cutover.metadata.name)
         previous = await self._kube.get(
@@ -89,7 +91,11 @@ class Reporter:
         )
         if pod is None:
             parts.missing.setdefault("pod.json", "there is no pod")
-        runner = None if live is None else TradingRunner.model_validate(live)
+        runner = None
+        if live is not None:
+            # A report must not fail for a runner of another version: it lacks the samples then.
+            with contextlib.suppress(NotUnderstood):
+                runner = read(TradingRunner, live)
         recording, baseline, process, events, (logs, configs) = await asyncio.gather(
             parts.get("samples.json", self._observer.recording(cutover, runner, always=True), None),
             parts.get(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover
 from tradepulse_operator.controllers.cutover.reconcile import needs_recording
 from tradepulse_operator.controllers.events import cutover_events, runner_events
+from tradepulse_operator.controllers.runner.raw import decide_raw, raw_events
 from tradepulse_operator.controllers.runner.reconcile import decide as decide_runner
 
 from .loop import Reconcilers
@@ -19,4 +20,6 @@ def reconcilers() -> Reconcilers:
         cutover=decide_cutover,
         runner_events=runner_events,
         cutover_events=cutover_events,
+        raw_runner=decide_raw,
+        raw_events=raw_events,
     )

@@ -11,12 +11,13 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.read import NotUnderstood
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.objects import ref_of
+from tradepulse_operator.controllers.events import not_understood
 from tradepulse_operator.controllers.observed.views import CutoverObserved, RunnerObserved
+from tradepulse_operator.controllers.runner.raw import RawRunner
 from tradepulse_operator.controllers.step import (
     Annotate,
     Apply,
@@ -55,6 +56,8 @@ class Reconcilers:
     cutover: Callable[[CutoverObserved], Step]
     runner_events: Callable[[TradingRunner], Iterable[Event]]
     cutover_events: Callable[[ReleaseCutover], Iterable[Event]]
+    raw_runner: Callable[[RawRunner], Step]
+    raw_events: Callable[[RawRunner], Iterable[Event]]
 
 
 class Loop:
@@ -84,10 +87,10 @@ class Loop:
                 if key.kind == TradingRunner.KIND:
                     return await self._runner(key)
                 return await self._cutover(key)
-            except ValidationError as error:
-                # The schema of the CRD refuses such an object; only an older CRD lets it in.
-                _log.error("not a valid %s, left alone: %s", key.kind, error.errors()[0]["msg"])
-                return None
+            except NotUnderstood as problem:
+                # The CRD refuses such an object; only one of another version lets it in.
+                _log.error("%s", problem)
+                return await self._unread(key, problem)
 
     async def _runner(self, key: Key) -> float | None:
         seen = await self._observer.runner(key)
@@ -103,6 +106,31 @@ class Loop:
         if seen.runner.spec.release.config is None or delay == 0:
             return delay
         return CONFIG_LOOK if delay is None else min(delay, CONFIG_LOOK)
+
+    async def _unread(self, key: Key, problem: NotUnderstood) -> float | None:
+        """A look at an object that can't be parsed, or whose claimed cutover can't."""
+        if key.kind != TradingRunner.KIND:
+            return await self._unread_cutover(key, problem)
+        seen = await self._observer.raw_runner(key, problem)
+        if seen is None:
+            self._metrics.objects.forget(key)
+            return None
+        self._metrics.objects.not_understood(key)
+        delay = await self._carry_out(key, self._reconcilers.raw_runner(seen))
+        await self._emitter.ensure(
+            TradingRunner.KIND, seen.meta, self._reconcilers.raw_events(seen)
+        )
+        return delay
+
+    async def _unread_cutover(self, key: Key, problem: NotUnderstood) -> float | None:
+        """Its own status can't be written without being understood: an event tells."""
+        meta = await self._observer.meta(key)
+        if meta is None:
+            self._metrics.objects.forget(key)
+            return None
+        event = not_understood(str(problem), meta.generation, self._observer.now())
+        await self._emitter.ensure(ReleaseCutover.KIND, meta, [event])
+        return None
 
     async def _cutover(self, key: Key) -> float | None:
         seen = await self._observer.cutover(key)

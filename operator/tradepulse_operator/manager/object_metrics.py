@@ -82,6 +82,10 @@ class ObjectMetrics:
         if last is not None and last.passed_at:
             self._drilled.labels(meta.namespace, meta.name).set(instant(last.passed_at))
 
+    def not_understood(self, key: Key) -> None:
+        """The runner can't be parsed: it waits for a person, whatever its conditions said last."""
+        self._conditions.labels(key.namespace, key.name, "Stalled").set(1.0)
+
     def cutover(self, key: Key, cutover: ReleaseCutover) -> None:
         """What the status of a cutover says; nothing once it has ended."""
         self.forget(key)

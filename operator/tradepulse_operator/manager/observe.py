@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.meta import Meta
+from tradepulse_operator.api.read import NotUnderstood, raw, read, text
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.clock import Clock
@@ -50,6 +52,7 @@ from tradepulse_operator.controllers.observed.views import (
     ProcessView,
     RunnerObserved,
 )
+from tradepulse_operator.controllers.runner.raw import RawRunner
 from tradepulse_operator.guard.promql import Endpoint
 from tradepulse_operator.guard.query import UNCONFIGURED, baseline_question, question
 from tradepulse_operator.guard.samples import Recording
@@ -98,15 +101,16 @@ class Observer:
         self._needs_recording = needs_recording
 
     async def runner(self, key: Key) -> RunnerObserved | None:
-        """The world around a TradingRunner; None when it is gone. Raises KubeError."""
+        """The world around a TradingRunner; None when it is gone. Raises KubeError, and
+        NotUnderstood where it or its claimed cutover can't be parsed."""
         namespace, name = key.namespace, key.name
         found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
         if found is None:
             return None
-        runner = TradingRunner.model_validate(found)
+        runner = read(TradingRunner, found)
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
-        cutovers, children, (pod, process), user_config, drills, shown = await asyncio.gather(
-            self._cutovers(namespace, name),
+        listed, children, (pod, process), user_config, drills, shown = await asyncio.gather(
+            self._cutovers(namespace, name, claimed=runner.status.cutover),
             self._children(namespace, name, unserved),
             self._pod(namespace, name),
             self._user_config(namespace, runner.spec.release.config),
@@ -116,7 +120,8 @@ class Observer:
         return RunnerObserved(
             runner=runner,
             now=self._clock.now(),
-            cutovers=cutovers,
+            cutovers=listed[0],
+            unread_cutovers=listed[1],
             children=children,
             pod=pod,
             process=process,
@@ -127,16 +132,50 @@ class Observer:
             unserved=frozenset(kind for _, kind in unserved),
         )
 
+    async def raw_runner(self, key: Key, problem: NotUnderstood) -> RawRunner | None:
+        """What can be seen of a runner that can't be parsed; None when it is gone. Raises
+        KubeError."""
+        namespace, name = key.namespace, key.name
+        found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
+        if found is None:
+            return None
+        claimed = text(found, "status", "cutover")
+        pod, live, cutover = await asyncio.gather(
+            self._own_pod(namespace, name),
+            self._kube.get(kinds.ref(kinds.STATEFUL_SET, namespace, name)),
+            _given(
+                self._kube.get(kinds.ref(kinds.CUTOVER, namespace, claimed)) if claimed else None
+            ),
+        )
+        return RawRunner(
+            found=found,
+            now=self._clock.now(),
+            problem=problem,
+            cutover=cutover if text(cutover, "spec", "runner") == name else None,
+            pod=pod_view(pod) if pod else None,
+            stateful_set=live,
+        )
+
+    async def meta(self, key: Key) -> Meta | None:
+        """Metadata of a cutover that can't be parsed; None when it is gone. Raises KubeError."""
+        found = await self._kube.get(kinds.ref(kinds.CUTOVER, key.namespace, key.name))
+        return Meta.model_validate(found["metadata"]) if found else None
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock.now()
+
     async def cutover(self, key: Key) -> CutoverObserved | None:
-        """The world around a ReleaseCutover; None when it is gone. Raises KubeError."""
+        """The world around a ReleaseCutover; None when it is gone. Raises KubeError, and
+        NotUnderstood where it can't be parsed itself."""
         namespace = key.namespace
         found = await self._kube.get(kinds.ref(kinds.CUTOVER, namespace, key.name))
         if found is None:
             return None
-        cutover = ReleaseCutover.model_validate(found)
+        cutover = read(ReleaseCutover, found)
         name = cutover.spec.runner
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
-        runner = None if live is None else TradingRunner.model_validate(live)
+        runner, problem = _runner_of(live)
         check, rehearsal, rehearsing = await self._beside(cutover, runner)
         (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
             self._pod(namespace, name),
@@ -154,6 +193,7 @@ class Observer:
             # After the reads: the samples must not be newer than the clock that judges them.
             now=self._clock.now() if recording is None else recording.until,
             runner=runner,
+            runner_problem=problem,
             pod=pod,
             process=process,
             pvc=pvc,
@@ -194,10 +234,13 @@ class Observer:
         return await self._process.status(where) if where else None
 
     async def _pod(self, namespace: str, runner: str) -> tuple[PodView | None, ProcessView | None]:
+        pod = await self._own_pod(namespace, runner)
+        return (pod_view(pod), await self.process(address(pod))) if pod else (None, None)
+
+    async def _own_pod(self, namespace: str, runner: str) -> Manifest | None:
         pod = await self._kube.get(kinds.ref(kinds.POD, namespace, pod_name(runner)))
-        if pod is None or (pod["metadata"].get("labels") or {}).get(LABEL_RUNNER) != runner:
-            return None, None
-        return pod_view(pod), await self.process(address(pod))
+        labels = raw(pod, "metadata", "labels")
+        return pod if text(labels, LABEL_RUNNER) == runner else None
 
     async def _beside(
         self, cutover: ReleaseCutover, runner: TradingRunner | None
@@ -217,9 +260,21 @@ class Observer:
     async def _named(self, namespace: str, pod: str) -> Manifest | None:
         return await self._kube.get(kinds.ref(kinds.POD, namespace, pod)) if pod else None
 
-    async def _cutovers(self, namespace: str, runner: str) -> tuple[ReleaseCutover, ...]:
+    async def _cutovers(
+        self, namespace: str, runner: str, *, claimed: str | None
+    ) -> tuple[tuple[ReleaseCutover, ...], frozenset[str]]:
+        """Those that can be parsed, and the names of the others. Raises NotUnderstood for the one
+        that is claimed: what the runner is to do follows from it."""
         found = await self._kube.list(kinds.CUTOVER, namespace, fields=f"spec.runner={runner}")
-        return tuple(ReleaseCutover.model_validate(item) for item in found)
+        parsed, unread = [], set()
+        for item in found:
+            try:
+                parsed.append(read(ReleaseCutover, item))
+            except NotUnderstood as problem:
+                if problem.name == claimed:
+                    raise
+                unread.add(problem.name)
+        return tuple(parsed), frozenset(unread)
 
     async def _children(
         self, namespace: str, runner: str, unserved: frozenset[kinds.Kind]
@@ -277,6 +332,16 @@ class Observer:
         found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
         text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
         return text if isinstance(text, str) else None
+
+
+def _runner_of(live: Manifest | None) -> tuple[TradingRunner | None, str]:
+    """A cutover's runner, or why it can't be parsed."""
+    if live is None:
+        return None, ""
+    try:
+        return read(TradingRunner, live), ""
+    except NotUnderstood as problem:
+        return None, str(problem)
 
 
 async def _given(wanted: Awaitable[T] | None) -> T | None:

@@ -19,6 +19,7 @@ from tradepulse_runner.audit.trail import FILE as TRAIL
 from tradepulse_runner.audit.trail import read_trail
 from tradepulse_runner.database.audit import Entry
 from tradepulse_runner.errors import RunnerError, StateError
+from tradepulse_runner.files import schema
 from tradepulse_runner.files.snapshot import canonical, read_snapshot
 from tradepulse_runner.files.spool import Spool
 from tradepulse_runner.killswitch import FILE as LATCH
@@ -150,7 +151,7 @@ class Recorder:
 
     @staticmethod
     def _latched(path: Path) -> list[Item]:
-        history = read_snapshot(path).payload.get("history", [])
+        history = read_snapshot(path, schema.KILL_SWITCH).payload.get("history", [])
         return [
             (round(each["at"] * 1e6), _hash(["kill-switch", each]), str(each["event"]), each)
             for each in history

@@ -14,6 +14,7 @@ from typing import Any
 
 from tradepulse_runner.database.connection import Connection
 from tradepulse_runner.errors import StateError
+from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import Snapshot, canonical, read_snapshot
 
 #: Generations that stay of each snapshot, and states of each strategy.
@@ -106,7 +107,7 @@ class Snapshots:
 
 
 def _read(path: Path) -> tuple[Snapshot, str]:
-    snapshot = read_snapshot(path)
+    snapshot = read_snapshot(path, ORDER_BOOK)
     return snapshot, canonical(snapshot.payload).decode()
 
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.errors import DurabilityLost, SchemaTooNew, SnapshotDamaged
+from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged
+from tradepulse_runner.files.schema import Schema
 
-SCHEMA = 1
 #: Told a step's name just before it is taken; production never passes one.
 Step = Callable[[str], None]
 
@@ -92,32 +92,34 @@ def _write_temp(temp: Path, data: bytes, step: Step) -> None:
         os.fsync(handle.fileno())
 
 
-def encode(payload: dict[str, Any], generation: int) -> tuple[bytes, str]:
+def encode(payload: dict[str, Any], generation: int, schema: Schema) -> tuple[bytes, str]:
     """Bytes of a snapshot file and its payload's sha256."""
     digest = hashlib.sha256(canonical(payload)).hexdigest()
-    body = {"schema": SCHEMA, "generation": generation, "sha256": digest, "payload": payload}
+    body = {
+        "schema": schema.number,
+        "generation": generation,
+        "sha256": digest,
+        "payload": payload,
+    }
     return canonical(body) + b"\n", digest
 
 
-def read_snapshot(path: Path) -> Snapshot:
+def read_snapshot(path: Path, schema: Schema) -> Snapshot:
     """Read and verify one file.
 
-    Raises ``FileNotFoundError``, :class:`SnapshotDamaged` or :class:`SchemaTooNew`.
+    Raises ``FileNotFoundError``, :class:`SnapshotDamaged` or
+    :class:`~tradepulse_runner.errors.SchemaTooNew`.
     """
     try:
         body = json.loads(path.read_bytes())
-        schema, generation = int(body["schema"]), int(body["generation"])
-        digest, payload = str(body["sha256"]), body["payload"]
+        # Before all else: a newer schema may be checksummed differently, or look differently.
+        schema.require(int(body["schema"]), path)
+        generation, digest = int(body["generation"]), str(body["sha256"])
+        payload = body["payload"]
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise SnapshotDamaged(f"{path}: not a snapshot: {exc}") from exc
-    # Before the checksum: a newer schema may be checksummed differently.
-    if schema > SCHEMA:
-        raise SchemaTooNew(
-            f"{path}: written with schema {schema}, this binary reads up to {SCHEMA}; "
-            "remedy: start the newer release, or restore a backup made by this one"
-        )
     if hashlib.sha256(canonical(payload)).hexdigest() != digest:
         raise SnapshotDamaged(f"{path}: checksum mismatch in generation {generation}")
     return Snapshot(generation, digest, payload)
@@ -126,8 +128,9 @@ def read_snapshot(path: Path) -> Snapshot:
 class SnapshotFile:
     """Two good generations of one payload: ``path`` and ``path.prev``."""
 
-    def __init__(self, path: Path, *, step: Step = no_fault) -> None:
+    def __init__(self, path: Path, schema: Schema, *, step: Step = no_fault) -> None:
         self.path = path
+        self.schema = schema
         self.previous = path.with_name(path.name + ".prev")
         self.current: Snapshot | None = None
         self.damaged: list[Path] = []
@@ -138,13 +141,14 @@ class SnapshotFile:
         """Newest good generation, or None when there never was one.
 
         Damaged files are listed in ``damaged``. Raises :class:`SnapshotDamaged` when files
-        exist but none is good, :class:`SchemaTooNew` when a newer binary wrote one.
+        exist but none is good, :class:`~tradepulse_runner.errors.SchemaTooNew` when a newer
+        release wrote one.
         """
         self.damaged, self._current_good = [], False
         found: Snapshot | None = None
         for path in (self.path, self.previous):
             try:
-                snapshot = read_snapshot(path)
+                snapshot = read_snapshot(path, self.schema)
             except FileNotFoundError:
                 continue
             except SnapshotDamaged:
@@ -164,7 +168,7 @@ class SnapshotFile:
     def save(self, payload: dict[str, Any]) -> Snapshot:
         """Write the next generation. Raises :class:`DurabilityLost`; never retry after it."""
         generation = (self.current.generation if self.current else 0) + 1
-        data, digest = encode(payload, generation)
+        data, digest = encode(payload, generation, self.schema)
         temp = self.path.with_name(f".{self.path.name}.tmp")
         try:
             _write_temp(temp, data, self._step)

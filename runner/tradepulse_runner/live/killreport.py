@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tradepulse_runner.files.schema import KILL_REPORT
 from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.live.session import VenueSession
@@ -54,7 +55,7 @@ class KillReport:
     """``kill_report.json`` of ``state_dir``. ``clock`` gives unix seconds."""
 
     def __init__(self, state_dir: Path, *, clock: Callable[[], float]) -> None:
-        self._file, self._clock = SnapshotFile(state_dir / FILE), clock
+        self._file, self._clock = SnapshotFile(state_dir / FILE, KILL_REPORT), clock
         self._written: dict[str, Any] = {}
         self.orders: list[dict[str, str]] = []
 
@@ -83,5 +84,5 @@ class KillReport:
 
 def read_report(state_dir: Path) -> dict[str, Any] | None:
     """The last report, or None when there is none. Raises :class:`StateError`."""
-    found = SnapshotFile(state_dir / FILE).load()
+    found = SnapshotFile(state_dir / FILE, KILL_REPORT).load()
     return found.payload if found else None

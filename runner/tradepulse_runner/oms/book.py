@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tradepulse_runner.domain import Order, OrderStatus, Trade, VenueOrder
+from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import (
     Snapshot,
     SnapshotFile,
@@ -26,7 +27,13 @@ from tradepulse_runner.files.snapshot import (
     steps_of,
 )
 from tradepulse_runner.oms.journal import Journal, Recovery, list_segments
-from tradepulse_runner.oms.state import OmsState, OrderRecord, order_to_json, trade_to_json
+from tradepulse_runner.oms.state import (
+    OmsState,
+    OrderRecord,
+    order_to_json,
+    trade_to_json,
+    written_elsewhere,
+)
 
 log = logging.getLogger(__name__)
 # Snapshot often enough that replay at start stays well under a second. This alone bounds the
@@ -81,7 +88,7 @@ class Oms:
         self._step = step
         self._journal = Journal(state_dir, venue, fsync=fsync, step=step)
         path = state_dir / f"{venue}_oms.json"
-        self._file = SnapshotFile(path, step=steps_of("snapshot", step))
+        self._file = SnapshotFile(path, ORDER_BOOK, step=steps_of("snapshot", step))
         self._saved_seq = 0
         self._droppable: list[Path] = []
         self.booked = 0  # fills booked by this process
@@ -108,8 +115,9 @@ class Oms:
             self._quarantine(path, evidence)
         after = 0
         if snapshot is not None:
-            self.state = OmsState.from_json(snapshot.payload["state"])
-            after = self._saved_seq = int(snapshot.payload["seq"])
+            with written_elsewhere(self._file.path):
+                self.state = OmsState.from_json(snapshot.payload["state"])
+                after = self._saved_seq = int(snapshot.payload["seq"])
         recovery = self._journal.recover(evidence, after=after)
         for path, last in recovery.segments:
             if not last:
@@ -133,7 +141,8 @@ class Oms:
 
     def _replay(self, records: list[tuple[int, dict[str, Any]]]) -> None:
         for seq, record in records:
-            order = self._apply(record)
+            with written_elsewhere(f"{self.venue} journal, record {seq}"):
+                order = self._apply(record)
             if self._recorder:
                 self._recorder.replayed(self.venue, seq, record, order)
         if self._recorder:

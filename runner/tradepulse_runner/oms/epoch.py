@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradepulse_runner.errors import SnapshotDamaged
+from tradepulse_runner.files.schema import EPOCH
 from tradepulse_runner.files.snapshot import SnapshotFile, Step, no_fault, steps_of
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -73,7 +74,7 @@ def claim_epoch(
 
 
 def _load(state_dir: Path, step: Step = no_fault) -> tuple[SnapshotFile, int]:
-    file = SnapshotFile(state_dir / "epoch.json", step=steps_of("epoch", step))
+    file = SnapshotFile(state_dir / "epoch.json", EPOCH, step=steps_of("epoch", step))
     try:
         found = file.load()
     except SnapshotDamaged:

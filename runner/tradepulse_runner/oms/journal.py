@@ -16,23 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.errors import DurabilityLost, SchemaTooNew
+from tradepulse_runner.errors import DurabilityLost
 from tradepulse_runner.files import segments
+from tradepulse_runner.files.schema import JOURNAL
 from tradepulse_runner.files.segments import Scan, SegmentLog, number_of
-from tradepulse_runner.files.snapshot import SCHEMA, Step, no_fault
+from tradepulse_runner.files.snapshot import Step, no_fault
 
-MAGIC = b"TPJ" + bytes([SCHEMA])
+#: Head of a segment that this release writes: three letters and the schema.
+MAGIC = b"TPJ" + bytes([JOURNAL.number])
 Record = dict[str, Any]
 
 
 def scan(data: bytes, *, name: str = "journal") -> Scan[Record]:
-    """Read a segment's bytes; never raises on damage, raises :class:`SchemaTooNew`."""
-    if data[:3] == MAGIC[:3] and len(data) > 3 and data[3] > SCHEMA:
-        raise SchemaTooNew(
-            f"{name}: journal schema {data[3]} is newer than {SCHEMA}; "
-            "remedy: start the newer release, or restore a backup made by this one"
-        )
-    found = segments.scan(data, MAGIC)
+    """Read a segment's bytes; never raises on damage, raises
+    :class:`~tradepulse_runner.errors.SchemaTooNew`. Every schema up to this release's is read."""
+    headed = len(data) >= len(MAGIC) and data[:3] == MAGIC[:3] and data[3] > 0
+    if headed:
+        JOURNAL.require(data[3], name)
+    found = segments.scan(data, data[: len(MAGIC)] if headed else MAGIC)
     records = [(seq, json.loads(payload)) for seq, payload in found.records]
     return Scan(records, found.good_bytes, found.torn_bytes, found.damaged)
 
@@ -94,8 +95,8 @@ class Journal:
         """Read every segment and open a new one for writing.
 
         Returns the records with ``seq > after``. Damaged segments move to ``quarantine``;
-        records before the damage are still returned. Raises :class:`SchemaTooNew` before
-        anything was changed.
+        records before the damage are still returned. Raises
+        :class:`~tradepulse_runner.errors.SchemaTooNew` before anything was changed.
         """
         scans = [(path, scan(path.read_bytes(), name=str(path))) for path in self.segments()]
         records: list[tuple[int, Record]] = []

@@ -8,18 +8,35 @@ by the venue's trade id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from tradepulse_runner.domain import ZERO, Order, OrderRef, OrderStatus, OrderType, Side, Trade
+from tradepulse_runner.errors import SchemaTooNew
+from tradepulse_runner.files.schema import REMEDY
 
 Record = dict[str, Any]
 # Enough history to answer questions about an order just closed; the venue has the rest.
 KEEP_CLOSED = 1_000
 # Trade ids remembered beyond the cursor, for venues whose pages overlap.
 KEEP_TRADES = 2_000
+
+
+@contextlib.contextmanager
+def written_elsewhere(where: object) -> Iterator[None]:
+    """For the block that reads what another release may have written at ``where``, a file or a
+    record of it. Its checksum was right, so what can't be understood is no damage, and must not
+    be set aside as damage: :class:`SchemaTooNew` names it."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise SchemaTooNew(
+            f"{where}: this release doesn't know what another one wrote there"
+            f" ({type(error).__name__}: {error}); {REMEDY}"
+        ) from error
 
 
 @dataclass(slots=True)
@@ -102,8 +119,11 @@ class OmsState:
     # -- writing ---------------------------------------------------------------------------
 
     def apply(self, record: Record) -> None:
-        """Apply one record; unknown kinds raise (a newer binary wrote them)."""
-        getattr(self, f"_on_{record['t']}")(record)
+        """Apply one record. ValueError for a kind that this release doesn't know."""
+        act = getattr(self, f"_on_{record['t']}", None)
+        if act is None:
+            raise ValueError(f"{record['t']!r} is no kind of record")
+        act(record)
 
     def _on_queued(self, r: Record) -> None:
         entry = OrderRecord(

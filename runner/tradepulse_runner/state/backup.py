@@ -14,12 +14,13 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.errors import RunnerError, StateError
+from tradepulse_runner.errors import RunnerError, SnapshotDamaged, StateError
+from tradepulse_runner.files.schema import BACKUP, ORDER_BOOK
 from tradepulse_runner.files.snapshot import (
-    SCHEMA,
     Step,
     canonical,
     fsync_dir,
@@ -28,6 +29,7 @@ from tradepulse_runner.files.snapshot import (
     read_snapshot,
     write_durable,
 )
+from tradepulse_runner.oms.journal import scan
 
 FOLDER = "backups"
 MANIFEST = "manifest.json"
@@ -37,6 +39,16 @@ RESTORING = "restoring.json"
 #: Bytes that a backup leaves free: the journal goes on.
 ROOM_LEFT = 1 << 20
 _KEPT_OUT = ("epoch.json", "kill_switch.json")
+
+
+class Result(StrEnum):
+    """What became of a restore: the word that the operator acts on. The sentences beside it are
+    those of protocol 0, see docs/decisions/0033-protocol-0.md."""
+
+    RESTORED = "restored"
+    KEPT = "kept"
+    FROZEN = "frozen"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +104,12 @@ class Backups:
         try:
             text = (target / MANIFEST).read_bytes()
             manifest = json.loads(text)
+            BACKUP.require(int(manifest["schema"]), target)
             files = dict(manifest["files"])
-            schema = int(manifest["schema"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StateError(
                 f"{target}: not a backup: {error}; remedy: use another one of {self.ids()}"
             ) from error
-        if schema > SCHEMA:
-            raise StateError(
-                f"{target}: made with schema {schema}, this release reads up to {SCHEMA}; remedy:"
-                " restore it with the release that made it"
-            )
         for name, wanted in files.items():
             path = target / name
             if not path.is_file() or checksum(path) != wanted["sha256"]:
@@ -139,11 +146,13 @@ class Backups:
         """Bring backup ``key`` back, once unless ``again``. What is replaced is kept beside it.
 
         Without such a backup nothing was ever written after it could have been made: there is
-        nothing to restore. Raises :class:`StateError` for a damaged backup, before any change.
+        nothing to restore. Raises :class:`StateError` for a backup that is damaged, or that holds
+        what only a newer release reads, before any change.
         """
         target = self._folder / _checked(key)
         if not target.exists():
-            return {"id": key, "skipped": "no such backup: the new release never started"}
+            why = "no such backup: the new release never started"
+            return {"id": key, "result": Result.MISSING, "skipped": why}
         if again:
             # Before the marker: an interrupted restore is repeated, by whoever is asked to.
             self._step("unmark")
@@ -151,8 +160,10 @@ class Backups:
             fsync_dir(target)
         if (target / RESTORED).exists():
             self._forget_marker()
-            return {"id": key, "skipped": "restored already", "sha256": self._restored(key)}
+            known = {"skipped": "restored already", "sha256": self._restored(key)}
+            return {"id": key, "result": Result.RESTORED, **known}
         found = self.verify(key)
+        _require_readable(target)
         replaced = self._folder / f"{key}-replaced"
         if not replaced.exists():
             self._copy(state_files(self._state), replaced)
@@ -163,7 +174,7 @@ class Backups:
         done = {"at": self._clock(), "sha256": found.sha256}
         write_durable(target / RESTORED, canonical(done) + b"\n", step=self._step)
         self._forget_marker()
-        return {"id": key, "files": found.files, "bytes": found.bytes, "sha256": found.sha256}
+        return {"result": Result.RESTORED, **as_json(found)}
 
     def _restored(self, key: str) -> str:
         """Checksum of the manifest that was restored; "" when the mark doesn't tell."""
@@ -226,7 +237,7 @@ class Backups:
             copied = stage / path.name
             entries[path.name] = {"sha256": checksum(copied), "bytes": copied.stat().st_size}
         manifest = {
-            "schema": SCHEMA,
+            "schema": BACKUP.number,
             "at": self._clock(),
             "files": entries,
             "generations": _generations(stage, entries),
@@ -253,8 +264,20 @@ def _generations(folder: Path, names: Iterable[str]) -> dict[str, int]:
     for name in names:
         if "_oms.json" in name:
             with contextlib.suppress(OSError, RunnerError):
-                found[name] = read_snapshot(folder / name).generation
+                found[name] = read_snapshot(folder / name, ORDER_BOOK).generation
     return found
+
+
+def _require_readable(folder: Path) -> None:
+    """Raise :class:`~tradepulse_runner.errors.SchemaTooNew` when this release can't read a file of
+    the backup. What is damaged is restored as it is: a backup keeps the state, whatever it is
+    worth."""
+    for path in state_files(folder):
+        if "_journal." in path.name:
+            scan(path.read_bytes(), name=str(path))
+        else:
+            with contextlib.suppress(SnapshotDamaged):
+                read_snapshot(path, ORDER_BOOK)
 
 
 def require_whole(state_dir: Path) -> None:

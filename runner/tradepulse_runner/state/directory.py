@@ -11,8 +11,8 @@ from typing import Any
 
 from tradepulse_runner.errors import RunnerError, SnapshotDamaged
 from tradepulse_runner.files.lock import locked
+from tradepulse_runner.files.schema import BACKUP, EPOCH, JOURNAL, ORDER_BOOK
 from tradepulse_runner.files.snapshot import (
-    SCHEMA,
     Step,
     canonical,
     fsync_dir,
@@ -25,7 +25,7 @@ from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.oms.journal import scan
 from tradepulse_runner.release import load_release
 from tradepulse_runner.state import view as state_view
-from tradepulse_runner.state.backup import Backups, as_json, checksum, state_files
+from tradepulse_runner.state.backup import Backups, Result, as_json, checksum, state_files
 from tradepulse_runner.state.view import venues
 
 FROZEN = "frozen.json"
@@ -89,14 +89,14 @@ def _go_back(
     if mode is Mode.RESTORE:
         return backups.restore(key)
     if mode is Mode.KEEP:
-        return {"id": key, "skipped": "the current state is kept"}
+        return {"id": key, "result": Result.KEPT, "skipped": "the current state is kept"}
     done = state_dir / INCIDENTS / key / FROZEN
     if done.exists():
-        return {"id": key, "skipped": "frozen already"}
+        return {"id": key, "result": Result.FROZEN, "skipped": "frozen already"}
     KillSwitch(state_dir, clock=clock).engage(f"rollback {key} froze the state")
     make_dirs(done.parent)
     write_durable(done, canonical({"at": clock()}) + b"\n")
-    return {"id": key, "frozen": True}
+    return {"id": key, "result": Result.FROZEN, "frozen": True}
 
 
 def _keep_incident(state_dir: Path, source: Path, key: str) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
 def _epoch(state_dir: Path) -> int | None:
     """The newest writer epoch; None when it can't be told."""
     try:
-        return int(read_snapshot(state_dir / "epoch.json").payload["epoch"])
+        return int(read_snapshot(state_dir / "epoch.json", EPOCH).payload["epoch"])
     except (OSError, RunnerError):
         return None
 
@@ -139,7 +139,7 @@ def export(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
     return {
         "exported_at": clock(),
         "release": load_release().version,
-        "schema": SCHEMA,
+        "schema": {each.kind: each.number for each in (ORDER_BOOK, JOURNAL, BACKUP)},
         **found,
         "orders": {venue: state_view.orders(state_dir, venue) for venue in found["venues"]},
         "files": [
@@ -179,7 +179,7 @@ def problems(state_dir: Path, *, clock: Callable[[], float]) -> list[str]:
     for path in state_files(state_dir):
         if "_oms.json" in path.name:
             try:
-                read_snapshot(path)
+                read_snapshot(path, ORDER_BOOK)
             except (SnapshotDamaged, RunnerError) as error:
                 found.append(str(error))
         elif "_journal." in path.name and (why := _journal_problem(path)):

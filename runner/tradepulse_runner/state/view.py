@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.errors import RunnerError, StateError
+from tradepulse_runner.errors import RunnerError
+from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import Snapshot, SnapshotFile
 from tradepulse_runner.oms.journal import list_segments, scan
-from tradepulse_runner.oms.state import OmsState, record_to_json
+from tradepulse_runner.oms.state import OmsState, record_to_json, written_elsewhere
 from tradepulse_runner.state.backup import state_files
 
 #: Closed orders that an export shows, the newest ones.
@@ -51,15 +52,16 @@ def venues(state_dir: Path) -> list[str]:
 def read_venue(state_dir: Path, venue: str) -> VenueView:
     """The book of ``venue`` as a runner would begin with it, its orders not aged.
 
-    Raises :class:`SnapshotDamaged` when no generation is good, :class:`SchemaTooNew` and
-    :class:`StateError` for what another release wrote.
+    Raises :class:`SnapshotDamaged` when no generation is good, :class:`SchemaTooNew` for what a
+    newer release wrote.
     """
-    file = SnapshotFile(state_dir / f"{venue}_oms.json")
+    file = SnapshotFile(state_dir / f"{venue}_oms.json", ORDER_BOOK)
     snapshot = file.load()
     view = VenueView(OmsState(), snapshot, damaged=[path.name for path in file.damaged])
     if snapshot is not None:
-        view.state = OmsState.from_json(snapshot.payload["state"])
-        view.seq = int(snapshot.payload["seq"])
+        with written_elsewhere(file.path):
+            view.state = OmsState.from_json(snapshot.payload["state"])
+            view.seq = int(snapshot.payload["seq"])
     for path in list_segments(state_dir, venue):
         _replay(path, view)
     return view
@@ -73,13 +75,8 @@ def _replay(path: Path, view: VenueView) -> None:
     for seq, record in found.records:
         if seq <= view.seq:
             continue
-        try:
+        with written_elsewhere(f"{path}, record {seq}"):
             view.state.apply(record)
-        except (AttributeError, KeyError, ValueError, ArithmeticError) as error:
-            raise StateError(
-                f"{path}: record {seq} can't be applied ({type(error).__name__}); remedy: use the "
-                "release that wrote it, or restore a backup made by this one"
-            ) from error
         view.missing += seq - view.seq - 1
         view.replayed += 1
         view.seq = seq

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tradepulse_runner.config.runner import ObjectStoreConfig
 from tradepulse_runner.errors import ObjectStoreError
+from tradepulse_runner.files.schema import INCIDENT
 from tradepulse_runner.files.snapshot import (
-    SCHEMA,
     Step,
     canonical,
     make_dirs,
@@ -77,7 +77,7 @@ def bundle(state_dir: Path, name: str) -> Bundle:
         return Bundle(name, folder, manifest, {n: str(e["sha256"]) for n, e in entries.items()})
     found = {path: checksum(path) for path in _files(folder)}
     files = {p.name: {"sha256": sha, "bytes": p.stat().st_size} for p, sha in found.items()}
-    manifest = canonical({"schema": SCHEMA, "files": files}) + b"\n"
+    manifest = canonical({"schema": INCIDENT.number, "files": files}) + b"\n"
     return Bundle(name, folder, manifest, {path.name: sha for path, sha in found.items()})
 
 

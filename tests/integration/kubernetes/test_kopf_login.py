@@ -16,11 +16,13 @@ from tests.support.services.tls import Authority
 from tradepulse_operator.clients.kubernetes.errors import Unavailable
 from tradepulse_operator.common.names import GROUP, VERSION
 from tradepulse_operator.manager import handlers
+from tradepulse_operator.manager.key import Key
 from tradepulse_operator.manager.watch_tracker import Witness
 
 
 def edge() -> handlers.Edge:
-    return handlers.Edge([].append, Witness())
+    seen: list[Key] = []
+    return handlers.Edge(seen.append, Witness())
 
 
 async def test_kopf_logs_in_as_the_operator_does_and_again_when_it_is_refused(
@@ -150,9 +152,8 @@ async def test_kopf_shows_what_the_kubeconfig_holds(
 
 
 async def test_kopf_only_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    it, _, _ = edge()
     async with connected(monkeypatch, kubeconfig(tmp_path, "http://127.0.0.1:9")) as connection:
-        registry = handlers.registry(it, handlers.Login(connection))
+        registry = handlers.registry(edge(), handlers.Login(connection))
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
     assert not registry._indexing.get_all_handlers()

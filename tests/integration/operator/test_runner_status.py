@@ -128,7 +128,16 @@ async def test_only_addresses_are_called(address: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"halt": "x"}, {"kill_switch": [1]}, {"open_orders": "many"}, {"writer_epoch": {}}],
+    [
+        {"halt": "x"},
+        {"kill_switch": [1]},
+        {"kill_switch": True},
+        {"kill_switch": {"engaged": "true"}},
+        {"kill_switch": {"engaged": None}},
+        {"kill_switch": {"engaged": 1}},
+        {"open_orders": "many"},
+        {"writer_epoch": {}},
+    ],
 )
 def test_a_part_of_the_wrong_shape_spoils_the_whole(change: dict[str, Any]) -> None:
     assert view({**STATUS, **change}) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,8 +98,13 @@ def cutover(found: ReleaseCutoverStatus, **spec: Any) -> ReleaseCutover:
     )
 
 
+#: What the state container says of the restore that a rollback asks of it.
+BACKUP = {"id": UID, "files": 3, "bytes": 9, "sha256": "a"}
+RESTORED = json.dumps({"ok": True, "restore": {"result": "restored", **BACKUP}})
+
+
 def pod(release: Release | None = None, **changes: Any) -> PodView:
-    """A pod that is ready; of the target unless another release is given."""
+    """A pod that is ready; of the target unless another release is given, and then restored."""
     found: dict[str, Any] = {
         "uid": "p",
         "release": (release or TARGET).id,
@@ -108,7 +114,7 @@ def pod(release: Release | None = None, **changes: Any) -> PodView:
         "deleting": False,
         "image_id": "sha256:1",
         "init_exit": 0,
-        "init_message": "",
+        "init_message": RESTORED if release is SOURCE else "",
     }
     return PodView(**{**found, **changes})
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.unit.runner.virtual_time import monotonic, unix_time
+from tests.support.runner.virtual_time import monotonic, unix_time
 from tradepulse_runner.config.runner import GuardConfig, RiskConfig, VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import (

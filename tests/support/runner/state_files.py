@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import SnapshotFile
 
 
@@ -12,7 +13,7 @@ def write(state_dir: Path, value: int, *journals: int) -> None:
     state_dir.mkdir(exist_ok=True)
     for old in state_dir.glob("paper_journal.*"):
         old.unlink()
-    file = SnapshotFile(state_dir / "paper_oms.json")
+    file = SnapshotFile(state_dir / "paper_oms.json", ORDER_BOOK)
     file.load()
     file.save({"value": value})
     for number in journals:

@@ -41,7 +41,7 @@ _SIGNALS = 128
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
     """What a check pod said: "" is good. `lost`: why it said nothing."""
 
     config: str = ""
@@ -68,7 +68,7 @@ def _image(observed: CutoverObserved, _: ChecklistItem) -> Finding:
 
 
 def _config(observed: CutoverObserved, _: ChecklistItem) -> Finding:
-    found = _answer(observed.check)
+    found = answer(observed.check)
     if found is None:
         return _before(observed, Check.CONFIG)
     if found.lost:
@@ -77,7 +77,7 @@ def _config(observed: CutoverObserved, _: ChecklistItem) -> Finding:
 
 
 def _secrets(observed: CutoverObserved, _: ChecklistItem) -> Finding:
-    found = _answer(observed.check)
+    found = answer(observed.check)
     if found is None or found.lost:
         return _before(observed, Check.SECRETS)
     return failed(found.secrets) if found.secrets else PASSED
@@ -91,26 +91,35 @@ def _before(observed: CutoverObserved, check: Check) -> Finding:
     return Finding(known.result, known.message)
 
 
-def _answer(pod: BesideView | None) -> _Answer | None:
+def answer(pod: BesideView | None) -> Answer | None:
     """None while it has not answered yet."""
     if pod is None or not pod.ended:
         return None
     if pod.exit_code is None or pod.exit_code >= _SIGNALS:
         why = pod.message or f"exit code {pod.exit_code}"
-        return _Answer(lost=f"the check pod was ended before it answered: {why}")
+        return Answer(lost=f"the check pod was ended before it answered: {why}")
     said = _said(pod.message)
     if said is None:
         lost = f"the target release gave no answer (exit code {pod.exit_code}): {pod.message}"
-        return _Answer(lost=lost, misunderstood=True)
-    return _Answer(str(said["config"]), str(said["secrets"]))
+        return Answer(lost=lost, misunderstood=True)
+    good = not said["config"] and not said["secrets"]
+    if not (said["ok"] == good == (pod.exit_code == 0)):
+        lost = f"the target release contradicts itself (exit code {pod.exit_code}): {pod.message}"
+        return Answer(lost=lost, misunderstood=True)
+    return Answer(said["config"], said["secrets"])
 
 
 def _said(message: str) -> Mapping[str, Any] | None:
+    """The answer of `config check`, which has had these members from the first release on; None
+    for anything else."""
     try:
         found = json.loads(message)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and {"config", "secrets"} <= found.keys() else None
+    wanted = {"ok": bool, "config": str, "secrets": str}
+    if not isinstance(found, dict):
+        return None
+    return found if all(type(found.get(key)) is kind for key, kind in wanted.items()) else None
 
 
 def _volume(observed: CutoverObserved, _: ChecklistItem) -> Finding:

@@ -33,7 +33,7 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait
 
 from .pause import paused
-from .status import POLL, enter
+from .status import POLL, enter, say
 from .watch import needs_recording
 
 __all__ = ["decide", "needs_recording"]
@@ -49,6 +49,8 @@ def decide(observed: CutoverObserved) -> Step:
         message = f"waits until TradingRunner {cutover.spec.runner} is free for it"
         return enter(observed, CutoverPhase.PENDING, message)
     facts = current(cutover.status)
+    if observed.runner_problem and not facts.final:
+        return _without_runner(observed, facts)
     if not facts.final and phase is not CutoverPhase.PENDING:
         held = _held(observed, facts)
         if held:
@@ -84,6 +86,23 @@ def _step(observed: CutoverObserved, phase: CutoverPhase) -> Step:  # noqa: C901
             return unreported(observed)
         case _:
             assert_never(phase)
+
+
+def _without_runner(observed: CutoverObserved, facts: PhaseFacts) -> Step:
+    """Nothing is decided on a runner that can't be parsed, but for what a person asks for."""
+    if observed.cutover.spec.abort:
+        match facts.on_abort:
+            case OnAbort.ROLL_BACK:
+                return roll_back(observed, CutoverReason.ABORTED, "aborted by spec.abort")
+            case OnAbort.END:
+                message = "aborted by spec.abort before anything was switched"
+                return fail(observed, CutoverReason.ABORTED, message)
+            case OnAbort.IGNORE:
+                pass
+            case _:
+                assert_never(facts.on_abort)
+    message = f"waits: {observed.runner_problem}"
+    return say(observed, message, 10 * POLL, reason=CutoverReason.NOT_UNDERSTOOD)
 
 
 def _held(observed: CutoverObserved, facts: PhaseFacts) -> Step | None:

@@ -1,17 +1,123 @@
-"""The state container's last word: a JSON object in its termination message."""
+"""The state container's last word, its termination message, as a typed result.
+
+Two forms are understood. A release that names its `result` says one of `Result`. One of protocol 0
+doesn't: its answers are enumerated here, word by word, and never grow (tests/contract/v0). Anything
+else is an error: an image that says nothing, or something unknown, has done nothing that could be
+relied on.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from .views import PodView
+from tradepulse_operator.api.cutover_status import BackupRecord
 
 
-def said(pod: PodView) -> dict[str, Any]:
-    """It, or nothing where it can't be used."""
+class Result(StrEnum):
+    """What the state container did about a restore."""
+
+    #: The state is that of the backup.
+    RESTORED = "restored"
+    #: No restore was asked of it.
+    NOTHING = "nothing"
+    #: The state is left as the newer release left it, as it was asked to.
+    KEPT = "kept"
+    #: The kill switch is latched and the state left for a person.
+    FROZEN = "frozen"
+    #: The state volume has no such backup.
+    MISSING = "missing"
+    #: It failed, or its answer isn't one of the known ones.
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What the state container said. `id`, `sha256`: of the backup that a restore was asked of and
+    of its manifest. `problem`: in words, for `Result.ERROR`."""
+
+    result: Result
+    id: str = ""
+    sha256: str = ""
+    backup: BackupRecord | None = None
+    problem: str = ""
+
+
+#: Protocol 0 tells of a restore that it didn't make in a sentence.
+_SENTENCES = {
+    "no such backup: the new release never started": Result.MISSING,
+    "the current state is kept": Result.KEPT,
+    "frozen already": Result.FROZEN,
+}
+_LONGEST = 512
+
+
+def statement(message: str) -> Statement:
+    """The termination message `message` of a state container that ended with 0 or not."""
     try:
-        found = json.loads(pod.init_message)
+        found = json.loads(message)
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return _error(f"its answer is no JSON: {message.strip()}" if message.strip() else "")
+    if not isinstance(found, dict):
+        return _error(f"its answer is no object: {message.strip()}")
+    if found.get("ok") is not True:
+        return _error(str(found.get("error") or message.strip()))
+    backup = found.get("backup")
+    if backup is not None and _backup(backup) is None:
+        return _error(f"its answer tells of no usable backup: {message.strip()}")
+    return _restore(found.get("restore"), _backup(backup))
+
+
+def _backup(found: object) -> BackupRecord | None:
+    """A backup that can be recognised when it is restored; None for anything less."""
+    known = {"id": str, "files": int, "bytes": int, "sha256": str}
+    if not isinstance(found, dict) or not _typed(found, known) or not found["sha256"]:
+        return None
+    return BackupRecord(**{key: found[key] for key in known})
+
+
+def _restore(found: object, backup: BackupRecord | None) -> Statement:
+    if found is None:
+        return Statement(Result.NOTHING, backup=backup)
+    result = _result(found) if isinstance(found, dict) and _typed(found, {"id": str}) else None
+    if result is None or not isinstance(found, dict):
+        return _error(f"its answer about the restore isn't a known one: {json.dumps(found)}")
+    sha256 = found.get("sha256") if result is Result.RESTORED else ""
+    if not isinstance(sha256, str) or (result is Result.RESTORED and not sha256):
+        return _error(f"backup {found['id']} was restored, but not said which: it has no sha256")
+    return Statement(result, found["id"], sha256, backup)
+
+
+def _result(found: Mapping[str, Any]) -> Result | None:
+    if "result" in found:
+        words = {each.value: each for each in Result if each is not Result.ERROR}
+        word = found["result"]
+        return words.get(word) if isinstance(word, str) else None
+    return _protocol_0(found)
+
+
+def _protocol_0(found: Mapping[str, Any]) -> Result | None:
+    """The known shapes, exactly; None for any other."""
+    if _typed(found, {"id": str, "files": int, "bytes": int, "sha256": str}, only=True):
+        return Result.RESTORED
+    if _typed(found, {"id": str, "skipped": str, "sha256": str}, only=True):
+        return Result.RESTORED if found["skipped"] == "restored already" else None
+    if _typed(found, {"id": str, "skipped": str}, only=True):
+        return _SENTENCES.get(found["skipped"])
+    if _typed(found, {"id": str, "frozen": bool}, only=True):
+        return Result.FROZEN if found["frozen"] else None
+    return None
+
+
+def _typed(found: Mapping[str, Any], wanted: Mapping[str, type], *, only: bool = False) -> bool:
+    """Whether each of `wanted` is there and of exactly that type; `only`: and nothing else."""
+    if only and found.keys() != wanted.keys():
+        return False
+    return all(type(found.get(key)) is kind for key, kind in wanted.items())
+
+
+def _error(problem: str) -> Statement:
+    return Statement(Result.ERROR, problem=problem[:_LONGEST] or "it said nothing")

@@ -135,6 +135,8 @@ class RunnerObserved:
     runner: TradingRunner
     now: float
     cutovers: tuple[ReleaseCutover, ...] = ()
+    #: Names of others that this operator can't parse; the claimed one never is among them.
+    unread_cutovers: frozenset[str] = frozenset()
     #: Live children by reference; a child that doesn't exist is absent.
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     pod: PodView | None = None
@@ -159,6 +161,8 @@ class CutoverObserved:
     cutover: ReleaseCutover
     now: float
     runner: TradingRunner | None = None
+    #: Why the runner, which exists, can't be parsed; "" when it can.
+    runner_problem: str = ""
     pod: PodView | None = None
     process: ProcessView | None = None
     #: Live state claim, StatefulSet and target configuration, where they exist.

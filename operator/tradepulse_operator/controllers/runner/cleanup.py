@@ -48,6 +48,8 @@ def prune_configs(view: View) -> Step | None:
     open_ones = [c for c in view.cutovers if not final(c.status)]
     if any(cutover.status.target is None for cutover in open_ones) or view.run is None:
         return None
+    if view.seen.unread_cutovers:
+        return None  # nobody knows what they refer to
     kept = {view.run.release.config_map}
     if view.wanted:
         kept.add(view.wanted.release.config_map)

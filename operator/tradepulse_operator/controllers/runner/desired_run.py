@@ -28,10 +28,25 @@ def intent(runner: TradingRunner, release: Release, cutover: ReleaseCutover | No
     return _under(plain, cutover, cutover.status.source, cutover.status.target)
 
 
+def halt_order(uid: str, why: str) -> str:
+    """The order to halt for the cutover `uid`; the process answers with that uid."""
+    return f"halt {uid} {why}"
+
+
+def spec_kill(reason: str) -> str:
+    """Why the kill switch is engaged by spec.killSwitch."""
+    return f"spec: {reason}"
+
+
+def halted_kill(cutover: str) -> str:
+    """Why the kill switch is engaged by a cutover that ended Halted."""
+    return f"cutover {cutover} halted"
+
+
 def _kill_switch(runner: TradingRunner) -> str:
     """Why the kill switch is to be engaged; "" when it isn't."""
     if runner.spec.kill_switch.engaged:
-        return f"spec: {runner.spec.kill_switch.reason}"
+        return spec_kill(runner.spec.kill_switch.reason)
     running = runner.status.drill.running if runner.status.drill else None
     if running is not None and running.target is DrillTarget.LIVE:
         return f"drill of {running.scheduled_for}: reset it by name and reason"
@@ -42,7 +57,7 @@ def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Rele
     facts = current(cutover.status)
     if not facts.touched:
         return plain
-    kill = f"cutover {cutover.metadata.name} halted" if facts.kill_switch else plain.kill_switch
+    kill = halted_kill(cutover.metadata.name) if facts.kill_switch else plain.kill_switch
     return Intent(
         release=_of(facts.runs, source, target),
         replicas=plain.replicas,
@@ -70,9 +85,9 @@ def _halt(facts: PhaseFacts, uid: str) -> str:
         return ""
     match facts.runs:
         case Side.SOURCE:
-            return f"halt {uid} cutover"
+            return halt_order(uid, "cutover")
         case Side.TARGET:
-            return f"halt {uid} rollback"
+            return halt_order(uid, "rollback")
         case _:
             assert_never(facts.runs)
 

@@ -107,6 +107,8 @@ def stamp(view: View) -> Step | None:
         return None
     if by_hand(view) or view.named(view.stamp or "") or fault(view):
         return None
+    if view.stamp in view.seen.unread_cutovers:
+        return None  # it is there already
     return Apply(stamped(view.runner, view.wanted.release))
 
 

@@ -109,26 +109,39 @@ def _markdown(content: dict[str, Any]) -> str:
 def read(exit_code: int | None, message: str) -> dict[str, Any]:
     """What a drill's pod said: `passed`, `checks` as (name, passed), `measures`, `message`.
 
-    `message` is the pod's termination message, JSON since releases know about scheduled drills; of
-    an older one only the exit code tells.
+    `message` is the pod's termination message. A drill has passed when it says so, names checks
+    that all passed, and exits with 0: an image that takes no notice of its arguments does neither.
     """
     said = _parsed(message)
-    checks = [(str(item[0]), bool(item[1])) for item in said.get("checks", ()) if len(item) > 1]
-    measures = {str(key): value for key, value in dict(said.get("measures", {})).items()}
+    if said is None:
+        words = f"exit code {exit_code}, and no result: {message.strip()[:512] or 'nothing'}"
+        return {"passed": False, "checks": [], "measures": {}, "message": words}
+    checks = [(name, good) for name, good in said["checks"]]
     failed = [name for name, good in checks if not good]
-    passed = exit_code == 0 and not failed and said.get("passed") is not False
-    if passed:
-        words = f"{len(checks)} checks passed" if checks else "passed"
-    elif failed:
+    agreed = (exit_code == 0) == said["passed"] == (not failed)
+    if failed:
         words = f"failed: {', '.join(failed)}"
+    elif not agreed:
+        words = f"exit code {exit_code} contradicts its result: {message.strip()[:512]}"
     else:
-        words = f"exit code {exit_code}: {message.strip()[:512] or 'the process said nothing'}"
-    return {"passed": passed, "checks": checks, "measures": measures, "message": words}
+        words = f"{len(checks)} checks passed"
+    passed = agreed and not failed
+    return {"passed": passed, "checks": checks, "measures": said["measures"], "message": words}
 
 
-def _parsed(message: str) -> dict[str, Any]:
+def _parsed(message: str) -> dict[str, Any] | None:
+    """The result of a drill, which has had these members from the first release on; None for
+    anything else."""
     try:
         found = json.loads(message)
     except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    if not isinstance(found, dict) or type(found.get("passed")) is not bool:
+        return None
+    checks, measures = found.get("checks"), found.get("measures")
+    known = isinstance(checks, list) and checks and all(_is_check(item) for item in checks)
+    return found if known and isinstance(measures, dict) else None
+
+
+def _is_check(item: object) -> bool:
+    return isinstance(item, list) and [type(part) for part in item] == [str, bool]

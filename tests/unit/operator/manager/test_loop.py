@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -63,6 +62,8 @@ class Engine:
                 cutover=lambda _: self.step,
                 runner_events=lambda _: events,
                 cutover_events=lambda _: events,
+                raw_runner=lambda _: self.step,
+                raw_events=lambda _: events,
             ),
             metrics=self.metrics,
             may_act=lambda: leads,
@@ -151,14 +152,6 @@ async def test_a_runner_that_names_a_config_map_is_looked_at_every_minute() -> N
     assert await engine.loop.reconcile(KEY) == CONFIG_LOOK
     engine.step = Wait("x", 5)
     assert await engine.loop.reconcile(KEY) == 5
-
-
-async def test_an_object_of_an_older_schema_is_left_alone(caplog: Any) -> None:
-    engine = Engine(Wait("x", 5))
-    engine.world.kube.put(runner(risk={}))
-    with caplog.at_level(logging.ERROR):
-        assert await engine.loop.reconcile(KEY) is None
-    assert "left alone" in caplog.text
 
 
 def event(at: float, key: str = "k") -> Event:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.runner.kit import Crash, crash_at
 from tradepulse_runner.errors import DurabilityLost, StateError
+from tradepulse_runner.files.schema import KILL_SWITCH
 from tradepulse_runner.files.snapshot import SnapshotFile
 from tradepulse_runner.killswitch import (
     ENGAGE_PATIENCE,
@@ -62,7 +63,7 @@ def test_a_crash_while_engaging_never_leaves_an_older_reset_in_force_by_mistake(
     latch(tmp_path).engage("x")
     latch(tmp_path).reset(by="Ada", reason="looked")
     crashing = latch(tmp_path)
-    crashing._file = SnapshotFile(tmp_path / FILE, step=crash_at(step))
+    crashing._file = SnapshotFile(tmp_path / FILE, KILL_SWITCH, step=crash_at(step))
     crashing._file.load()
     with pytest.raises(Crash):
         crashing.engage("y")
@@ -99,7 +100,7 @@ def test_the_record_does_not_grow_for_ever(tmp_path: Path) -> None:
 
 def test_a_record_of_an_earlier_release_is_understood(tmp_path: Path) -> None:
     old = {"engaged": True, "reason": "old", "by": "", "at": 1.0}
-    SnapshotFile(tmp_path / FILE).save(old)
+    SnapshotFile(tmp_path / FILE, KILL_SWITCH).save(old)
     assert (latch(tmp_path).engaged, latch(tmp_path).reason) == (True, "old")
     latch(tmp_path).reset(by="Ada", reason="fixed")
     assert [e["event"] for e in latch(tmp_path).history] == ["reset"]

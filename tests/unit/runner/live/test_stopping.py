@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.runner.kit import SYMBOL, Venue, limits, market, paper, resting, trading, until
-from tests.unit.runner.virtual_time import monotonic, unix_time
+from tests.support.runner.virtual_time import monotonic, unix_time
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.domain import Instrument, Order, OrderRef, OrderStatus, Side, VenueOrder
 from tradepulse_runner.errors import NotTrading, OutcomeUnknown, RiskRejected, VenueDisconnected

@@ -14,7 +14,9 @@ from tests.support.runner.kit import Crash, crash_at
 from tests.support.runner.state_files import order_state, tree, write
 from tradepulse_runner.cli.main import main
 from tradepulse_runner.errors import RunnerError, StateError
-from tradepulse_runner.files.snapshot import SCHEMA, SnapshotFile, Step, canonical, no_fault
+from tradepulse_runner.files import schema
+from tradepulse_runner.files.schema import ORDER_BOOK
+from tradepulse_runner.files.snapshot import SnapshotFile, Step, canonical, no_fault
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.state.backup import RESTORING, ROOM_LEFT, Backups, require_whole
 from tradepulse_runner.state.directory import Mode, Preparation, prepare, problems
@@ -125,12 +127,12 @@ def test_a_runner_never_starts_on_a_half_done_restore(tmp_path: Path) -> None:
 
 def test_a_manifest_tells_schema_and_generations(tmp_path: Path) -> None:
     write(tmp_path, 1, 1)
-    file = SnapshotFile(tmp_path / "paper_oms.json")
+    file = SnapshotFile(tmp_path / "paper_oms.json", ORDER_BOOK)
     file.load()
     file.save({"value": 2})
     go(tmp_path, BACKUP)
     manifest = json.loads((tmp_path / "backups" / "uid-1" / "manifest.json").read_bytes())
-    assert manifest["schema"] == SCHEMA
+    assert manifest["schema"] == schema.BACKUP.number
     assert manifest["generations"] == {"paper_oms.json": 2, "paper_oms.json.prev": 1}
 
 
@@ -247,7 +249,7 @@ def test_a_backup_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
     go(tmp_path, BACKUP)
     path = tmp_path / "backups" / "uid-1" / "manifest.json"
     path.write_bytes(canonical({**json.loads(path.read_bytes()), "schema": 99}))
-    with pytest.raises(StateError, match="release that made it"):
+    with pytest.raises(StateError, match="release that wrote it"):
         go(tmp_path, RESTORE)
 
 

@@ -12,6 +12,7 @@ from tradepulse_operator.controllers.checklist.approvals import signatures, unsi
 from tradepulse_operator.controllers.checklist.checklist import gate, holding
 from tradepulse_operator.controllers.checklist.data_services import require_served
 from tradepulse_operator.controllers.cutover.baseline import measured
+from tradepulse_operator.controllers.cutover.drained import undrained
 from tradepulse_operator.controllers.cutover.status import POLL, enter, entered, say
 from tradepulse_operator.controllers.cutover.watch import (
     bake_limits,
@@ -22,7 +23,7 @@ from tradepulse_operator.controllers.cutover.watch import (
     stored,
 )
 from tradepulse_operator.controllers.data_services.compare import compared, differing, reconfigured
-from tradepulse_operator.controllers.observed.termination import said
+from tradepulse_operator.controllers.observed.termination import Statement, statement
 from tradepulse_operator.controllers.observed.views import CutoverObserved, PodView
 from tradepulse_operator.controllers.step import Apply, Step, Wait
 from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, begin, next_look
@@ -127,7 +128,7 @@ def halting(observed: CutoverObserved) -> Step:
     why = halted(observed, cutover.status.source)
     left = entered(cutover.status) + seconds(cutover.spec.halt_deadline) - observed.now
     if not why and left <= 0:
-        why = "haltDeadline passed before the active release had drained"
+        observed, why = undrained(observed, cutover.status.source)
     if why:
         return enter(observed, CutoverPhase.BACKING_UP, f"{why}; its state is backed up")
     return say(observed, "waits for the active release to cancel its orders", min(POLL, left))
@@ -139,14 +140,15 @@ def backing_up(observed: CutoverObserved) -> Step:
     if pod is None or pod.init_exit is None:
         return _not_ready(observed, pod, "waits for the backup of the order state")
     if pod.init_exit != 0:
-        why = said(pod).get("error") or pod.init_message or "no message"
+        why = statement(pod.init_message).problem or pod.init_message
         message = f"the state container ended with {pod.init_exit}: {why}"
         return roll_back(observed, CutoverReason.BACKUP_FAILED, message)
-    backup = _backup(observed, pod)
+    told = statement(pod.init_message)
+    backup = _backup(observed, told)
     if backup is None:
-        return roll_back(
-            observed, CutoverReason.BACKUP_FAILED, "the state container told of no backup"
-        )
+        why = told.problem or f"it told of no backup {observed.cutover.metadata.uid}"
+        message = f"the state container ended with 0, but {why}"
+        return roll_back(observed, CutoverReason.BACKUP_FAILED, message)
     message = f"the state is backed up ({backup.files} files); the new release starts"
     return enter(observed, CutoverPhase.SWITCHING, message, backup=backup)
 
@@ -260,11 +262,7 @@ def _not_ready(observed: CutoverObserved, pod: PodView | None, message: str) -> 
     return say(observed, message, min(POLL, left))
 
 
-def _backup(observed: CutoverObserved, pod: PodView) -> BackupRecord | None:
+def _backup(observed: CutoverObserved, told: Statement) -> BackupRecord | None:
     """The backup of this very cutover, if the state container told of it."""
-    found = said(pod).get("backup")
-    try:
-        backup = BackupRecord.model_validate(found)
-    except ValueError:
-        return None
-    return backup if backup.id == observed.cutover.metadata.uid else None
+    backup = told.backup
+    return backup if backup and backup.id == observed.cutover.metadata.uid else None

@@ -24,6 +24,7 @@ from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import INCIDENTS_DIR, LABEL_RELEASE, incident_name
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.cutover.baseline import still_worse
+from tradepulse_operator.controllers.cutover.drained import undrained
 from tradepulse_operator.controllers.cutover.status import (
     POLL,
     enter,
@@ -111,8 +112,13 @@ def _halting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
     """The target stops sending, cancels and drains, as far as it still can."""
     limit = seconds(observed.cutover.spec.halt_deadline)
     left = instant(rollback.step_at) + limit - observed.now
-    if halted(observed, observed.cutover.status.target) or _never_ran(observed.pod) or left <= 0:
+    target = observed.cutover.status.target
+    if halted(observed, target) or _never_ran(observed.pod):
         return _next(observed, rollback, RollbackStep.COLLECTING_EVIDENCE)
+    if left <= 0:
+        observed, why = undrained(observed, target)
+        told = rollback.model_copy(update={"message": f"{rollback.message}; {why}"[:1024]})
+        return _next(observed, told, RollbackStep.COLLECTING_EVIDENCE)
     beside = _collected_beside(observed, rollback)
     if beside is not None:
         return beside

@@ -55,12 +55,13 @@ CONFIG = {"kind": "ConfigMap", "data": {CONFIG_FILE: "venues: []\n"}}
 
 
 def answered(said: Any = None, **changes: Any) -> BesideView:
-    """A check pod that ended just now, saying `said`."""
+    """A check pod that ended just now, saying `said`, with the exit code that goes with it."""
+    bad = isinstance(said, dict) and (said.get("config") or said.get("secrets"))
     text = said if isinstance(said, str) else json.dumps(said or GOOD)
     found: dict[str, Any] = {
         "image_id": DIGEST,
         "ended": True,
-        "exit_code": 0,
+        "exit_code": 1 if bad else 0,
         "message": text,
         "ended_at": NOW - 1,
     }
@@ -134,6 +135,13 @@ def test_the_digest_is_that_of_the_node() -> None:
         (INVALID, "config", RESULT.FAIL, INVALID["config"]),
         ("Error: No such command 'config'.", "config", RESULT.FAIL, "gave no answer"),
         ("[]", "config", RESULT.FAIL, "gave no answer"),
+        ("", "config", RESULT.FAIL, "gave no answer"),
+        ({"config": "", "secrets": ""}, "config", RESULT.FAIL, "gave no answer"),
+        ({**GOOD, "ok": "true"}, "config", RESULT.FAIL, "gave no answer"),
+        ({**GOOD, "config": None}, "config", RESULT.FAIL, "gave no answer"),
+        ({**GOOD, "ok": False}, "config", RESULT.FAIL, "contradicts itself"),
+        ({**NO_SECRET, "ok": True}, "secrets", RESULT.PENDING, "waits for a pod"),
+        ({**GOOD, "later": 1}, "config", RESULT.PASS, ""),
         ("Error: No such command 'config'.", "secrets", RESULT.PENDING, "waits for a pod"),
     ],
 )
@@ -143,6 +151,13 @@ def test_what_the_target_says_is_told(
     found = told(decide(at("config", "secrets", check=answered(said))), name)
     assert found[0] is result
     assert message in found[1]
+
+
+@pytest.mark.parametrize(("said", "code"), [(GOOD, 1), (GOOD, 2), (NO_SECRET, 0), (INVALID, 0)])
+def test_an_answer_and_its_exit_code_must_agree(said: Any, code: int) -> None:
+    found = told(decide(at("config", "secrets", check=answered(said, exit_code=code))), "config")
+    assert found[0] is RESULT.FAIL
+    assert "contradicts itself" in found[1]
 
 
 @pytest.mark.parametrize("said", [INVALID, "Error: No such command 'config'."])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -25,13 +26,12 @@ from tests.support.operator.cutovers import (
 from tests.support.operator.recordings import Runner
 from tests.support.operator.recordings import World as Scraped
 from tradepulse_operator.api.baseline import MOST_POSITIONS, Baseline, BaselinePolicy
-from tradepulse_operator.api.cutover_status import BackupRecord, RollbackStep
+from tradepulse_operator.api.cutover_status import BackupRecord, CutoverPhase, RollbackStep
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.cutover.baseline import service_of
 from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.controllers.cutover.watch import bake_limits, verify_limits
 from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
-from tradepulse_operator.controllers.step import WriteStatus
 from tradepulse_operator.guard.limits import limits
 from tradepulse_operator.guard.samples import Recording
 
@@ -163,17 +163,45 @@ BACKUP = BackupRecord(id=UID, sha256="a" * 64, files=3)
 @pytest.mark.parametrize(
     ("restored", "says"),
     [
-        ('{"id": "UID", "sha256": "A64", "files": 3}', ""),
+        ('{"result": "restored", "id": "UID", "sha256": "A64"}', ""),
+        ('{"result": "restored", "id": "UID", "sha256": "A64", "later": 1}', ""),
+        ('{"result": "restored", "id": "UID", "sha256": "b"}', "has sha256 b, it was aaa"),
+        ('{"result": "restored", "id": "UID"}', "has no sha256"),
+        ('{"result": "restored", "id": "UID", "sha256": ""}', "has no sha256"),
+        ('{"result": "restored", "id": "UID", "sha256": 1}', "has no sha256"),
+        ('{"result": "restored", "id": "other", "sha256": "A64"}', "backup other was restored"),
+        ('{"result": "restored", "sha256": "A64"}', "isn't a known one"),
+        ('{"result": "missing", "id": "UID"}', "is no longer on the state volume"),
+        ('{"result": "kept", "id": "UID"}', "was kept, not"),
+        ('{"result": "frozen", "id": "UID"}', "was frozen, not"),
+        ('{"result": "nothing", "id": "UID"}', "didn't say that backup"),
+        ('{"result": "error", "id": "UID"}', "isn't a known one"),
+        ('{"result": "merged", "id": "UID"}', "isn't a known one"),
+        ('{"result": ["restored"], "id": "UID", "sha256": "A64"}', "isn't a known one"),
+        ("null", "didn't say that backup"),
+        # Protocol 0, see tests/contract/v0, and what looks like it.
+        ('{"id": "UID", "sha256": "A64", "files": 3, "bytes": 9}', ""),
         ('{"id": "UID", "skipped": "restored already", "sha256": "A64"}', ""),
-        # What a release of before says, or doesn't.
-        ('{"id": "UID", "skipped": "restored already"}', ""),
-        ("null", ""),
-        ('{"id": "UID", "sha256": "b"}', "has sha256 b, it was aaa"),
-        ('{"id": "other", "sha256": "A64"}', "backup other was restored, not"),
+        ('{"id": "UID", "sha256": "b", "files": 3, "bytes": 9}', "has sha256 b, it was aaa"),
+        ('{"id": "other", "sha256": "A64", "files": 3, "bytes": 9}', "backup other was restored"),
         (
             '{"id": "UID", "skipped": "no such backup: the new release never started"}',
             "is no longer on the state volume",
         ),
+        ('{"id": "UID", "skipped": "no such backup"}', "isn't a known one"),
+        ('{"id": "UID", "skipped": "the current state is kept"}', "was kept, not"),
+        ('{"id": "UID", "skipped": "backup not found"}', "isn't a known one"),
+        ('{"id": "UID", "skipped": "restored already"}', "isn't a known one"),
+        ('{"id": "UID", "sha256": "A64", "files": 3}', "isn't a known one"),
+        ('{"id": "UID", "sha256": "A64", "files": "3", "bytes": 9}', "isn't a known one"),
+        ('{"id": "UID", "frozen": false}', "isn't a known one"),
+        ('{"id": "UID"}', "isn't a known one"),
+        (
+            '{"id": "UID", "sha256": "A64", "files": 3, "bytes": 9, "skipped": "some of it"}',
+            "isn't a known one",
+        ),
+        ('{"id": "UID", "frozen": true, "later": 1}', "isn't a known one"),
+        ('"restored"', "isn't a known one"),
     ],
 )
 def test_the_restored_state_is_the_one_that_was_backed_up(restored: str, says: str) -> None:
@@ -184,7 +212,59 @@ def test_the_restored_state_is_the_one_that_was_backed_up(restored: str, says: s
     after = written(step)
     assert after.phase is (PHASE.HALTED if says else PHASE.VERIFYING)
     assert says in after.message
-    kept = cutover(found, rollback={"state": "Keep"})
-    step = decide(seen(kept, pod=pod(SOURCE, init_message=message)))
-    assert isinstance(step, WriteStatus)
-    assert written(step).phase is PHASE.VERIFYING
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("", "said nothing"),
+        ("  ", "said nothing"),
+        ("hello", "no JSON: hello"),
+        ("[1]", "no object"),
+        ('{"restore": {"result": "restored", "id": "UID", "sha256": "a"}}', "relied on"),
+        ('{"ok": false, "restore": {"result": "restored", "id": "UID", "sha256": "a"}}', "relied"),
+        ('{"ok": false, "error": "the disk is full"}', "the disk is full"),
+        ('{"ok": "true", "restore": {"result": "restored", "id": "UID", "sha256": "a"}}', "relied"),
+        ('{"ok": true, "backup": 1, "restore": {"result": "kept", "id": "UID"}}', "no usable"),
+    ],
+)
+@pytest.mark.parametrize("state", ["Restore", "Keep", "Freeze"])
+@pytest.mark.parametrize("backup", [BACKUP, None])
+def test_a_state_container_that_says_nothing_has_restored_nothing(
+    message: str, says: str, state: str, backup: BackupRecord | None
+) -> None:
+    found = status(PHASE.ROLLING_BACK, backup=backup, rollback=rollback(RollbackStep.STARTING))
+    move = cutover(found, rollback={"state": state})
+    after = written(decide(seen(move, pod=pod(SOURCE, init_message=message.replace("UID", UID)))))
+    assert after.phase is PHASE.HALTED
+    assert "NotRestored" in after.message
+    assert says in after.message
+
+
+@pytest.mark.parametrize(
+    ("state", "restore", "phase"),
+    [
+        ("Keep", {"result": "kept", "id": UID}, PHASE.VERIFYING),
+        ("Keep", {"id": UID, "skipped": "the current state is kept"}, PHASE.VERIFYING),
+        ("Keep", {"result": "restored", "id": UID, "sha256": "a" * 64}, PHASE.HALTED),
+        ("Freeze", {"result": "frozen", "id": UID}, PHASE.VERIFYING),
+        ("Freeze", {"id": UID, "frozen": True}, PHASE.VERIFYING),
+        ("Freeze", {"id": UID, "skipped": "frozen already"}, PHASE.VERIFYING),
+        ("Freeze", {"result": "kept", "id": UID}, PHASE.HALTED),
+    ],
+)
+def test_what_was_done_with_the_state_is_what_was_asked_for(
+    state: str, restore: dict[str, Any], phase: CutoverPhase
+) -> None:
+    found = status(PHASE.ROLLING_BACK, backup=BACKUP, rollback=rollback(RollbackStep.STARTING))
+    message = json.dumps({"ok": True, "restore": restore})
+    move = cutover(found, rollback={"state": state})
+    assert written(decide(seen(move, pod=pod(SOURCE, init_message=message)))).phase is phase
+
+
+@pytest.mark.parametrize("restore", [None, {"result": "missing", "id": UID}])
+def test_without_a_backup_there_is_nothing_to_restore(restore: object) -> None:
+    found = status(PHASE.ROLLING_BACK, rollback=rollback(RollbackStep.STARTING))
+    message = json.dumps({"ok": True, "restore": restore})
+    after = written(decide(seen(cutover(found), pod=pod(SOURCE, init_message=message))))
+    assert after.phase is PHASE.VERIFYING

@@ -370,11 +370,40 @@ def test_a_live_drill_is_not_made_up_for_at_odd_hours() -> None:
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def test_what_an_older_release_says_is_its_exit_code() -> None:
-    assert read(0, "")["passed"]
-    assert not read(1, "")["passed"]
-    assert not read(None, "OOMKilled")["passed"]
-    assert not read(0, json.dumps({"passed": True, "checks": [["x", False]]}))["passed"]
+def _said(passed: object, *checks: object, **more: Any) -> str:
+    return json.dumps({"passed": passed, "checks": checks, "measures": {}, **more})
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "passed", "words"),
+    [
+        (0, GOOD, True, "1 checks passed"),
+        (0, _said(True, ["x", True], later=1), True, "1 checks passed"),
+        (1, _said(False, ["x", False], ["y", True]), False, "failed: x"),
+        (0, _said(True, ["x", False]), False, "failed: x"),
+        # The exit code alone proves nothing: an image may take no notice of its arguments.
+        (0, "", False, "no result: nothing"),
+        (0, "unknown command ignored", False, "no result: unknown command"),
+        (0, "{}", False, "no result"),
+        (0, _said(True), False, "no result"),
+        (0, _said("true", ["x", True]), False, "no result"),
+        (0, _said(True, ["x", "true"]), False, "no result"),
+        (0, _said(True, ["x"]), False, "no result"),
+        (0, json.dumps({"passed": True, "checks": [["x", True]]}), False, "no result"),
+        (1, GOOD, False, "exit code 1 contradicts"),
+        (0, _said(False, ["x", True]), False, "contradicts"),
+        (1, _said(False, ["x", True]), False, "contradicts"),
+        (1, "", False, "exit code 1, and no result"),
+        (None, "OOMKilled", False, "OOMKilled"),
+        (None, GOOD, False, "contradicts"),
+    ],
+)
+def test_a_drill_passes_by_its_result_and_its_exit_code(
+    code: int | None, said: str, passed: bool, words: str
+) -> None:
+    found = read(code, said)
+    assert found["passed"] is passed
+    assert words in found["message"]
 
 
 def test_due_instants() -> None:

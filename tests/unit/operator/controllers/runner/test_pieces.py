@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.operator.runners import intent_of, runner
 from tradepulse_operator.api.cutover import ReleaseCutover, ReleaseCutoverSpec
 from tradepulse_operator.api.cutover_status import PhaseRecord, ReleaseCutoverStatus
 from tradepulse_operator.api.meta import ConditionStatus, Meta
+from tradepulse_operator.common.objects import Ref
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.conditions import (
     drop_condition,
@@ -22,8 +24,11 @@ from tradepulse_operator.controllers.conditions import (
     set_condition,
 )
 from tradepulse_operator.controllers.events import cutover_events, runner_events
+from tradepulse_operator.controllers.observed.views import RunnerObserved
+from tradepulse_operator.controllers.runner.context import look
 from tradepulse_operator.controllers.runner.diff import repair, satisfies, taken
-from tradepulse_operator.controllers.step import Apply, Delete, Replace
+from tradepulse_operator.controllers.runner.reconcile import decide
+from tradepulse_operator.controllers.step import Apply, Delete, Replace, Wait
 from tradepulse_operator.resources.runner.config_map import config_map
 from tradepulse_operator.resources.runner.service import service
 from tradepulse_operator.resources.runner.stateful_set import stateful_set
@@ -216,3 +221,47 @@ def test_one_event_a_transition_of_a_runner() -> None:
     fresh = [event for key, event in second.items() if key not in {e.key for e in first}]
     assert {event.reason: event.type for event in fresh}["Latched"] == "Warning"
     assert any(event.message.startswith("Ready is False") for event in fresh)
+
+
+# Cutovers of another version.
+
+
+def unread(world: World, name: str) -> RunnerObserved:
+    """The world, in which the cutover of that name is there and can't be parsed."""
+    return replace(world.observe(), unread_cutovers=frozenset({name}))
+
+
+def moved_on() -> World:
+    """A runner whose spec means another release by now."""
+    world = World()
+    world.settle()
+    world.change(release={"image": "registry.test/runner:2.0.0"})
+    return world
+
+
+def test_a_cutover_that_is_there_but_not_understood_is_not_stamped_again() -> None:
+    world = moved_on()
+    stamp = look(world.observe()).stamp
+    assert stamp is not None
+    for _ in range(20):
+        step = decide(unread(world, stamp))
+        assert not (isinstance(step, Apply) and step.manifest["kind"] == ReleaseCutover.KIND)
+        if isinstance(step, Wait):
+            world.tick()
+        else:
+            world.carry_out(step)
+    world.settle()
+    assert stamp in world.cutovers
+
+
+def test_no_configuration_goes_while_a_cutover_is_not_understood() -> None:
+    world = moved_on()
+    world.settle()
+    old = next(ref for ref in world.api.objects if ref.kind == "ConfigMap")
+    other = copy.deepcopy(world.api.objects[old])
+    other["metadata"] |= {"name": "demo-0000000000", "uid": "other"}
+    ref = Ref("v1", "ConfigMap", old.namespace, "demo-0000000000")
+    world.api.objects[ref] = other
+    for _ in range(5):
+        assert isinstance(decide(unread(world, "newer")), Wait)
+    assert decide(world.observe()) == Delete(ref, "other")
