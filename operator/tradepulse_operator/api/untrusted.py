@@ -1,4 +1,4 @@
-"""Values that a release chose: parsed within bounds, cleaned, and of exactly the type that is asked.
+"""Values that a release chose: parsed within bounds, cleaned, and of the very type that is asked.
 
 A release that is to be rolled back may answer, log and leave behind whatever it likes. Nothing here
 converts one type into another: `true` is no number, `"7"` is none either, and infinity is no time.

@@ -86,7 +86,7 @@ def _view(status: Mapping[str, Any]) -> ProcessView:
     """Raises KeyError, Unreadable when what decides something can't be read."""
     halt, kill = mapping(status.get("halt")), mapping(status.get("kill_switch"))
     orders = mapping(status.get("orders"))
-    failed = _or(0, whole, orders.get("error"))
+    good, failed = _or(0, whole, orders.get("ok")), _or(0, whole, orders.get("error"))
     room, snapshot = _part(status, "storage"), _part(status, "snapshot")
     return ProcessView(
         state=text(status["state"], _LONGEST_STATE),
@@ -106,7 +106,7 @@ def _view(status: Mapping[str, Any]) -> ProcessView:
         database=streams.database(status.get("database")),
         free_bytes=_readable(whole, room.get("free_bytes")),
         backup_bytes=_readable(whole, room.get("backup_bytes")),
-        orders=_or(0, whole, orders.get("ok")) + failed,
+        orders=whole(good + failed),
         failed_orders=failed,
         p95_milliseconds=_readable(finite, _part(status, "guard").get("latency_p95_ms")),
         positions=_positions(status.get("positions")),

@@ -16,6 +16,9 @@ from .samples import Series
 
 Point = tuple[float, float]
 
+#: Whole numbers up to here are exact in a float.
+_LARGEST_COUNT = 2.0**53
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -89,7 +92,8 @@ def _clean(points: Sequence[Point], counter: bool) -> tuple[tuple[Point, ...], l
 def _odd(value: float, counter: bool) -> str:
     if math.isnan(value):
         return "NotANumber"
-    if math.isinf(value):
+    # Sums of such counts are no longer exact, and soon infinite themselves.
+    if math.isinf(value) or (counter and value > _LARGEST_COUNT):
         return "Infinite"
     return "NegativeCounter" if counter and value < 0 else ""
 

@@ -6,7 +6,6 @@ message holds what changes from look to look: it would be a write without news.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from tradepulse_operator.controllers.cutover.phases.preflight import (
     samples,
     volume,
 )
+from tradepulse_operator.controllers.observed.termination import statement
 from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
 
 from .data_services import kafka, postgres
@@ -102,15 +102,14 @@ def _answer(pod: BesideView | None) -> _Answer | None:
     if said is None:
         lost = f"the target release gave no answer (exit code {pod.exit_code}): {pod.message}"
         return _Answer(lost=lost, misunderstood=True)
-    return _Answer(str(said["config"]), str(said["secrets"]))
+    return _Answer(said["config"], said["secrets"])
 
 
 def _said(message: str) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(message)
-    except ValueError:
+    found = statement(message)
+    if found is None or not all(isinstance(found.get(one), str) for one in ("config", "secrets")):
         return None
-    return found if isinstance(found, dict) and {"config", "secrets"} <= found.keys() else None
+    return found
 
 
 def _volume(observed: CutoverObserved, _: ChecklistItem) -> Finding:

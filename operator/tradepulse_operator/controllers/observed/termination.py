@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
+
+from tradepulse_operator.api.untrusted import Unreadable, mapping, parse
 
 from .views import PodView
 
+#: Characters; the kubelet keeps 4 KiB.
+_LONGEST = 4096
 
-def said(pod: PodView) -> dict[str, Any]:
+
+def said(pod: PodView) -> Mapping[str, Any]:
     """It, or nothing where it can't be used."""
+    return statement(pod.init_message) or {}
+
+
+def statement(message: str) -> Mapping[str, Any] | None:
+    """The object that a termination message is; None where it is something else."""
     try:
-        found = json.loads(pod.init_message)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return mapping(parse(message, _LONGEST))
+    except Unreadable:
+        return None

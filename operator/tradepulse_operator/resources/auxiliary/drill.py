@@ -8,8 +8,10 @@ runner's own (`beside.py`) it gets no credentials, no token and no network.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from tradepulse_operator.api import untrusted
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget, RunningDrill
@@ -34,6 +36,8 @@ from .pod import pod, runner_container, volume
 LONGEST = 300
 #: The termination message that a report is made of has 4 KiB; the text for people is made from it.
 LONGEST_REPORT = 16 * 1024
+_LONGEST_MESSAGE = 4096
+_MOST_CHECKS = 64
 _WHAT = {
     DrillTarget.REHEARSAL: "a rehearsal on paper venues, which says nothing about how fast a real"
     " venue cancels",
@@ -113,8 +117,7 @@ def read(exit_code: int | None, message: str) -> dict[str, Any]:
     an older one only the exit code tells.
     """
     said = _parsed(message)
-    checks = [(str(item[0]), bool(item[1])) for item in said.get("checks", ()) if len(item) > 1]
-    measures = {str(key): value for key, value in dict(said.get("measures", {})).items()}
+    checks, measures = _checks(said.get("checks")), _measures(said.get("measures"))
     failed = [name for name, good in checks if not good]
     passed = exit_code == 0 and not failed and said.get("passed") is not False
     if passed:
@@ -126,9 +129,34 @@ def read(exit_code: int | None, message: str) -> dict[str, Any]:
     return {"passed": passed, "checks": checks, "measures": measures, "message": words}
 
 
-def _parsed(message: str) -> dict[str, Any]:
+def _checks(said: Any) -> list[tuple[str, bool]]:
+    """What can't be read as a check counts as one that failed."""
+    items = said if isinstance(said, list) else [] if said is None else [said]
+    return [_check(item) for item in items[:_MOST_CHECKS]]
+
+
+def _check(item: Any) -> tuple[str, bool]:
+    match item:
+        case [str() as name, bool() as good, *_]:
+            return name, good
+        case _:
+            return "a check that can't be read", False
+
+
+def _measures(said: Any) -> dict[str, Any]:
+    """Numbers and texts; others tell a person nothing."""
+    found = said if isinstance(said, dict) else {}
+    return {key: value for key, value in found.items() if _tells(value)}
+
+
+def _tells(value: Any) -> bool:
+    return isinstance(value, str | bool) or (
+        isinstance(value, int | float) and abs(value) <= untrusted.LARGEST
+    )
+
+
+def _parsed(message: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(message)
-    except ValueError:
+        return untrusted.mapping(untrusted.parse(message, _LONGEST_MESSAGE))
+    except untrusted.Unreadable:
         return {}
-    return found if isinstance(found, dict) else {}

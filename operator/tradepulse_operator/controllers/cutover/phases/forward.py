@@ -7,6 +7,7 @@ from typing import Any
 from tradepulse_operator.api.cutover_status import BackupRecord, CutoverPhase
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.units import seconds
+from tradepulse_operator.api.untrusted import Unreadable, mapping, text, whole
 from tradepulse_operator.controllers.checklist.approvals import signatures, unsigned
 from tradepulse_operator.controllers.checklist.checklist import gate, holding
 from tradepulse_operator.controllers.checklist.data_services import require_served
@@ -254,7 +255,13 @@ def _backup(observed: CutoverObserved, pod: PodView) -> BackupRecord | None:
     """The backup of this very cutover, if the state container told of it."""
     found = said(pod).get("backup")
     try:
-        backup = BackupRecord.model_validate(found)
-    except ValueError:
+        told = mapping(found)
+        backup = BackupRecord(
+            id=text(told["id"]),
+            sha256=text(told.get("sha256", "")),
+            files=whole(told.get("files", 0)),
+            bytes=whole(told.get("bytes", 0)),
+        )
+    except (KeyError, Unreadable):
         return None
     return backup if backup.id == observed.cutover.metadata.uid else None
