@@ -29,6 +29,8 @@ class Unreadable(ValueError):
 
 def clean(text: str) -> str:
     """`text` without what UTF-8 can't say (lone surrogates) and a terminal would act on."""
+    if text.isascii() and text.isprintable():
+        return text
     return text.encode("utf-8", "replace").decode().translate(_CONTROLS)
 
 

@@ -46,7 +46,6 @@ from tradepulse_operator.controllers.observed.views import (
     CutoverObserved,
     DrillPodView,
     MetricView,
-    PodView,
     ProcessView,
     RunnerObserved,
 )
@@ -97,34 +96,39 @@ class Observer:
         self._needs_recording = needs_recording
 
     async def runner(self, key: Key) -> RunnerObserved | None:
-        """The world around a TradingRunner; None when it is gone. Raises KubeError."""
+        """The world around a TradingRunner as the API server has it; None when it is gone. The
+        process and what tells of a drill are still to be `asked`. Raises KubeError."""
         namespace, name = key.namespace, key.name
         found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
         if found is None:
             return None
         runner = TradingRunner.model_validate(found)
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
-        cutovers, children, (pod, process), user_config, drills, shown = await asyncio.gather(
+        cutovers, children, pod, user_config, drills = await asyncio.gather(
             self._cutovers(namespace, name),
             self._children(namespace, name, unserved),
             self._pod(namespace, name),
             self._user_config(namespace, runner.spec.release.config),
             self._drills(runner),
-            self._drilled(runner),
         )
         return RunnerObserved(
             runner=runner,
             now=self._clock.now(),
             cutovers=cutovers,
             children=children,
-            pod=pod,
-            process=process,
+            pod=pod_view(pod) if pod else None,
+            address=address(pod or {}),
             user_config=user_config,
             drills=drills,
-            metric=shown[0],
-            alert=shown[1],
             unserved=frozenset(kind for _, kind in unserved),
         )
+
+    async def asked(self, seen: RunnerObserved) -> RunnerObserved:
+        """`seen` with what its process says, and of a live drill the metric and the alert."""
+        process, (metric, alert) = await asyncio.gather(
+            self.process(seen.address), self._drilled(seen.runner)
+        )
+        return replace(seen, now=self._clock.now(), process=process, metric=metric, alert=alert)
 
     async def cutover(self, key: Key) -> CutoverObserved | None:
         """The world around a ReleaseCutover; None when it is gone. Raises KubeError."""
@@ -138,7 +142,7 @@ class Observer:
         runner = None if live is None else TradingRunner.model_validate(live)
         check, rehearsal, rehearsing = await self._beside(cutover, runner)
         (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
-            self._pod(namespace, name),
+            self._running(namespace, name),
             asyncio.gather(
                 self._kube.get(kinds.ref(kinds.PVC, namespace, pvc_name(name))),
                 self._kube.get(kinds.ref(kinds.STATEFUL_SET, namespace, name)),
@@ -153,7 +157,7 @@ class Observer:
             # After the reads: the samples must not be newer than the clock that judges them.
             now=self._clock.now() if recording is None else recording.until,
             runner=runner,
-            pod=pod,
+            pod=pod_view(pod) if pod else None,
             process=process,
             pvc=pvc,
             stateful_set=sts,
@@ -192,11 +196,19 @@ class Observer:
         """What the process at that address says; None when it says nothing, or "" is given."""
         return await self._process.status(where) if where else None
 
-    async def _pod(self, namespace: str, runner: str) -> tuple[PodView | None, ProcessView | None]:
+    async def _pod(self, namespace: str, runner: str) -> Manifest | None:
+        """The runner's own pod."""
         pod = await self._kube.get(kinds.ref(kinds.POD, namespace, pod_name(runner)))
         if pod is None or (pod["metadata"].get("labels") or {}).get(LABEL_RUNNER) != runner:
-            return None, None
-        return pod_view(pod), await self.process(address(pod))
+            return None
+        return pod
+
+    async def _running(
+        self, namespace: str, runner: str
+    ) -> tuple[Manifest | None, ProcessView | None]:
+        """The runner's own pod, and what its process says."""
+        pod = await self._pod(namespace, runner)
+        return pod, await self.process(address(pod or {}))
 
     async def _beside(
         self, cutover: ReleaseCutover, runner: TradingRunner | None

@@ -138,6 +138,8 @@ class RunnerObserved:
     #: Live children by reference; a child that doesn't exist is absent.
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     pod: PodView | None = None
+    #: IP at which its process can be asked; "" while it doesn't run.
+    address: str = ""
     process: ProcessView | None = None
     #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
     user_config: str | None = None
