@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SchemaTooNew, SnapshotDamaged
+from tradepulse_runner.files import own
 
 SCHEMA = 1
 #: Told a step's name just before it is taken; production never passes one.
@@ -84,7 +85,8 @@ def write_durable(path: Path, data: bytes, *, step: Step = no_fault) -> None:
 
 def _write_temp(temp: Path, data: bytes, step: Step) -> None:
     step("open")
-    with open(temp, "wb") as handle:
+    # A link under the temporary name would have something else overwritten.
+    with open(own.create(temp), "wb") as handle:
         step("write")
         handle.write(data)
         handle.flush()
@@ -105,12 +107,12 @@ def read_snapshot(path: Path) -> Snapshot:
     Raises ``FileNotFoundError``, :class:`SnapshotDamaged` or :class:`SchemaTooNew`.
     """
     try:
-        body = json.loads(path.read_bytes())
+        body = json.loads(own.read(path))
         schema, generation = int(body["schema"]), int(body["generation"])
         digest, payload = str(body["sha256"]), body["payload"]
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as exc:
         raise SnapshotDamaged(f"{path}: not a snapshot: {exc}") from exc
     # Before the checksum: a newer schema may be checksummed differently.
     if schema > SCHEMA:
