@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tradepulse_operator.api.cutover import ReleaseCutover
@@ -38,6 +39,8 @@ from tradepulse_operator.incident.evidence import Evidence
 from .observe import Observer
 
 BUDGET, FINAL_BUDGET = 5.0, 20.0
+#: Seconds for making the report of what was collected; 0.1 are usual.
+BUILDING = 5.0
 
 T = TypeVar("T")
 
@@ -45,7 +48,8 @@ _log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Files reports. `budget`: seconds for collecting all evidence; `final_budget`: the outcome."""
+    """Files reports. `budget`: seconds for collecting all evidence; `final_budget`: the outcome;
+    `building`: making the report of it."""
 
     def __init__(
         self,
@@ -56,11 +60,13 @@ class Reporter:
         default_prometheus: str = "",
         budget: float = BUDGET,
         final_budget: float = FINAL_BUDGET,
+        building: float = BUILDING,
     ) -> None:
         self._kube = kube
         self._observer = observer
         self._clock = clock
         self._default = default_prometheus
+        self._building = building
         self._budgets = {False: budget, True: final_budget}
 
     async def file(self, step: FileReport) -> None:
@@ -74,10 +80,23 @@ class Reporter:
         previous = await self._kube.get(
             kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, name)
         )
-        report = build(evidence, previous)
+        report = await self._built(evidence, previous)
         await self._kube.apply(report)
         # Noted outside the report, so that the report's chain can be checked against it.
         _log.info("report filed", extra={"stage": evidence.stage, "head": head(report)})
+
+    async def _built(self, evidence: Evidence, previous: Manifest | None) -> Manifest:
+        """The report, made beside the event loop: leases and other looks go on meanwhile. What a
+        release chose (logs, samples, events) is left out where that takes too long or fails."""
+        try:
+            async with asyncio.timeout(self._building):
+                return await asyncio.to_thread(build, evidence, previous)
+        except TimeoutError:
+            why = f"the report took longer than {self._building:g} s to make with it"
+        except Exception as error:
+            _log.exception("the report can't be made of all that was collected")
+            why = f"the report can't be made with it: {type(error).__name__}"
+        return await asyncio.to_thread(build, _essential(evidence, why), previous)
 
     async def _collect(self, cutover: ReleaseCutover, *, final: bool) -> Evidence:
         parts = _Parts(self._budgets[final])
@@ -188,6 +207,29 @@ class _Parts:
             self.missing[what] = type(error).__name__
             _log.exception("part %s of the report failed", what)
         return otherwise
+
+
+def _essential(evidence: Evidence, why: str) -> Evidence:
+    """What the operator itself knows, without what a release chose; `why`: that is left out."""
+    given = {
+        **{f"logs-{name}.txt": text for name, text in evidence.logs.items()},
+        "samples.json": evidence.recording,
+        "baseline-samples.json": evidence.baseline,
+        "events.json": evidence.events,
+        "pod.json": evidence.pod,
+        "process": evidence.process,
+    }
+    lost = {part: why for part, found in given.items() if found}
+    return replace(
+        evidence,
+        recording=None,
+        baseline=None,
+        process=None,
+        pod=None,
+        events=(),
+        logs={},
+        missing={**lost, **evidence.missing},
+    )
 
 
 def _logs_of(pod: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
