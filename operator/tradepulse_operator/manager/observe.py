@@ -7,6 +7,7 @@ writers. Reads go out together; any that fails fails the look, which is then tak
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -85,6 +86,7 @@ class Observer:
         served: Served,
         default_prometheus: str = "",
         needs_recording: Callable[[ReleaseCutover], bool],
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._kube = kube
         self._process = process
@@ -94,6 +96,7 @@ class Observer:
         self._served = served
         self._default = default_prometheus
         self._needs_recording = needs_recording
+        self._nonce = nonce
 
     async def runner(self, key: Key) -> RunnerObserved | None:
         """The world around a TradingRunner as the API server has it; None when it is gone. The
@@ -168,6 +171,7 @@ class Observer:
             check=check,
             rehearsal=rehearsal,
             rehearsal_process=rehearsing,
+            nonce=self._nonce(),
         )
 
     async def recording(

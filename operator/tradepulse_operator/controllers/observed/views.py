@@ -174,5 +174,8 @@ class CutoverObserved:
     check: BesideView | None = None
     rehearsal: BesideView | None = None
     rehearsal_process: ProcessView | None = None
-    #: Stage of the filed report: "", "evidence" or "final".
+    #: Stage of the filed report: "", "evidence" or "final"; and its newest hash.
     report: str = ""
+    report_head: str = ""
+    #: Random text that nobody could know before this look.
+    nonce: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import CutoverPhase, RollbackStep
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget
@@ -74,13 +75,21 @@ def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Rele
 
 
 def _back(plain: Intent, cutover: ReleaseCutover, source: Release) -> Intent:
-    report = cutover.status.report
+    report, rollback = cutover.status.report, cutover.status.rollback
+    restores = cutover.spec.rollback.state is StateOnRollback.RESTORE
+    backup = cutover.status.backup if restores else None
     prepare = Prepare(
         image=source.image,
         restore=cutover.metadata.uid,
         mode=cutover.spec.rollback.state,
         incident=report.config_map if report else None,
+        sha256=backup.sha256 if backup else "",
+        nonce=rollback.nonce if rollback else "",
     )
     halted = cutover.status.phase is CutoverPhase.HALTED
     kill = f"cutover {cutover.metadata.name} halted" if halted else plain.kill_switch
-    return Intent(source, plain.replicas, "", kill, prepare=prepare, replace=True)
+    # Until the pod of the target is gone there is no nonce, and without it nothing is to start.
+    stops = cutover.status.phase is CutoverPhase.ROLLING_BACK
+    stops = stops and rollback is not None and rollback.step is RollbackStep.STOPPING
+    replicas = 0 if stops else plain.replicas
+    return Intent(source, replicas, "", kill, prepare=prepare, replace=True)
