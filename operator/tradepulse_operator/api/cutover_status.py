@@ -132,6 +132,9 @@ class ReportRecord(Model):
         description="Newest hash of the report's chain, as the operator filed it: a ConfigMap with"
         " another one isn't the report.",
     )
+    stage: Text = Field(
+        default="", description="evidence, or final once the outcome is in it, too."
+    )
 
 
 class ReleaseCutoverStatus(Model):
@@ -143,8 +146,8 @@ class ReleaseCutoverStatus(Model):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         default=(),
         description="Observations: Ready (finished well), Reconciling while it moves, Stalled when"
-        " a person must decide; StateRestored once the previous release is back; StreamsIntact at the"
-        " end, where the runner has an event bus or a database.",
+        " a person must decide; StateRestored once the previous release is back; StreamsIntact at"
+        " the end, where the runner has an event bus or a database.",
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],

@@ -33,7 +33,7 @@ from tradepulse_operator.controllers.observed.pods import address
 from tradepulse_operator.controllers.step import FileReport
 from tradepulse_operator.guard.promql import queries
 from tradepulse_operator.guard.query import question
-from tradepulse_operator.incident.bundle import build, head
+from tradepulse_operator.incident.bundle import Filed, build, head
 from tradepulse_operator.incident.evidence import Evidence
 
 from .observe import Observer
@@ -77,13 +77,21 @@ class Reporter:
         cutover = ReleaseCutover.model_validate(found)
         evidence = await self._collect(cutover, final=step.final)
         name = incident_name(cutover.metadata.name)
-        previous = await self._kube.get(
-            kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, name)
-        )
+        where = kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, name)
+        previous = await self._kube.get(where)
+        if previous is not None and self._is_foreign(previous, cutover):
+            # Applying would keep what is in it, and an immutable one would refuse.
+            await self._kube.delete(where, previous["metadata"]["uid"])
+            previous = None
         report = await self._built(evidence, previous)
         await self._kube.apply(report)
+        self._observer.noted(cutover.metadata.uid, Filed(evidence.stage, head(report)))
         # Noted outside the report, so that the report's chain can be checked against it.
         _log.info("report filed", extra={"stage": evidence.stage, "head": head(report)})
+
+    def _is_foreign(self, found: Manifest, cutover: ReleaseCutover) -> bool:
+        """Whether somebody else made it: nothing was filed yet, as far as the operator knows."""
+        return cutover.status.report is None and not self._observer.filed(found, cutover).stage
 
     async def _built(self, evidence: Evidence, previous: Manifest | None) -> Manifest:
         """The report, made beside the event loop: leases and other looks go on meanwhile. What a

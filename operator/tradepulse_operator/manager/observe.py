@@ -52,11 +52,14 @@ from tradepulse_operator.controllers.observed.views import (
 )
 from tradepulse_operator.guard.query import UNCONFIGURED, baseline_question, question
 from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.incident.bundle import stage
+from tradepulse_operator.incident.bundle import Filed, filed
 
 from .key import Key
 
 T = TypeVar("T")
+
+#: Reports that a status may not tell of yet.
+_REMEMBERED = 1024
 
 #: Children that carry the runner's own name.
 _NAMED = (
@@ -97,6 +100,8 @@ class Observer:
         self._default = default_prometheus
         self._needs_recording = needs_recording
         self._nonce = nonce
+        #: What this process filed, by the cutover's uid, until the status tells of it.
+        self._filed: dict[str, Filed] = {}
 
     async def runner(self, key: Key) -> RunnerObserved | None:
         """The world around a TradingRunner as the API server has it; None when it is gone. The
@@ -155,6 +160,7 @@ class Observer:
             self._report(key),
             self.recording(cutover, runner),
         )
+        told = self.filed(report, cutover)
         return CutoverObserved(
             cutover=cutover,
             # After the reads: the samples must not be newer than the clock that judges them.
@@ -167,12 +173,24 @@ class Observer:
             target_config=target,
             user_config=user_config,
             recording=recording,
-            report=stage(report, cutover.metadata.uid),
+            report=told.stage,
+            report_head=told.head,
             check=check,
             rehearsal=rehearsal,
             rehearsal_process=rehearsing,
             nonce=self._nonce(),
         )
+
+    def noted(self, uid: str, told: Filed) -> None:
+        """A report on the cutover with that uid was filed."""
+        self._filed.pop(uid, None)
+        self._filed[uid] = told
+        while len(self._filed) > _REMEMBERED:
+            del self._filed[next(iter(self._filed))]
+
+    def filed(self, report: Manifest | None, cutover: ReleaseCutover) -> Filed:
+        """What of the ConfigMap `report` the operator filed."""
+        return filed(report, cutover, self._filed.get(cutover.metadata.uid))
 
     async def recording(
         self, cutover: ReleaseCutover, runner: TradingRunner | None, *, always: bool = False

@@ -23,6 +23,7 @@ from tradepulse_operator.incident.bundle import build
 from tradepulse_operator.incident.evidence import Evidence
 from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.collect_incident import Reporter
+from tradepulse_operator.manager.observe import Observer
 
 REPORT = kinds.ref(kinds.CONFIG_MAP, "ns", "btc-1-incident")
 
@@ -193,3 +194,53 @@ async def test_what_a_release_chose_is_left_out_where_no_report_can_be_made_with
     assert "logs-runner.txt" not in found
     assert {"report.md", "cutover.json", "config.diff"} <= found.keys()
     assert "logs-runner.txt | not collected: the report" in found["report.md"]
+
+
+def premade(world: World, *, immutable: bool = False) -> None:
+    """What somebody who may create ConfigMaps puts there first."""
+    meta = {
+        "name": "btc-1-incident",
+        "namespace": "ns",
+        "annotations": {
+            "tradepulse.io/report-stage": "final",
+            "tradepulse.io/cutover-uid": world.kube.objects[CUTOVER]["metadata"]["uid"],
+            "tradepulse.io/report-head": "",
+        },
+    }
+    found = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "immutable": immutable}
+    world.kube.put({**found, "data": {"report.md": "nothing happened", "more": "x"}})
+
+
+async def seen(world: World, observer: Observer | None = None) -> tuple[str, str]:
+    found = await (observer or world.observer).cutover(keys.cutover("ns", "btc-1"))
+    assert found
+    return found.report, found.report_head
+
+
+async def test_a_report_that_the_operator_did_not_file_is_none() -> None:
+    world = World()
+    premade(world)
+    assert await seen(world) == ("", "")
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    assert "more" not in data(world)
+    assert data(world)["report.md"] != "nothing happened"
+    stage, head = await seen(world)
+    assert (stage, head) == ("evidence", json.loads(data(world)["manifest.json"])["head"])
+
+
+async def test_a_report_that_was_filed_is_known_again_by_what_the_status_tells() -> None:
+    world = World()
+    await world.reporter.file(FileReport(CUTOVER, final=False))
+    stage, head = await seen(world)
+    again = World().observer
+    again._kube = world.observer._kube
+    assert await seen(world, again) == ("", "")  # another process, before the status was written
+    record = {"configMap": "btc-1-incident", "capturedAt": "2027-01-15T08:16:00Z"}
+    world.kube.put(cutover("RollingBack", report={**record, "head": head, "stage": stage}))
+    assert await seen(world, again) == ("evidence", head)
+    # The stage is the operator's word, too, not the annotation's.
+    world.kube.objects[REPORT]["metadata"]["annotations"]["tradepulse.io/report-stage"] = "final"
+    assert await seen(world, again) == ("evidence", head)
+    # One that an operator of before filed is known by its annotations.
+    world.kube.put(cutover("RollingBack", report=record))
+    assert (await seen(world, again))[0] == "final"

@@ -6,11 +6,15 @@ restored another one, has let the previous release start on a state of the new o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import BackupRecord
 from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.policy import StateOnRollback
+from tradepulse_operator.api.units import LONGEST_MESSAGE
 from tradepulse_operator.controllers.conditions import find_condition, set_condition
 from tradepulse_operator.controllers.observed.termination import said
 from tradepulse_operator.controllers.observed.views import CutoverObserved, PodView
@@ -32,14 +36,14 @@ def unrestored(observed: CutoverObserved, pod: PodView | None) -> str:
         return ""  # not prepared yet
     told = said(pod)
     if pod.init_exit != 0:
-        return (
-            str(told.get("error") or "the restore was refused")[:1024]
-            if told.get("refused") is True
-            else ""
-        )
+        refused = str(told.get("error") or "the restore was refused")[:LONGEST_MESSAGE]
+        return refused if told.get("refused") is True else ""
     found = told.get("restore")
-    if not isinstance(found, dict):
-        return ""  # a release of before said nothing of it
+    # A release of before said nothing of it.
+    return _differs(backup, found, _nonce(observed.cutover)) if isinstance(found, dict) else ""
+
+
+def _differs(backup: BackupRecord, found: Mapping[str, Any], nonce: str) -> str:
     if found.get("id") != backup.id:
         return f"backup {_text(found.get('id'))} was restored, not {backup.id}"
     if _text(found.get("skipped")).startswith(NO_BACKUP):
@@ -47,7 +51,7 @@ def unrestored(observed: CutoverObserved, pod: PodView | None) -> str:
     sha256 = _text(found.get("sha256"))
     if sha256 and backup.sha256 and sha256 != backup.sha256:
         return f"backup {backup.id} has sha256 {sha256}, it was {backup.sha256} when it was made"
-    if found.get("nonce") not in (None, _nonce(observed.cutover)):
+    if found.get("nonce") not in (None, nonce):
         return f"backup {backup.id} was restored by another rollback than this one"
     return ""
 

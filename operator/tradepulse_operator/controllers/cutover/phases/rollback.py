@@ -269,7 +269,8 @@ def ended(observed: CutoverObserved) -> Step:
     told = cutover.status.report
     if told is None or observed.report_head not in ("", told.head):
         filed = told or _report(observed)
-        return write(observed, report=filed.model_copy(update={"head": observed.report_head}))
+        news = {"head": observed.report_head, "stage": observed.report}
+        return write(observed, report=filed.model_copy(update=news))
     return Wait("ended")
 
 
@@ -280,6 +281,7 @@ def _report(observed: CutoverObserved) -> ReportRecord:
         path=f"{INCIDENTS_DIR}/{meta.uid}",
         captured_at=timestamp(observed.now),
         head=observed.report_head,
+        stage=observed.report,
     )
 
 
