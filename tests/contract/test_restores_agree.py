@@ -8,10 +8,22 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator.cutovers import PHASE, SOURCE, UID, cutover, pod, rollback, seen, status
+from tests.support.operator.cutovers import (
+    PHASE,
+    SOURCE,
+    UID,
+    cutover,
+    pod,
+    rollback,
+    runner,
+    seen,
+    status,
+)
 from tradepulse_operator.api.cutover_status import BackupRecord, RollbackStep
-from tradepulse_operator.controllers.cutover.phases.restored import unrestored
-from tradepulse_runner.state.backup import FOLDER
+from tradepulse_operator.controllers.cutover.phases.restored import proven, unrestored
+from tradepulse_operator.controllers.runner.desired_run import Intent, intent
+from tradepulse_operator.resources.runner.pod_spec import pod_spec
+from tradepulse_runner.state.backup import FOLDER, Expected
 from tradepulse_runner.state.directory import Preparation, prepare
 
 
@@ -96,7 +108,8 @@ def test_a_refusal_ends_the_rollback_at_once(state: Path) -> None:
 
 def test_the_state_container_is_told_what_to_expect_once_the_target_is_gone() -> None:
     target, source = status(PHASE.ROLLING_BACK).target, status(PHASE.ROLLING_BACK).source
-    assert target and source
+    assert target
+    assert source
     backup = BackupRecord(id=UID, sha256="a" * 64)
 
     def run(step: RollbackStep, nonce: str) -> Intent:
