@@ -376,6 +376,7 @@ def test_before_anything_answered_there_is_nothing_to_compare() -> None:
     "change",
     [
         {"at": "yesterday"},
+        {"at": "0001-01-01T00:00:00+14:00"},
         {"at": 7},
         {"partitions": 7},
         {"partitions": [7]},
