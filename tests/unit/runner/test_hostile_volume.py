@@ -153,9 +153,10 @@ def test_a_manifest_names_state_files_only(tmp_path: Path, sha256: str, name: st
     (folder / "manifest.json").write_text(text)
     if name and "/" not in name and len(name) < 256:
         (folder / name).write_bytes(data)
-    for again in (lambda: back(tmp_path), lambda: restore(tmp_path, UID, clock=clock)):
-        with pytest.raises(StateError, match="not a backup"):
-            again()
+    with pytest.raises(StateError, match="not a backup"):
+        back(tmp_path)
+    with pytest.raises(StateError, match="not a backup"):
+        restore(tmp_path, UID, clock=clock)
     with pytest.raises(ObjectStoreError, match="not a manifest"):
         _wanted(text.encode(), "s3://bucket")
     assert KillSwitch(tmp_path, clock=clock).engaged
