@@ -24,6 +24,10 @@ class StateError(RunnerError):
     """The state directory is unusable as it is. Text names the file and the remedy."""
 
 
+class RestoreRefused(StateError):
+    """What is on the volume isn't the backup that was made: trying again doesn't change that."""
+
+
 class SnapshotDamaged(StateError):
     """A snapshot file does not parse or its checksum does not match."""
 

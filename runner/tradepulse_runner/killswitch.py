@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged, StateError
+from tradepulse_runner.files import own
 from tradepulse_runner.files.schema import KILL_SWITCH
 from tradepulse_runner.files.snapshot import SnapshotFile, Step, make_dirs, no_fault, steps_of
 
@@ -162,7 +163,7 @@ def _exclusive(path: Path, patience: float) -> Iterator[bool]:
     """Hold the lock for a block; False when it could not be had within ``patience`` seconds."""
     try:
         make_dirs(path.parent)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+        fd = own.lock_file(path)
     except OSError:
         yield False  # a disk that refuses says so when the latch is written
         return

@@ -61,9 +61,18 @@ class Api:
         """The stored object replaced by `manifest`. Raises Refused."""
         plural, name = f"{manifest['kind'].lower()}s", manifest["metadata"]["name"]
         args = (GROUP, VERSION, self.namespace, plural, name)
-        stored = self._objects.get_namespaced_custom_object(*args)
-        metadata = {**manifest["metadata"], "resourceVersion": _version(stored)}
-        return self._send("replace", {**manifest, "metadata": metadata}, name)
+
+        def replaced() -> Manifest | None:
+            stored = self._objects.get_namespaced_custom_object(*args)
+            metadata = {**manifest["metadata"], "resourceVersion": _version(stored)}
+            try:
+                return self._send("replace", {**manifest, "metadata": metadata}, name)
+            except client.ApiException as error:
+                if error.status != 409:
+                    raise
+                return None  # the operator wrote between reading and writing
+
+        return wait_for("an update of the version that was read", replaced, seconds=30)
 
     def _send(self, verb: str, manifest: Manifest, *name: str, dry: bool = False) -> Manifest:
         call = getattr(self._objects, f"{verb}_namespaced_custom_object")

@@ -298,6 +298,9 @@ def check_persisted(before: World, after: World) -> None:
 def check_template(world: World, new: object) -> None:
     """Invariants of a new template."""
     release, restore = new.release, new.restore  # type: ignore[attr-defined]
+    pod, stops = world.pod, new.replicas == 0  # type: ignore[attr-defined]
+    if stops and release == "S" and pod and pod.release == "T" and world.cut.phase in _BACK:
+        assert world.filed or world.cut.gave_up, "the evidence is gone with the pod"
     if release == "T":
         assert world.cut.phase not in _UNTOUCHED, "the new release is prepared before its time"
     if restore:

@@ -12,9 +12,9 @@ import pytest
 from tests.support.cluster.progress import Progress
 from tests.support.runner.alerting_kit import Stack
 from tests.support.runner.process import RunnerProcess
+from tests.support.runner.virtual_time import VirtualLoop
 from tests.support.services.alertmanager.server import Alertmanager
 from tests.support.services.prometheus import Prometheus
-from tests.support.runner.virtual_time import VirtualLoop
 
 Make = Callable[..., RunnerProcess]
 

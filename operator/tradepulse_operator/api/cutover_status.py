@@ -108,6 +108,11 @@ class RollbackStatus(Model):
     started_at: Instant = Field(description="When the rollback was decided, RFC 3339.")
     reason: Text = Field(description="CamelCase reason.")
     message: Message = Field(default="", description="The reason in words.")
+    nonce: Text = Field(
+        default="",
+        description="Random text, made when the new release's pod was gone: a restore of the order"
+        " state counts as this rollback's only with it.",
+    )
 
 
 class ReportRecord(Model):
@@ -116,6 +121,14 @@ class ReportRecord(Model):
     config_map: Text = Field(description="ConfigMap with the report; it outlives this object.")
     path: Text = Field(default="", description="The report's folder on the state volume.")
     captured_at: Instant = Field(description="When the evidence was collected, RFC 3339.")
+    head: Text = Field(
+        default="",
+        description="Newest hash of the report's chain, as the operator filed it: a ConfigMap with"
+        " another one isn't the report.",
+    )
+    stage: Text = Field(
+        default="", description="evidence, or final once the outcome is in it, too."
+    )
 
 
 class ReleaseCutoverStatus(Model):
@@ -128,7 +141,8 @@ class ReleaseCutoverStatus(Model):
         default=(),
         description="Observations: Ready (finished well), Reconciling while it moves, Stalled when"
         " a person must decide; Drained, False where a release was ended before it had cancelled"
-        " its orders; StreamsIntact at the end, where the runner has an event bus or a database.",
+        " its orders; StateRestored once the previous release is back; StreamsIntact at the end,"
+        " where the runner has an event bus or a database.",
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["type"],

@@ -72,6 +72,8 @@ class PhaseFacts:
 
     #: Release whose pod is desired.
     runs: Side
+    #: Whether its pod may start; else there is to be none.
+    starts: bool
     #: Whether its process is told to cancel its orders, to drain, and to send no more.
     halted: bool
     #: What is done with the order state before it starts.
@@ -118,6 +120,7 @@ class PhaseFacts:
 
 _PENDING = PhaseFacts(
     runs=Side.SOURCE,
+    starts=True,
     halted=False,
     state=OrderState.AS_IS,
     kill_switch=False,
@@ -139,6 +142,7 @@ _AWAITING_APPROVAL = replace(_PREFLIGHT, people=People.ALWAYS)
 _HALTING = replace(_PENDING, halted=True, touched=True, expected_within=Limit.HALT)
 _BACKING_UP = PhaseFacts(
     runs=Side.TARGET,
+    starts=True,
     halted=False,
     state=OrderState.BACKED_UP,
     kill_switch=False,
@@ -170,11 +174,12 @@ _COLLECTING_EVIDENCE = replace(_TARGET_HALTING, expected_within=Limit.EVIDENCE)
 _STOPPING = replace(
     _TARGET_HALTING,
     runs=Side.SOURCE,
+    starts=False,
     halted=False,
     state=OrderState.RESTORED,
     expected_within=Limit.ROLLBACK,
 )
-_STARTING = replace(_STOPPING, samples=Side.SOURCE, pauses=True)
+_STARTING = replace(_STOPPING, starts=True, samples=Side.SOURCE, pauses=True)
 _VERIFYING = replace(_STARTING, judged=True, bad=False)
 _ROLLED_BACK = replace(_STARTING, pauses=False, end=End.BAD, expected_within=None)
 _HALTED = replace(_ROLLED_BACK, kill_switch=True, people=People.ALWAYS)

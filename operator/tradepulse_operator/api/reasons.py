@@ -82,6 +82,12 @@ class ConditionType(Word):
         "Whether a release had cancelled its orders and drained before it was ended. Only where one"
         " hadn't.",
     )
+    STATE_RESTORED = (
+        "StateRestored",
+        "ReleaseCutover",
+        "The order state that the previous release is back on was restored by this rollback;"
+        " Unknown where that release is too old to prove it.",
+    )
     STREAMS_INTACT = (
         "StreamsIntact",
         "ReleaseCutover",
@@ -230,6 +236,13 @@ class CutoverReason(Word):
     )
     UNKNOWN = "Unknown", "RollingBack", "The status records a rollback without its reason."
     FROZEN = "Frozen", "Halted", "The state is kept as it is, as rollback.state Freeze asks."
+    PROVEN = "Proven", "StateRestored", "The restore named this rollback's own nonce."
+    UNPROVEN = (
+        "Unproven",
+        "StateRestored",
+        "The previous release doesn't know of nonces: a mark that the new release left may"
+        " have been taken for a restore.",
+    )
     NOT_RESTORED = (
         "NotRestored",
         "Halted",

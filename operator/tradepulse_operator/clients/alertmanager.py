@@ -8,7 +8,6 @@ do (`/metrics`), by integration; by receiver, too, where it runs with the featur
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from tradepulse_operator.api.spec.drill import DrillAlert
+from tradepulse_operator.api.untrusted import LARGEST, parse
 from tradepulse_operator.common.names import KILL_SWITCH_ALERT
 from tradepulse_operator.controllers.observed.views import AlertView
 
@@ -75,12 +75,12 @@ class Alertmanager:
 def view(alerts: bytes, metrics: bytes, wanted: DrillAlert) -> AlertView:
     """The two answers as one view. Raises Unclear for one that is malformed."""
     try:
-        found: list[dict[str, Any]] = json.loads(alerts)
+        found: list[dict[str, Any]] = parse(alerts, _LARGEST)
         active = [one for one in found if one["status"]["state"] != "unprocessed"]
         names = {str(it["name"]) for one in active for it in one["receivers"]}
         silenced = any(one["status"]["state"] == "suppressed" for one in active)
         counted = _counted(metrics.decode(), wanted)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise Unclear("answered something malformed") from error
     if counted.keys() != {_REQUESTS, _FAILED}:
         raise Unclear(f"counts no notifications of the integration {wanted.integration}")
@@ -94,7 +94,7 @@ def _counted(text: str, wanted: DrillAlert) -> dict[str, int]:
     for family in text_string_to_metric_families(text):
         if family.name in (_REQUESTS, _FAILED):
             of_it = [s.value for s in family.samples if _is_of(s.labels, wanted)]
-            found |= {family.name: int(sum(of_it))} if of_it else {}
+            found |= {family.name: min(LARGEST, int(sum(of_it)))} if of_it else {}
     return found
 
 

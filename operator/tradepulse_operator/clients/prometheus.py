@@ -7,12 +7,12 @@ and blindness of the operator are different verdicts.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 
+from tradepulse_operator.api.untrusted import LONGEST, parse
 from tradepulse_operator.controllers.observed.views import MetricView
 from tradepulse_operator.guard import promql
 from tradepulse_operator.guard.promql import Endpoint, Question
@@ -139,8 +139,8 @@ def matrix(where: str, status: int, body: bytes) -> tuple[Series, ...]:
     Format: Prometheus, "HTTP API": {status, data: {resultType, result}, warnings?}.
     """
     try:
-        answer = json.loads(body)
-        failed = answer.get("error") or ""
+        answer = parse(body, len(body))
+        failed = str(answer.get("error") or "")
         if status != 200 or answer["status"] != "success":
             raise Outage(f"{where} answered {status} {failed[:200]}".rstrip())
         # A warning means that a part of the data is missing, e.g. a remote store that is down.
@@ -149,14 +149,14 @@ def matrix(where: str, status: int, body: bytes) -> tuple[Series, ...]:
         if answer["data"]["resultType"] != "matrix":
             raise Outage(f"{where} answered a {answer['data']['resultType']}, not a matrix")
         return tuple(_series(item) for item in answer["data"]["result"])
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"{status} with" if status != 200 else "with"
         raise Outage(f"{where} answered {what} something malformed") from error
 
 
 def _series(item: Any) -> Series:
     points = tuple((float(at), float(value)) for at, value in item["values"])
-    labels = {str(name): str(value) for name, value in item["metric"].items()}
+    labels = {str(name): str(value)[:LONGEST] for name, value in item["metric"].items()}
     return Series(labels, points)
 
 

@@ -6,10 +6,11 @@ else. What is read fits into a status: numbers into int64, texts into a line.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from tradepulse_operator.api import untrusted
+from tradepulse_operator.api.untrusted import finite, mapping, whole
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.observed.data_services import (
     BusView,
@@ -22,7 +23,7 @@ MOST_PARTITIONS = 256
 _MOST_GROUPS = 8
 _MOST_REPLICAS = 8
 _LONGEST = 512
-_MOST = 2**63 - 1
+_LONGEST_TIME = 40
 
 
 def bus(part: Any) -> BusView | None:
@@ -31,14 +32,14 @@ def bus(part: Any) -> BusView | None:
         return None
     try:
         told = sorted((_partition(one) for one in part.get("partitions") or ()), key=_place)
-        left_out = _number(part.get("partitions_left_out") or 0)
+        left_out = _maybe(part.get("partitions_left_out")) or 0
         return BusView(
             problem=_text(part.get("problem")),
             at=_at(part["at"]),
             partitions=tuple(told[:MOST_PARTITIONS]),
-            left_out=min(_MOST, left_out + max(0, len(told) - MOST_PARTITIONS)),
+            left_out=min(untrusted.LARGEST, left_out + max(0, len(told) - MOST_PARTITIONS)),
         )
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+    except (ArithmeticError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -57,17 +58,18 @@ def database(part: Any) -> DatabaseView | None:
             audit_rows=_maybe(part.get("audit_rows")),
             replicas=tuple(map(_replica, part.get("replicas") or ()))[:_MOST_REPLICAS],
         )
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+    except (ArithmeticError, KeyError, TypeError, ValueError):
         return None
 
 
-def _partition(one: Mapping[str, Any]) -> PartitionView:
-    committed = sorted((one.get("committed") or {}).items())[:_MOST_GROUPS]
+def _partition(one: Any) -> PartitionView:
+    one = mapping(one)
+    committed = sorted(mapping(one.get("committed")).items())[:_MOST_GROUPS]
     return PartitionView(
         topic=_text(one["topic"]),
-        partition=_number(one["partition"]),
-        end=_number(one["end"]),
-        committed={_text(group): _number(offset) for group, offset in committed},
+        partition=whole(one["partition"]),
+        end=whole(one["end"]),
+        committed={_text(group): whole(offset) for group, offset in committed},
     )
 
 
@@ -75,36 +77,25 @@ def _place(one: PartitionView) -> tuple[str, int]:
     return one.topic, one.partition
 
 
-def _replica(one: Mapping[str, Any]) -> ReplicaView:
+def _replica(one: Any) -> ReplicaView:
+    one = mapping(one)
     seconds = one.get("lag_seconds")
     return ReplicaView(
         host=_text(one["host"]),
         lag_bytes=_maybe(one.get("lag_bytes")),
-        lag_seconds=None if seconds is None else _finite(float(seconds)),
+        lag_seconds=None if seconds is None else finite(seconds),
         problem=_text(one.get("problem")),
     )
 
 
-def _at(text: str | None) -> float | None:
-    return None if text is None else instant(text)
+def _at(text: Any) -> float | None:
+    """Unix seconds. Raises ValueError for what isn't a time, or can't be written as one again."""
+    return None if text is None else finite(instant(untrusted.text(text, _LONGEST_TIME)))
 
 
 def _text(value: Any) -> str:
-    return str(value or "")[:_LONGEST]
+    return "" if value is None else untrusted.text(value, _LONGEST)
 
 
 def _maybe(value: Any) -> int | None:
-    return None if value is None else _number(value)
-
-
-def _number(value: Any) -> int:
-    found = int(value)
-    if not 0 <= found <= _MOST:
-        raise ValueError(f"{found} is no offset or count")
-    return found
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is no time")
-    return value
+    return None if value is None else whole(value)

@@ -1,15 +1,21 @@
-"""What the runner's process says of itself, over HTTP."""
+"""What the runner's process says of itself, over HTTP.
+
+The process may be a release that is about to be rolled back: what it says is hostile input. A field
+that decides something (state, halt, kill switch, orders) must be of its very type, or there is no
+view at all; any other part that can't be read is left out by itself.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
+from tradepulse_operator.api.untrusted import Unreadable, finite, mapping, parse, text, truth, whole
 from tradepulse_operator.common.names import HTTP_PORT
 from tradepulse_operator.controllers.observed.views import ProcessView
 
@@ -20,6 +26,15 @@ TIMEOUT = 2.0
 #: A status is about 1 KiB, and up to 400 KiB with 256 partitions of topics with long names that
 #: eight groups read; more than this is something else.
 _LARGEST = 512 * 1024
+_LONGEST_STATE = 64
+#: Characters of a name of a venue or instrument, of a quantity, and of a checksum.
+_LONGEST_NAME = 256
+_LONGEST_QUANTITY = 64
+_MOST_VENUES = 64
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Process:
@@ -35,103 +50,153 @@ class Process:
     async def status(self, address: str) -> ProcessView | None:
         """The status of the process at `address` (an IP); None when it gives none in 2 s."""
         try:
-            # Only an address: a name could lead anywhere, and brackets differ for IPv6.
-            found = ipaddress.ip_address(address)
-            host = f"[{found}]" if found.version == 6 else str(found)
-            url = f"http://{host}:{self._port}/status"
-            async with self._session.get(
-                url, timeout=self._timeout, allow_redirects=False
-            ) as answer:
-                if answer.status != 200:
-                    return None
-                return view(json.loads(await bounded(answer, _LARGEST)))
+            body = await self._body(address)
+            return None if body is None else view(parse(body, _LARGEST))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None
+        except Exception:
+            # No answer may end the look: the orders to halt and to kill must go on being given.
+            _log.exception("the status of the process at %s can't be read", address)
+            return None
+
+    async def _body(self, address: str) -> bytes | None:
+        # Only an address: a name could lead anywhere, and brackets differ for IPv6.
+        found = ipaddress.ip_address(address)
+        host = f"[{found}]" if found.version == 6 else str(found)
+        async with self._session.get(
+            f"http://{host}:{self._port}/status",
+            timeout=self._timeout,
+            allow_redirects=False,
+            # Compressed, a few bytes are many megabytes before anybody counts them.
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
+        ) as answer:
+            return await bounded(answer, _LARGEST) if answer.status == 200 else None
 
 
 def view(status: Any) -> ProcessView | None:
     """The parts of a status that decisions need; None when it isn't one."""
     try:
-        halt, kill = status.get("halt") or {}, status.get("kill_switch") or {}
-        epoch = status.get("writer_epoch")
-        room, orders = status.get("storage") or {}, status.get("orders") or {}
-        p95 = (status.get("guard") or {}).get("latency_p95_ms")
-        failed = int(orders.get("error") or 0)
-        snapshot = status.get("snapshot") or {}
-        return ProcessView(
-            state=str(status["state"]),
-            halt_token=str(halt.get("token") or ""),
-            halt_complete=halt.get("complete") is True,
-            kill_switch=_engaged(kill),
-            kill_switch_reason=str(kill.get("reason") or ""),
-            open_orders=int(status.get("open_orders") or 0),
-            unknown_orders=int(status.get("unknown_orders") or 0),
-            open_venues=_open_venues(status.get("venues")),
-            writer_epoch=None if epoch is None else int(epoch),
-            store_problem=_store_problem(status.get("object_store")),
-            database_problem=_problem(status.get("database")),
-            bus_problem=_problem(status.get("bus")),
-            siem_problem=_problem(status.get("siem")),
-            bus=streams.bus(status.get("bus")),
-            database=streams.database(status.get("database")),
-            free_bytes=_whole(room.get("free_bytes")),
-            backup_bytes=_whole(room.get("backup_bytes")),
-            orders=int(orders.get("ok") or 0) + failed,
-            failed_orders=failed,
-            p95_milliseconds=None if p95 is None else float(p95),
-            positions=_positions(status.get("positions") or {}),
-            snapshot_generation=int(snapshot.get("generation") or 0),
-            snapshot_sha256=str(snapshot.get("sha256") or ""),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
+        return _view(mapping(status))
+    except (KeyError, Unreadable):
         return None
 
 
-def _engaged(kill: Mapping[str, Any]) -> bool:
-    """Whether the kill switch is engaged. Raises TypeError for a value that says neither: "true"
-    must not be taken for released."""
-    engaged = kill.get("engaged", False)
-    if not isinstance(engaged, bool):
-        raise TypeError(f"kill_switch.engaged is {engaged!r}")
-    return engaged
+def _view(status: Mapping[str, Any]) -> ProcessView:
+    """Raises KeyError, Unreadable when what decides something can't be read."""
+    halt, kill = mapping(status.get("halt")), mapping(status.get("kill_switch"))
+    orders = mapping(status.get("orders"))
+    good, failed = _or(0, whole, orders.get("ok")), _or(0, whole, orders.get("error"))
+    room, snapshot = _part(status, "storage"), _part(status, "snapshot")
+    return ProcessView(
+        state=text(status["state"], _LONGEST_STATE),
+        halt_token=_or("", text, halt.get("token")),
+        halt_complete=halt.get("complete") is True,
+        kill_switch=truth(kill.get("engaged", False)),
+        kill_switch_reason=_readable(text, kill.get("reason")) or "",
+        open_orders=_or(0, whole, status.get("open_orders")),
+        unknown_orders=_or(0, whole, status.get("unknown_orders")),
+        open_venues=_open_venues(status.get("venues")),
+        writer_epoch=_readable(whole, status.get("writer_epoch")),
+        store_problem=_store_problem(status.get("object_store")),
+        database_problem=_problem(status.get("database")),
+        bus_problem=_problem(status.get("bus")),
+        siem_problem=_problem(status.get("siem")),
+        bus=streams.bus(status.get("bus")),
+        database=streams.database(status.get("database")),
+        free_bytes=_readable(whole, room.get("free_bytes")),
+        backup_bytes=_readable(whole, room.get("backup_bytes")),
+        orders=whole(good + failed),
+        failed_orders=failed,
+        p95_milliseconds=_readable(finite, _part(status, "guard").get("latency_p95_ms")),
+        positions=_positions(status.get("positions")),
+        snapshot_generation=_readable(whole, snapshot.get("generation")) or 0,
+        snapshot_sha256=_readable(_checksum, snapshot.get("sha256")) or "",
+    )
+
+
+def _or(otherwise: T, read: Callable[[Any], T], value: Any) -> T:
+    """What decides something: `otherwise` where nothing is said. Raises Unreadable."""
+    return otherwise if value is None else read(value)
+
+
+def _readable(read: Callable[[Any], T], value: Any) -> T | None:
+    """What decides nothing: None where nothing is said, and where it can't be read."""
+    try:
+        return None if value is None else read(value)
+    except Unreadable:
+        return None
+
+
+def _part(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part that decides nothing; empty where it can't be read."""
+    return _readable(mapping, status.get(name)) or {}
+
+
+def _checksum(value: Any) -> str:
+    """A checksum that was cut is none."""
+    found = text(value)
+    if len(found) > _LONGEST_NAME:
+        raise Unreadable("no checksum")
+    return found
 
 
 def _open_venues(venues: Any) -> tuple[str, ...] | None:
     """The venues that take new orders; what can't be read counts as one that does."""
     if not isinstance(venues, dict):
         return None
-    closed = {name for name, it in venues.items() if dict(it).get("takes_orders") is False}
-    return tuple(sorted(str(name) for name in venues.keys() - closed))
+    opened = (
+        text(name, _LONGEST_NAME)
+        for name, it in venues.items()
+        if not (isinstance(it, dict) and it.get("takes_orders") is False)
+    )
+    return tuple(sorted(opened)[:_MOST_VENUES])
 
 
-def _positions(venues: Mapping[str, Mapping[str, str]]) -> tuple[tuple[str, str, str], ...]:
+def _positions(venues: Any) -> tuple[tuple[str, str, str], ...]:
     """What is held, by venue and symbol; what is flat holds nothing. No decision rests on it, so
     what can't be read spoils nothing else."""
     try:
         held = [
-            (str(venue), str(symbol), str(quantity))
-            for venue, symbols in venues.items()
-            for symbol, quantity in symbols.items()
-            if Decimal(quantity)
+            (_name(venue), _name(symbol), quantity)
+            for venue, symbols in mapping(venues).items()
+            for symbol, quantity in mapping(symbols).items()
+            if _held(quantity)
         ]
-    except (ArithmeticError, AttributeError, TypeError, ValueError):
+    except (ArithmeticError, Unreadable):
         return ()
     return tuple(sorted(held))
+
+
+def _name(value: str) -> str:
+    return text(value, _LONGEST_NAME)
+
+
+def _held(quantity: Any) -> bool:
+    """Whether it is a quantity other than zero. Raises Unreadable, ArithmeticError."""
+    if not isinstance(quantity, str) or len(quantity) > _LONGEST_QUANTITY:
+        raise Unreadable("no quantity")
+    found = Decimal(quantity)
+    if not found.is_finite():
+        raise Unreadable("no quantity")
+    return bool(found)
 
 
 def _store_problem(store: Any) -> str | None:
     """Why copies are missing in the object store; a count of them would change all the time."""
     if not isinstance(store, dict):
         return None
-    problem = str(store.get("problem") or "")
+    problem = _problem(store)
     return problem or ("not all of it is copied yet" if store.get("pending") else "")
 
 
 def _problem(part: Any) -> str | None:
     """Why an optional service lacks what it should have. What is pending for a moment is none: each
     look at the process adds to it."""
-    return str(part.get("problem") or "") if isinstance(part, dict) else None
+    if not isinstance(part, dict):
+        return None
+    return _or("", text, part.get("problem")) if _is_text(part.get("problem")) else "unreadable"
 
 
-def _whole(value: Any) -> int | None:
-    return None if value is None else int(value)
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)

@@ -18,6 +18,9 @@ from .samples import Series
 
 Point = tuple[float, float]
 
+#: Whole numbers up to here are exact in a float.
+_LARGEST_COUNT = 2.0**53
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -91,7 +94,8 @@ def _clean(points: Sequence[Point], counter: bool) -> tuple[tuple[Point, ...], l
 def _odd(value: float, counter: bool) -> GuardReason | None:
     if math.isnan(value):
         return GuardReason.NOT_A_NUMBER
-    if math.isinf(value):
+    # Sums of such counts are no longer exact, and soon infinite themselves.
+    if math.isinf(value) or (counter and value > _LARGEST_COUNT):
         return GuardReason.INFINITE
     return GuardReason.NEGATIVE_COUNTER if counter and value < 0 else None
 

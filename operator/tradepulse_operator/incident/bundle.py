@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.untrusted import parse
 from tradepulse_operator.common.names import (
     GROUP,
     LABEL_CUTOVER,
@@ -30,6 +32,7 @@ from .redact import redact
 
 ANNOTATION_STAGE = f"{GROUP}/report-stage"
 ANNOTATION_UID = f"{GROUP}/cutover-uid"
+ANNOTATION_HEAD = f"{GROUP}/report-head"
 MANIFEST = "manifest.json"
 REPORT = "report.md"
 _LONGEST_LABEL = 63
@@ -43,6 +46,34 @@ def stage(report: Mapping[str, Any] | None, uid: str) -> str:
     meta = (report or {}).get("metadata") or {}
     marks = meta.get("annotations") or {}
     return str(marks.get(ANNOTATION_STAGE) or "") if marks.get(ANNOTATION_UID) == uid else ""
+
+
+@dataclass(frozen=True)
+class Filed:
+    """What the operator filed: the stage, and the newest hash of its chain."""
+
+    stage: str = ""
+    head: str = ""
+
+
+def filed(
+    report: Mapping[str, Any] | None, cutover: ReleaseCutover, last: Filed | None = None
+) -> Filed:
+    """What of `report`, the ConfigMap of that name, this operator filed. `last`: what this process
+    filed last, of which the status may not tell yet.
+
+    Whoever may create ConfigMaps can have one of that name and with those annotations there first:
+    it counts only with a hash that the operator itself has noted.
+    """
+    record = cutover.status.report
+    known = Filed(record.stage, record.head) if record and record.head else None
+    marks = ((report or {}).get("metadata") or {}).get("annotations") or {}
+    for one in (last, known):
+        if one and marks.get(ANNOTATION_HEAD) == one.head:
+            return one
+    if record and not record.head:  # filed by an operator of before
+        return Filed(stage(report, cutover.metadata.uid))
+    return Filed()
 
 
 def build(evidence: Evidence, previous: Mapping[str, Any] | None = None) -> Manifest:
@@ -64,7 +95,7 @@ def build(evidence: Evidence, previous: Mapping[str, Any] | None = None) -> Mani
     head = links[-1]["chain"] if links else ""
     manifest = {"at": timestamp(evidence.at), "head": head, "links": links, "missing": missing}
     parts[MANIFEST] = json.dumps(manifest, indent=1)
-    return _config_map(evidence.cutover, evidence.stage, parts)
+    return _config_map(evidence.cutover, Filed(evidence.stage, head), parts)
 
 
 def head(report: Mapping[str, Any]) -> str:
@@ -75,14 +106,16 @@ def head(report: Mapping[str, Any]) -> str:
 def _manifest(previous: Mapping[str, Any] | None) -> dict[str, Any]:
     text = ((previous or {}).get("data") or {}).get(MANIFEST)
     try:
-        found = json.loads(text) if text else {"links": [], "missing": {}}
-        return {"links": list(found["links"]), "missing": dict(found["missing"])}
-    except (KeyError, TypeError, ValueError):
+        found = parse(text, len(text)) if text else {"links": [], "missing": {}}
+        keys = ("part", "sha256", "chain")
+        links = [{**link, **{key: str(link[key]) for key in keys}} for link in found["links"]]
+        return {"links": links, "missing": {str(k): str(v) for k, v in found["missing"].items()}}
+    except (AttributeError, LookupError, TypeError, ValueError):
         # Somebody changed it: that chain proves nothing any more, so a new one begins.
         return {"links": [], "missing": {}}
 
 
-def _config_map(cutover: ReleaseCutover, stage: str, data: Mapping[str, str]) -> Manifest:
+def _config_map(cutover: ReleaseCutover, told: Filed, data: Mapping[str, str]) -> Manifest:
     meta = cutover.metadata
     name = meta.name if len(meta.name) <= _LONGEST_LABEL else meta.uid
     return {
@@ -97,7 +130,8 @@ def _config_map(cutover: ReleaseCutover, stage: str, data: Mapping[str, str]) ->
                 LABEL_CUTOVER: name,
             },
             "annotations": {
-                ANNOTATION_STAGE: stage,
+                ANNOTATION_STAGE: told.stage,
+                ANNOTATION_HEAD: told.head,
                 ANNOTATION_UID: meta.uid,
             },
         },

@@ -17,7 +17,7 @@ Link = dict[str, Any]
 
 def sha256(text: str) -> str:
     """SHA-256 of `text` in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def extend(links: list[Link], stage: str, parts: Mapping[str, str]) -> list[Link]:
@@ -31,7 +31,7 @@ def extend(links: list[Link], stage: str, parts: Mapping[str, str]) -> list[Link
         link: Link = {
             "part": part,
             "stage": stage,
-            "bytes": len(parts[part].encode()),
+            "bytes": len(parts[part].encode("utf-8", "replace")),
             "sha256": digest,
         }
         found.append({**link, "chain": _seal(found[-1]["chain"] if found else "", link)})

@@ -12,7 +12,7 @@ from tradepulse_operator.guard import limits_file
 from . import streams
 from .charts import chart
 from .evidence import Evidence
-from .redact import redact, redact_values
+from .redact import redact, redact_values, shortened
 from .samples import fit
 
 _KIB = 1024
@@ -59,7 +59,11 @@ def collected(evidence: Evidence) -> dict[str, str]:
         raw["events.json"] = _items(evidence.events, _limit(evidence, "events.json"))
     if evidence.pod is not None:
         raw["pod.json"] = _json(_pod(evidence.pod))
-    raw |= {f"logs-{name}.txt": text for name, text in evidence.logs.items() if text}
+    raw |= {
+        f"logs-{name}.txt": shortened(text, _limit(evidence, f"logs-{name}.txt"))
+        for name, text in evidence.logs.items()
+        if text
+    }
     if not evidence.final:
         raw["queries.json"] = _json(dict(evidence.queries))
         raw["limits.json"] = _json(limits_file.dump(evidence.limits)) if evidence.limits else ""
@@ -95,9 +99,9 @@ def _chart(evidence: Evidence) -> str:
 
 def bounded(text: str, limit: int) -> str:
     """`text` in at most `limit` bytes of UTF-8; the end stays, and a first line says what went."""
-    data = text.encode()
+    data = text.encode("utf-8", "replace")
     if len(data) <= limit:
-        return text
+        return data.decode()
     note = f"[truncated: the first {len(data) - limit + 100} of {len(data)} bytes left out]\n"
     return note + data[-(limit - 100) :].decode(errors="ignore")
 
@@ -115,7 +119,8 @@ def _redacted(part: str, text: str) -> str:
 
 
 def _limit(evidence: Evidence, part: str) -> int:
-    return LIMITS[f"final-{part}" if evidence.final else part]
+    """Bytes for the part at this stage; 0 where the stage has no such part."""
+    return LIMITS.get(f"final-{part}" if evidence.final else part, 0)
 
 
 def _json(found: Any) -> str:

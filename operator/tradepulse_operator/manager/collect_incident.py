@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tradepulse_operator.api.cutover import ReleaseCutover
@@ -34,12 +35,14 @@ from tradepulse_operator.controllers.observed.pods import address
 from tradepulse_operator.controllers.step import FileReport
 from tradepulse_operator.guard.promql import queries
 from tradepulse_operator.guard.query import question
-from tradepulse_operator.incident.bundle import build, head
+from tradepulse_operator.incident.bundle import Filed, build, head
 from tradepulse_operator.incident.evidence import Evidence
 
 from .observe import Observer
 
 BUDGET, FINAL_BUDGET = 5.0, 20.0
+#: Seconds for making the report of what was collected; 0.1 are usual.
+BUILDING = 5.0
 
 T = TypeVar("T")
 
@@ -47,7 +50,8 @@ _log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Files reports. `budget`: seconds for collecting all evidence; `final_budget`: the outcome."""
+    """Files reports. `budget`: seconds for collecting all evidence; `final_budget`: the outcome;
+    `building`: making the report of it."""
 
     def __init__(
         self,
@@ -58,11 +62,13 @@ class Reporter:
         default_prometheus: str = "",
         budget: float = BUDGET,
         final_budget: float = FINAL_BUDGET,
+        building: float = BUILDING,
     ) -> None:
         self._kube = kube
         self._observer = observer
         self._clock = clock
         self._default = default_prometheus
+        self._building = building
         self._budgets = {False: budget, True: final_budget}
 
     async def file(self, step: FileReport) -> None:
@@ -73,13 +79,34 @@ class Reporter:
         cutover = read(ReleaseCutover, found)
         evidence = await self._collect(cutover, final=step.final)
         name = incident_name(cutover.metadata.name)
-        previous = await self._kube.get(
-            kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, name)
-        )
-        report = build(evidence, previous)
+        where = kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, name)
+        previous = await self._kube.get(where)
+        if previous is not None and self._is_foreign(previous, cutover):
+            # Applying would keep what is in it, and an immutable one would refuse.
+            await self._kube.delete(where, previous["metadata"]["uid"])
+            previous = None
+        report = await self._built(evidence, previous)
         await self._kube.apply(report)
+        self._observer.noted(cutover.metadata.uid, Filed(evidence.stage, head(report)))
         # Noted outside the report, so that the report's chain can be checked against it.
         _log.info("report filed", extra={"stage": evidence.stage, "head": head(report)})
+
+    def _is_foreign(self, found: Manifest, cutover: ReleaseCutover) -> bool:
+        """Whether somebody else made it: nothing was filed yet, as far as the operator knows."""
+        return cutover.status.report is None and not self._observer.filed(found, cutover).stage
+
+    async def _built(self, evidence: Evidence, previous: Manifest | None) -> Manifest:
+        """The report, made beside the event loop: leases and other looks go on meanwhile. What a
+        release chose (logs, samples, events) is left out where that takes too long or fails."""
+        try:
+            async with asyncio.timeout(self._building):
+                return await asyncio.to_thread(build, evidence, previous)
+        except TimeoutError:
+            why = f"the report took longer than {self._building:g} s to make with it"
+        except Exception as error:
+            _log.exception("the report can't be made of all that was collected")
+            why = f"the report can't be made with it: {type(error).__name__}"
+        return await asyncio.to_thread(build, _essential(evidence, why), previous)
 
     async def _collect(self, cutover: ReleaseCutover, *, final: bool) -> Evidence:
         parts = _Parts(self._budgets[final])
@@ -194,6 +221,29 @@ class _Parts:
             self.missing[what] = type(error).__name__
             _log.exception("part %s of the report failed", what)
         return otherwise
+
+
+def _essential(evidence: Evidence, why: str) -> Evidence:
+    """What the operator itself knows, without what a release chose; `why`: that is left out."""
+    given = {
+        **{f"logs-{name}.txt": text for name, text in evidence.logs.items()},
+        "samples.json": evidence.recording,
+        "baseline-samples.json": evidence.baseline,
+        "events.json": evidence.events,
+        "pod.json": evidence.pod,
+        "process": evidence.process,
+    }
+    lost = {part: why for part, found in given.items() if found}
+    return replace(
+        evidence,
+        recording=None,
+        baseline=None,
+        process=None,
+        pod=None,
+        events=(),
+        logs={},
+        missing={**lost, **evidence.missing},
+    )
 
 
 def _logs_of(pod: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:

@@ -2,6 +2,9 @@
 
     key → observe (live) → decide (pure) → carry out → events → look again, until Wait
 
+What halts a pod or engages its kill switch is decided on what the API server says alone; only then
+is the process asked, which may hang or lie.
+
 Every look starts from nothing, so a process that dies anywhere in it leaves nothing half known.
 """
 
@@ -52,6 +55,8 @@ _log = logging.getLogger(__name__)
 class Reconcilers:
     """The pure core, as functions."""
 
+    #: Orders to halt or to kill, decided before the process is asked anything.
+    restraint: Callable[[RunnerObserved], Step | None]
     runner: Callable[[RunnerObserved], Step]
     cutover: Callable[[CutoverObserved], Step]
     runner_events: Callable[[TradingRunner], Iterable[Event]]
@@ -98,7 +103,10 @@ class Loop:
             self._metrics.objects.forget(key)
             return None
         self._metrics.objects.runner(seen.runner)
-        step = self._reconcilers.runner(seen)
+        step = self._reconcilers.restraint(seen)
+        if step is None:
+            seen = await self._observer.asked(seen)
+            step = self._reconcilers.runner(seen)
         delay = await self._carry_out(key, step)
         await self._emitter.ensure(
             TradingRunner.KIND, seen.runner.metadata, self._reconcilers.runner_events(seen.runner)

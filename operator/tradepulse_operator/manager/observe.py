@@ -7,6 +7,7 @@ writers. Reads go out together; any that fails fails the look, which is then tak
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -48,7 +49,6 @@ from tradepulse_operator.controllers.observed.views import (
     CutoverObserved,
     DrillPodView,
     MetricView,
-    PodView,
     ProcessView,
     RunnerObserved,
 )
@@ -56,11 +56,14 @@ from tradepulse_operator.controllers.runner.raw import RawRunner
 from tradepulse_operator.guard.promql import Endpoint
 from tradepulse_operator.guard.query import UNCONFIGURED, baseline_question, question
 from tradepulse_operator.guard.samples import Recording
-from tradepulse_operator.incident.bundle import stage
+from tradepulse_operator.incident.bundle import Filed, filed
 
 from .key import Key
 
 T = TypeVar("T")
+
+#: Reports that a status may not tell of yet.
+_REMEMBERED = 1024
 
 #: Children that carry the runner's own name.
 _NAMED = (
@@ -90,6 +93,7 @@ class Observer:
         served: Served,
         default_prometheus: str = "",
         needs_recording: Callable[[ReleaseCutover], bool],
+        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._kube = kube
         self._process = process
@@ -99,9 +103,13 @@ class Observer:
         self._served = served
         self._default = default_prometheus
         self._needs_recording = needs_recording
+        self._nonce = nonce
+        #: What this process filed, by the cutover's uid, until the status tells of it.
+        self._filed: dict[str, Filed] = {}
 
     async def runner(self, key: Key) -> RunnerObserved | None:
-        """The world around a TradingRunner; None when it is gone. Raises KubeError, and
+        """The world around a TradingRunner as the API server has it; None when it is gone. The
+        process and what tells of a drill are still to be `asked`. Raises KubeError, and
         NotUnderstood where it or its claimed cutover can't be parsed."""
         namespace, name = key.namespace, key.name
         found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
@@ -109,13 +117,12 @@ class Observer:
             return None
         runner = read(TradingRunner, found)
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
-        listed, children, (pod, process), user_config, drills, shown = await asyncio.gather(
+        listed, children, pod, user_config, drills = await asyncio.gather(
             self._cutovers(namespace, name, claimed=runner.status.cutover),
             self._children(namespace, name, unserved),
             self._pod(namespace, name),
             self._user_config(namespace, runner.spec.release.config),
             self._drills(runner),
-            self._drilled(runner),
         )
         return RunnerObserved(
             runner=runner,
@@ -123,12 +130,10 @@ class Observer:
             cutovers=listed[0],
             unread_cutovers=listed[1],
             children=children,
-            pod=pod,
-            process=process,
+            pod=pod_view(pod) if pod else None,
+            address=address(pod or {}),
             user_config=user_config,
             drills=drills,
-            metric=shown[0],
-            alert=shown[1],
             unserved=frozenset(kind for _, kind in unserved),
         )
 
@@ -141,7 +146,7 @@ class Observer:
             return None
         claimed = text(found, "status", "cutover")
         pod, live, cutover = await asyncio.gather(
-            self._own_pod(namespace, name),
+            self._pod(namespace, name),
             self._kube.get(kinds.ref(kinds.STATEFUL_SET, namespace, name)),
             _given(
                 self._kube.get(kinds.ref(kinds.CUTOVER, namespace, claimed)) if claimed else None
@@ -165,6 +170,13 @@ class Observer:
         """Unix seconds."""
         return self._clock.now()
 
+    async def asked(self, seen: RunnerObserved) -> RunnerObserved:
+        """`seen` with what its process says, and of a live drill the metric and the alert."""
+        process, (metric, alert) = await asyncio.gather(
+            self.process(seen.address), self._drilled(seen.runner)
+        )
+        return replace(seen, now=self._clock.now(), process=process, metric=metric, alert=alert)
+
     async def cutover(self, key: Key) -> CutoverObserved | None:
         """The world around a ReleaseCutover; None when it is gone. Raises KubeError, and
         NotUnderstood where it can't be parsed itself."""
@@ -178,7 +190,7 @@ class Observer:
         runner, problem = _runner_of(live)
         check, rehearsal, rehearsing = await self._beside(cutover, runner)
         (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
-            self._pod(namespace, name),
+            self._running(namespace, name),
             asyncio.gather(
                 self._kube.get(kinds.ref(kinds.PVC, namespace, pvc_name(name))),
                 self._kube.get(kinds.ref(kinds.STATEFUL_SET, namespace, name)),
@@ -188,24 +200,38 @@ class Observer:
             self._report(key),
             self.recording(cutover, runner),
         )
+        told = self.filed(report, cutover)
         return CutoverObserved(
             cutover=cutover,
             # After the reads: the samples must not be newer than the clock that judges them.
             now=self._clock.now() if recording is None else recording.until,
             runner=runner,
             runner_problem=problem,
-            pod=pod,
+            pod=pod_view(pod) if pod else None,
             process=process,
             pvc=pvc,
             stateful_set=sts,
             target_config=target,
             user_config=user_config,
             recording=recording,
-            report=stage(report, cutover.metadata.uid),
+            report=told.stage,
+            report_head=told.head,
             check=check,
             rehearsal=rehearsal,
             rehearsal_process=rehearsing,
+            nonce=self._nonce(),
         )
+
+    def noted(self, uid: str, told: Filed) -> None:
+        """A report on the cutover with that uid was filed."""
+        self._filed.pop(uid, None)
+        self._filed[uid] = told
+        while len(self._filed) > _REMEMBERED:
+            del self._filed[next(iter(self._filed))]
+
+    def filed(self, report: Manifest | None, cutover: ReleaseCutover) -> Filed:
+        """What of the ConfigMap `report` the operator filed."""
+        return filed(report, cutover, self._filed.get(cutover.metadata.uid))
 
     async def recording(
         self, cutover: ReleaseCutover, runner: TradingRunner | None, *, always: bool = False
@@ -233,14 +259,18 @@ class Observer:
         """What the process at that address says; None when it says nothing, or "" is given."""
         return await self._process.status(where) if where else None
 
-    async def _pod(self, namespace: str, runner: str) -> tuple[PodView | None, ProcessView | None]:
-        pod = await self._own_pod(namespace, runner)
-        return (pod_view(pod), await self.process(address(pod))) if pod else (None, None)
-
-    async def _own_pod(self, namespace: str, runner: str) -> Manifest | None:
+    async def _pod(self, namespace: str, runner: str) -> Manifest | None:
+        """The runner's own pod."""
         pod = await self._kube.get(kinds.ref(kinds.POD, namespace, pod_name(runner)))
         labels = raw(pod, "metadata", "labels")
         return pod if text(labels, LABEL_RUNNER) == runner else None
+
+    async def _running(
+        self, namespace: str, runner: str
+    ) -> tuple[Manifest | None, ProcessView | None]:
+        """The runner's own pod, and what its process says."""
+        pod = await self._pod(namespace, runner)
+        return pod, await self.process(address(pod or {}))
 
     async def _beside(
         self, cutover: ReleaseCutover, runner: TradingRunner | None

@@ -23,6 +23,10 @@ class Prepare:
     restore: str | None = None
     mode: StateOnRollback = StateOnRollback.KEEP
     incident: str | None = None
+    #: Of a restore: checksum of the manifest that was recorded when the backup was made, and the
+    #: rollback's nonce; "" where there is none.
+    sha256: str = ""
+    nonce: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,15 @@ from tradepulse_runner.cli.config import config as config_
 from tradepulse_runner.cli.database import database
 from tradepulse_runner.cli.killswitch import STATE_DIR, kill_switch
 from tradepulse_runner.config.runner import load_config
-from tradepulse_runner.errors import RunnerError
+from tradepulse_runner.errors import RestoreRefused, RunnerError
 from tradepulse_runner.state import directory as state
+from tradepulse_runner.state.backup import Expected
 from tradepulse_runner.state.directory import Mode, Preparation
 from tradepulse_runner.venues.catalog import BuildConnector, build_connector
+
+#: Characters of an error: escaped in JSON, up to six bytes each, it fits into the 4 KiB that the
+#: kubelet keeps.
+_LONGEST_ERROR = 600
 
 
 class OneSentence(click.Group):
@@ -84,11 +89,17 @@ def prepare(
     incident_dir: Path | None,
 ) -> None:
     """What an init container does before the runner may start; safe to repeat."""
-    wanted = Preparation(backup, restore, Mode(mode), keep, incident_dir)
+    # By environment, not by argument: a release of before ignores what it doesn't know.
+    expected = Expected(
+        sha256=os.environ.get("TRADEPULSE_RESTORE_SHA256", ""),
+        nonce=os.environ.get("TRADEPULSE_RESTORE_NONCE", ""),
+    )
+    wanted = Preparation(backup, restore, Mode(mode), keep, incident_dir, expected)
     try:
         result = state.prepare(state_dir, wanted, clock=time.time)
     except (RunnerError, OSError) as error:
-        _tell({"ok": False, "error": str(error)[:2000]})
+        refused = isinstance(error, RestoreRefused)
+        _tell({"ok": False, "refused": refused, "error": str(error)[:_LONGEST_ERROR]})
         sys.exit(1)
     _tell(result)
 

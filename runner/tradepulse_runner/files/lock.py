@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tradepulse_runner.errors import StateError
+from tradepulse_runner.files import own
 from tradepulse_runner.files.snapshot import make_dirs
 
 #: In every state directory that a runner, or its init container, has used.
@@ -28,7 +29,7 @@ class StateLock:
     def acquire(self) -> None:
         """Take the lock or raise :class:`StateError` at once: the other one may hold orders."""
         make_dirs(self._path.parent)
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o640)
+        fd = own.lock_file(self._path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged
+from tradepulse_runner.files import own
 from tradepulse_runner.files.schema import Schema
 
 #: Told a step's name just before it is taken; production never passes one.
@@ -84,7 +85,8 @@ def write_durable(path: Path, data: bytes, *, step: Step = no_fault) -> None:
 
 def _write_temp(temp: Path, data: bytes, step: Step) -> None:
     step("open")
-    with open(temp, "wb") as handle:
+    # A link under the temporary name would have something else overwritten.
+    with open(own.create(temp), "wb") as handle:
         step("write")
         handle.write(data)
         handle.flush()
@@ -111,14 +113,14 @@ def read_snapshot(path: Path, schema: Schema) -> Snapshot:
     :class:`~tradepulse_runner.errors.SchemaTooNew`.
     """
     try:
-        body = json.loads(path.read_bytes())
+        body = json.loads(own.read(path))
         # Before all else: a newer schema may be checksummed differently, or look differently.
         schema.require(int(body["schema"]), path)
         generation, digest = int(body["generation"]), str(body["sha256"])
         payload = body["payload"]
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as exc:
         raise SnapshotDamaged(f"{path}: not a snapshot: {exc}") from exc
     if hashlib.sha256(canonical(payload)).hexdigest() != digest:
         raise SnapshotDamaged(f"{path}: checksum mismatch in generation {generation}")

@@ -11,14 +11,17 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
+import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.errors import RunnerError, SnapshotDamaged, StateError
+from tradepulse_runner.errors import RestoreRefused, RunnerError, SnapshotDamaged, StateError
+from tradepulse_runner.files import own
 from tradepulse_runner.files.schema import BACKUP, ORDER_BOOK
 from tradepulse_runner.files.snapshot import (
     Step,
@@ -38,7 +41,11 @@ RESTORED = "restored.json"
 RESTORING = "restoring.json"
 #: Bytes that a backup leaves free: the journal goes on.
 ROOM_LEFT = 1 << 20
-_KEPT_OUT = ("epoch.json", "kill_switch.json")
+#: Snapshots and journals of a venue, the generation before included. Neither the latch nor the
+#: epoch has such a name, and none leads out of the directory.
+_STATE_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(_oms\.json|_journal\.)[A-Za-z0-9_.-]*")
+_LONGEST_NAME = 255
+_LONGEST_KEY = 128
 
 
 class Result(StrEnum):
@@ -61,22 +68,39 @@ class BackupResult:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the operator knows of a restore, each "" where it doesn't say: ``sha256`` of the
+    backup's manifest, and a ``nonce`` that was made when the release that is turned back was gone,
+    so that nothing on the volume can hold it which that release wrote."""
+
+    sha256: str = ""
+    nonce: str = ""
+
+
+NOTHING_EXPECTED = Expected()
+
+
+def is_state_file(name: str) -> bool:
+    """Whether that is the name of a file of the order state."""
+    return len(name) <= _LONGEST_NAME and _STATE_FILE.fullmatch(name) is not None
+
+
 def state_files(state_dir: Path) -> list[Path]:
     """The order state: snapshots and journals, both generations."""
+    return [path for path in _state_entries(state_dir) if own.is_file(path)]
+
+
+def _state_entries(state_dir: Path) -> list[Path]:
+    """Whatever has the name of a state file: also links and directories, which are none."""
     if not state_dir.is_dir():
         return []
-    return sorted(
-        path
-        for path in state_dir.iterdir()
-        if path.is_file()
-        and not path.name.startswith((".", *_KEPT_OUT))
-        and ("_oms.json" in path.name or "_journal." in path.name)
-    )
+    return sorted(path for path in state_dir.iterdir() if is_state_file(path.name))
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
+    """SHA-256 of a regular file, hexadecimal. Raises OSError for a link."""
+    with open(own.opened(path), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -92,43 +116,49 @@ class Backups:
     def make(self, key: str) -> BackupResult:
         """Back the state up as ``key``; one that exists is verified instead. An empty state makes
         a valid, empty backup. Raises :class:`StateError` for one that is damaged."""
-        target = self._folder / _checked(key)
-        make_dirs(self._folder)
-        if not target.exists():
+        target = self._folder / checked(key)
+        self._own_folder()
+        if not os.path.lexists(target):
             self._copy(state_files(self._state), target)
         return self.verify(key)
 
     def verify(self, key: str) -> BackupResult:
         """Check every file of a backup against its manifest. Raises :class:`StateError`."""
-        target = self._folder / _checked(key)
-        try:
-            text = (target / MANIFEST).read_bytes()
-            manifest = json.loads(text)
-            BACKUP.require(int(manifest["schema"]), target)
-            files = dict(manifest["files"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StateError(
-                f"{target}: not a backup: {error}; remedy: use another one of {self.ids()}"
-            ) from error
-        for name, wanted in files.items():
-            path = target / name
-            if not path.is_file() or checksum(path) != wanted["sha256"]:
+        text, files = self._read(key)
+        for name, (sha256, _) in files.items():
+            path = self._folder / key / name
+            if not own.is_file(path) or checksum(path) != sha256:
                 raise StateError(
                     f"{path}: missing or damaged; remedy: use another one of {self.ids()}"
                 )
-        size = sum(int(wanted["bytes"]) for wanted in files.values())
+        size = sum(size for _, size in files.values())
         return BackupResult(key, len(files), size, hashlib.sha256(text).hexdigest())
+
+    def _read(self, key: str) -> tuple[bytes, dict[str, tuple[str, int]]]:
+        """The manifest as it is on disk, and checksum and size by name. Raises StateError."""
+        target = self._folder / checked(key)
+        try:
+            if not (own.is_directory(self._folder) and own.is_directory(target)):
+                raise ValueError("no directory of its own")
+            text = own.read(target / MANIFEST)
+            manifest = json.loads(text)
+            BACKUP.require(int(manifest["schema"]), target)
+            return text, manifest_files(manifest)
+        except (OSError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as e:
+            raise StateError(
+                f"{target}: not a backup: {e}; remedy: use another one of {self.ids()}"
+            ) from e
 
     def manifest(self, key: str) -> tuple[bytes, dict[str, dict[str, Any]]]:
         """A whole backup's manifest: as it is on disk, and its files by name, each with ``sha256``
         and ``bytes``. Raises :class:`StateError` for a damaged backup."""
         self.verify(key)
-        text = (self._folder / key / MANIFEST).read_bytes()
+        text, _ = self._read(key)
         return text, json.loads(text)["files"]
 
     def adopt(self, key: str, stage: Path) -> None:
         """Make the folder ``stage`` the backup ``key``, in the place of one that is damaged."""
-        self._hide(self._folder / _checked(key))
+        self._hide(self._folder / checked(key))
         self._step("publish")
         stage.rename(self._folder / key)
         fsync_dir(self._folder)
@@ -137,51 +167,91 @@ class Backups:
         """Copy the state of now, whatever it is worth, as a backup; returns its id: ``key`` or the
         next one that is free."""
         names = itertools.chain([key], (f"{key}-{number}" for number in itertools.count(2)))
-        free = next(name for name in names if not (self._folder / _checked(name)).exists())
-        make_dirs(self._folder)
+        free = next(n for n in names if not os.path.lexists(self._folder / checked(n)))
+        self._own_folder()
         self._copy(state_files(self._state), self._folder / free)
         return free
 
-    def restore(self, key: str, *, again: bool = False) -> dict[str, Any]:
+    def restore(
+        self, key: str, *, again: bool = False, expected: Expected = NOTHING_EXPECTED
+    ) -> dict[str, Any]:
         """Bring backup ``key`` back, once unless ``again``. What is replaced is kept beside it.
 
         Without such a backup nothing was ever written after it could have been made: there is
         nothing to restore. Raises :class:`StateError` for a backup that is damaged, or that holds
-        what only a newer release reads, before any change.
+        what only a newer release reads, and :class:`RestoreRefused` for one that isn't the expected
+        one, before any change.
         """
-        target = self._folder / _checked(key)
-        if not target.exists():
+        target = self._folder / checked(key)
+        if not os.path.lexists(target):
+            if expected.sha256:
+                raise RestoreRefused(
+                    f"{target}: no such backup, but one was made; remedy: fetch it with"
+                    " 'tradepulse-runner state restore --from', or use another one"
+                )
             why = "no such backup: the new release never started"
             return {"id": key, "result": Result.MISSING, "skipped": why}
         if again:
             # Before the marker: an interrupted restore is repeated, by whoever is asked to.
             self._step("unmark")
-            (target / RESTORED).unlink(missing_ok=True)
+            own.remove(target / RESTORED)
             fsync_dir(target)
-        if (target / RESTORED).exists():
+        restored = self._restored(key, expected.nonce)
+        if restored is not None:
             self._forget_marker()
-            known = {"skipped": "restored already", "sha256": self._restored(key)}
+            known = {"skipped": "restored already", **restored, **_echo(expected)}
             return {"id": key, "result": Result.RESTORED, **known}
-        found = self.verify(key)
-        _require_readable(target)
-        replaced = self._folder / f"{key}-replaced"
-        if not replaced.exists():
-            self._copy(state_files(self._state), replaced)
-        names = json.loads((target / MANIFEST).read_bytes())["files"]
-        marker = canonical({"id": key}) + b"\n"
-        write_durable(self._state / RESTORING, marker, step=self._step)
-        self._replace(target, set(names))
-        done = {"at": self._clock(), "sha256": found.sha256}
-        write_durable(target / RESTORED, canonical(done) + b"\n", step=self._step)
-        self._forget_marker()
-        return {"result": Result.RESTORED, **as_json(found)}
+        return {"result": Result.RESTORED, **self._restore(key, expected), **_echo(expected)}
 
-    def _restored(self, key: str) -> str:
-        """Checksum of the manifest that was restored; "" when the mark doesn't tell."""
+    def _restore(self, key: str, expected: Expected) -> dict[str, Any]:
+        found = self.verify(key)
+        if expected.sha256 not in ("", found.sha256):
+            raise RestoreRefused(
+                f"{self._folder / key}: its manifest has sha256 {found.sha256}, it was"
+                f" {expected.sha256} when it was made; remedy: fetch the backup with"
+                " 'tradepulse-runner state restore --from', or use another one"
+            )
+        _require_readable(self._folder / key)
+        _, files = self._read(key)
+        self._keep_replaced(key, expected.nonce)
+        begun = canonical({"id": key, "nonce": expected.nonce}) + b"\n"
+        write_durable(self._state / RESTORING, begun, step=self._step)
+        self._replace(key, files)
+        done = {"at": self._clock(), "sha256": found.sha256, "nonce": expected.nonce}
+        write_durable(self._folder / key / RESTORED, canonical(done) + b"\n", step=self._step)
+        self._forget_marker()
+        told = {"files": found.files, "bytes": found.bytes, "sha256": found.sha256}
+        return {"id": key, **told, "unchanged": self._is_live(files)}
+
+    def _keep_replaced(self, key: str, nonce: str) -> None:
+        """Copy what is about to be replaced, once: a copy of before this restore began isn't one
+        of it, if there is a nonce to tell by."""
+        replaced = self._folder / f"{key}-replaced"
+        begun = _record(self._state / RESTORING)
+        if nonce and (begun.get("id"), begun.get("nonce")) != (key, nonce):
+            own.remove(replaced)
+        if not os.path.lexists(replaced):
+            self._copy(state_files(self._state), replaced)
+
+    def _restored(self, key: str, nonce: str) -> dict[str, Any] | None:
+        """What is known of a restore that was done; None when it wasn't, or when its mark isn't of
+        this rollback. ``unchanged``: whether the live files are still those of the backup."""
+        marker = self._folder / key / RESTORED
+        if not os.path.lexists(marker):
+            return None
+        found = _record(marker)
+        if nonce and found.get("nonce") != nonce:
+            return None
         try:
-            return str(json.loads((self._folder / key / RESTORED).read_bytes())["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+            text, files = self._read(key)
+        except StateError:
+            return {"sha256": str(found.get("sha256", ""))[:64], "unchanged": False}
+        return {"sha256": hashlib.sha256(text).hexdigest(), "unchanged": self._is_live(files)}
+
+    def _is_live(self, files: Mapping[str, tuple[str, int]]) -> bool:
+        """Whether the order state is exactly those files."""
+        live = {path.name: checksum(path) for path in state_files(self._state)}
+        return live == {name: sha256 for name, (sha256, _) in files.items()}
 
     def prune(self, keep: int, *, protect: str) -> None:
         """Keep the newest ``keep`` backups, and ``protect`` whatever its age."""
@@ -190,50 +260,66 @@ class Backups:
                 for path in (self._folder / f"{key}-replaced", self._folder / key):
                     self._hide(path)
         for path in self._folder.glob(".*.gone"):
-            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                own.remove(path)
 
     def _hide(self, path: Path) -> None:
         """A backup that is half removed must not be taken for a damaged one."""
-        if path.is_dir():
+        if os.path.lexists(path):
             self._step("hide")
-            path.rename(path.with_name(f".{path.name}.gone"))
+            gone = path.with_name(f".{path.name}.gone")
+            own.remove(gone)
+            path.rename(gone)
 
     def _forget_marker(self) -> None:
         self._step("forget")
-        (self._state / RESTORING).unlink(missing_ok=True)
+        own.remove(self._state / RESTORING)
+        fsync_dir(self._state)
+
+    def _own_folder(self) -> None:
+        make_dirs(self._state)
+        own.directory(self._folder)
         fsync_dir(self._state)
 
     def ids(self) -> list[str]:
         """Ids of the backups, newest first."""
-        if not self._folder.is_dir():
+        if not own.is_directory(self._folder):
             return []
         found = [
             path
             for path in self._folder.iterdir()
-            if (path / MANIFEST).is_file()
+            if own.is_directory(path)
+            and own.is_file(path / MANIFEST)
             and not path.name.startswith(".")
             and not path.name.endswith("-replaced")
         ]
         return [path.name for path in sorted(found, key=_age, reverse=True)]
 
-    def _replace(self, source: Path, names: set[str]) -> None:
-        for name in sorted(names):
-            write_durable(self._state / name, (source / name).read_bytes(), step=self._step)
-        for path in state_files(self._state):
-            if path.name not in names:
+    def _replace(self, key: str, files: Mapping[str, tuple[str, int]]) -> None:
+        for path in _state_entries(self._state):
+            if not own.is_file(path):
+                own.remove(path)
+        for name, (sha256, _) in sorted(files.items()):
+            data = own.read(self._folder / key / name)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise StateError(f"{self._folder / key / name}: changed; remedy: repeat it")
+            write_durable(self._state / name, data, step=self._step)
+        for path in _state_entries(self._state):
+            if path.name not in files:
                 self._step("unlink")
-                path.unlink()
+                own.remove(path)
         fsync_dir(self._state)
 
     def _copy(self, files: list[Path], target: Path) -> None:
         """Copy into a folder that appears whole or not at all."""
         stage = target.with_name(f".{target.name}.tmp")
-        shutil.rmtree(stage, ignore_errors=True)
-        require_room(target.parent, sum(path.stat().st_size for path in files))
-        make_dirs(stage)
+        self._own_folder()
+        require_room(target.parent, sum(path.lstat().st_size for path in files))
+        own.fresh_directory(stage)
+        fsync_dir(target.parent)
         entries: dict[str, dict[str, Any]] = {}
         for path in files:
-            write_durable(stage / path.name, path.read_bytes(), step=self._step)
+            write_durable(stage / path.name, own.read(path), step=self._step)
             copied = stage / path.name
             entries[path.name] = {"sha256": checksum(copied), "bytes": copied.stat().st_size}
         manifest = {
@@ -289,9 +375,33 @@ def require_whole(state_dir: Path) -> None:
         )
 
 
-def _checked(key: str) -> str:
+def manifest_files(manifest: Any) -> dict[str, tuple[str, int]]:
+    """SHA-256 and size by name. Raises ValueError for a name that is no state file's, TypeError,
+    LookupError or ArithmeticError for what is no manifest."""
+    files = {str(n): (str(e["sha256"]), int(e["bytes"])) for n, e in manifest["files"].items()}
+    for name in files:
+        if not is_state_file(name):
+            raise ValueError(f"it names the file {name[:_LONGEST_NAME]!r}")
+    return files
+
+
+def _record(path: Path) -> Mapping[str, Any]:
+    """A mark's content; nothing where it can't be read."""
+    try:
+        found = json.loads(own.read(path))
+    except (OSError, RecursionError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _echo(expected: Expected) -> dict[str, str]:
+    """Only who was told the nonce by the operator can say it."""
+    return {"nonce": expected.nonce} if expected.nonce else {}
+
+
+def checked(key: str) -> str:
     """A key is a folder's name, and must not lead out of its folder."""
-    if not key or key.startswith(".") or "/" in key:
+    if not key or key.startswith(".") or "/" in key or "\0" in key or len(key) > _LONGEST_KEY:
         raise StateError(f"backup id {key!r} is not usable; remedy: use letters, digits and '-'")
     return key
 
@@ -299,8 +409,8 @@ def _checked(key: str) -> str:
 def _age(path: Path) -> float:
     """When a backup was made; one that cannot tell counts as the oldest."""
     try:
-        return float(json.loads((path / MANIFEST).read_bytes())["at"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(_record(path / MANIFEST)["at"])
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         return 0.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tradepulse_runner.errors import RunnerError, SnapshotDamaged
+from tradepulse_runner.files import own
 from tradepulse_runner.files.lock import locked
 from tradepulse_runner.files.schema import BACKUP, EPOCH, JOURNAL, ORDER_BOOK
 from tradepulse_runner.files.snapshot import (
@@ -25,7 +26,16 @@ from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.oms.journal import scan
 from tradepulse_runner.release import load_release
 from tradepulse_runner.state import view as state_view
-from tradepulse_runner.state.backup import Backups, Result, as_json, checksum, state_files
+from tradepulse_runner.state.backup import (
+    NOTHING_EXPECTED,
+    Backups,
+    Expected,
+    Result,
+    as_json,
+    checked,
+    checksum,
+    state_files,
+)
 from tradepulse_runner.state.view import venues
 
 FROZEN = "frozen.json"
@@ -49,6 +59,7 @@ class Preparation:
     mode: Mode = Mode.RESTORE
     keep: int = 5
     incident_dir: Path | None = None
+    expected: Expected = NOTHING_EXPECTED
 
 
 def prepare(
@@ -76,7 +87,7 @@ def _prepare(
         result["backup"] = as_json(backups.make(wanted.backup))
         backups.prune(wanted.keep, protect=wanted.backup)
     if wanted.restore:
-        result["restore"] = _go_back(state_dir, wanted.restore, wanted.mode, backups, clock)
+        result["restore"] = _go_back(state_dir, wanted.restore, wanted, backups, clock)
     key = wanted.restore or wanted.backup
     if wanted.incident_dir and key:
         result["incident"] = _keep_incident(state_dir, wanted.incident_dir, key)
@@ -84,32 +95,55 @@ def _prepare(
 
 
 def _go_back(
-    state_dir: Path, key: str, mode: Mode, backups: Backups, clock: Callable[[], float]
+    state_dir: Path, key: str, wanted: Preparation, backups: Backups, clock: Callable[[], float]
 ) -> dict[str, Any]:
+    mode = wanted.mode
     if mode is Mode.RESTORE:
-        return backups.restore(key)
+        return backups.restore(key, expected=wanted.expected)
     if mode is Mode.KEEP:
         return {"id": key, "result": Result.KEPT, "skipped": "the current state is kept"}
-    done = state_dir / INCIDENTS / key / FROZEN
-    if done.exists():
+    done, nonce = incident_folder(state_dir, key) / FROZEN, wanted.expected.nonce
+    if _marked(done, nonce):
         return {"id": key, "result": Result.FROZEN, "skipped": "frozen already"}
     KillSwitch(state_dir, clock=clock).engage(f"rollback {key} froze the state")
-    make_dirs(done.parent)
-    write_durable(done, canonical({"at": clock()}) + b"\n")
+    write_durable(done, canonical({"at": clock(), "nonce": nonce}) + b"\n")
     return {"id": key, "result": Result.FROZEN, "frozen": True}
 
 
+def _marked(mark: Path, nonce: str) -> bool:
+    """Whether the state was frozen, and by this rollback where there is a nonce to tell by."""
+    try:
+        return nonce in ("", json.loads(own.read(mark)).get("nonce"))
+    except (OSError, AttributeError, RecursionError, ValueError):
+        return False
+
+
 def _keep_incident(state_dir: Path, source: Path, key: str) -> dict[str, Any]:
-    """Copy the report that is mounted at ``source``; a mounted ConfigMap has hidden entries."""
+    """Copy the report that is mounted at ``source``."""
     if not source.is_dir():
         return {"files": 0}
-    target = state_dir / INCIDENTS / key
-    make_dirs(target)
-    files = [path for path in source.iterdir() if path.is_file() and path.name[0] != "."]
+    target = incident_folder(state_dir, key)
+    files = [path for path in source.iterdir() if path.is_file() and is_part(path.name)]
     for path in files:
-        shutil.copyfile(path, target / path.name)
-    fsync_dir(target)
+        write_durable(target / path.name, path.read_bytes())
     return {"files": len(files)}
+
+
+def incident_folder(state_dir: Path, key: str) -> Path:
+    """The folder of the incident with that id, made where there is none; no link leads elsewhere.
+    Raises :class:`StateError` for an id that is none, OSError."""
+    folder = state_dir / INCIDENTS / checked(key)
+    make_dirs(state_dir)
+    own.directory(folder.parent)
+    own.directory(folder)
+    fsync_dir(folder.parent)
+    return folder
+
+
+def is_part(name: str) -> bool:
+    """Whether a file that is mounted is a part of the report: a mounted ConfigMap has hidden
+    entries, and none of its keys is a mark of our own."""
+    return not name.startswith(".") and name != FROZEN
 
 
 def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:

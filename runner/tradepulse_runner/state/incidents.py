@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tradepulse_runner.files.snapshot import make_dirs, write_durable
-from tradepulse_runner.state.directory import INCIDENTS
+from tradepulse_runner.files import own
+from tradepulse_runner.files.snapshot import write_durable
+from tradepulse_runner.state.directory import INCIDENTS, incident_folder, is_part
 
 log = logging.getLogger(__name__)
 ENV_DIR, ENV_ID = "TRADEPULSE_INCIDENT_DIR", "TRADEPULSE_INCIDENT_ID"
@@ -60,9 +61,8 @@ class Incident:
         """Copy what is new or changed, each file whole or not at all; how many. Raises OSError."""
         if not self.source.is_dir():
             return 0
-        make_dirs(self.target)
-        # A mounted ConfigMap has hidden entries, by which the kubelet swaps all files at once.
-        files = [path for path in self.source.iterdir() if path.is_file() and path.name[0] != "."]
+        incident_folder(self.target.parent.parent, self.target.name)
+        files = [path for path in self.source.iterdir() if path.is_file() and is_part(path.name)]
         changed = [path for path in sorted(files) if not _same(path, self.target / path.name)]
         for path in changed:
             write_durable(self.target / path.name, path.read_bytes())
@@ -78,4 +78,4 @@ def mounted(state_dir: Path, environ: Mapping[str, str]) -> Incident | None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.read_bytes() == other.read_bytes()
+    return own.is_file(other) and one.read_bytes() == own.read(other)

@@ -25,6 +25,7 @@ from obstore.store import S3Store
 from tradepulse_runner.config.runner import ObjectStoreConfig
 from tradepulse_runner.credentials.store import Credential
 from tradepulse_runner.errors import ObjectStoreError
+from tradepulse_runner.files import own
 from tradepulse_runner.files.snapshot import Step, no_fault
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Folder:
         """Write the object to the file ``target``, synced. Raises :class:`ObjectStoreError` when
         its checksum is another one; ``target`` is worth nothing then."""
         digest = hashlib.sha256()
-        with target.open("wb") as stream:
+        with os.fdopen(own.create(target), "wb") as stream:
             async for chunk in self._chunks(name, await self._get(name)):
                 digest.update(chunk)
                 stream.write(chunk)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tradepulse_runner.config.runner import ObjectStoreConfig
 from tradepulse_runner.errors import ObjectStoreError
+from tradepulse_runner.files import own
 from tradepulse_runner.files.schema import INCIDENT
 from tradepulse_runner.files.snapshot import (
     Step,
@@ -27,7 +28,9 @@ from tradepulse_runner.state.backup import (
     MANIFEST,
     RESTORED,
     Backups,
+    checked,
     checksum,
+    manifest_files,
     require_room,
 )
 from tradepulse_runner.state.directory import INCIDENTS
@@ -56,8 +59,8 @@ def names(state_dir: Path) -> list[str]:
     clock = float  # ids are listed, nothing is written
     backups = Backups(state_dir, clock=clock).ids()
     incidents = state_dir / INCIDENTS
-    folders = sorted(incidents.iterdir()) if incidents.is_dir() else []
-    reports = [folder.name for folder in folders if folder.is_dir() and _files(folder)]
+    folders = sorted(incidents.iterdir()) if own.is_directory(incidents) else []
+    reports = [folder.name for folder in folders if own.is_directory(folder) and _files(folder)]
     return [*(f"{INCIDENTS}/{name}" for name in reports), *(f"{FOLDER}/{k}" for k in backups[::-1])]
 
 
@@ -85,7 +88,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.name != RESTORED
+        if own.is_file(path) and not path.name.startswith(".") and path.name != RESTORED
     )
 
 
@@ -123,11 +126,13 @@ async def download(
         ) from None
     files = _wanted(manifest, f"{root.address}/{where}/{MANIFEST}")
     target = state_dir / where
-    own = (target / MANIFEST).read_bytes() if (target / MANIFEST).is_file() else b""
-    if own == manifest and not _damaged(target, files):
+    present = own.read(target / MANIFEST) if own.is_file(target / MANIFEST) else b""
+    if own.is_directory(target) and present == manifest and not _damaged(target, files):
         return
-    stage = target.with_name(f".{key}.fetched")
-    make_dirs(stage)
+    stage = target.with_name(f".{checked(key)}.fetched")
+    make_dirs(state_dir)
+    own.directory(stage.parent)
+    own.directory(stage)
     missing = _damaged(stage, files)
     require_room(stage, sum(files[name][1] for name in missing))
     for name in missing:
@@ -139,15 +144,15 @@ async def download(
 
 
 def _wanted(manifest: bytes, where: str) -> dict[str, tuple[str, int]]:
-    """SHA-256 and size by name; a name that leads elsewhere is no name."""
+    """SHA-256 and size by name, each that of a state file."""
     try:
-        files = dict(json.loads(manifest)["files"])
-        found = {str(n): (str(e["sha256"]), int(e["bytes"])) for n, e in files.items()}
-    except (ValueError, KeyError, TypeError):
-        raise ObjectStoreError(f"{where}: not a manifest; remedy: use another backup") from None
-    if bad := [name for name in found if "/" in name or name.startswith(".") or not name]:
-        raise ObjectStoreError(f"{where}: names the file {bad[0]!r}; remedy: use another backup")
-    return found
+        return manifest_files(json.loads(manifest))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        what = f"not a manifest: {type(error).__name__}"
+        raise ObjectStoreError(f"{where}: {what}; remedy: use another backup") from None
+    except ValueError as error:
+        what = f"not a manifest: {error}"
+        raise ObjectStoreError(f"{where}: {what}; remedy: use another backup") from None
 
 
 def _damaged(folder: Path, files: Mapping[str, tuple[str, int]]) -> list[str]:
@@ -155,5 +160,5 @@ def _damaged(folder: Path, files: Mapping[str, tuple[str, int]]) -> list[str]:
     return [
         name
         for name, (sha256, _) in sorted(files.items())
-        if not (folder / name).is_file() or checksum(folder / name) != sha256
+        if not own.is_file(folder / name) or checksum(folder / name) != sha256
     ]

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gzip
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tradepulse_operator.api.cutover import ReleaseCutover
+from tradepulse_operator.api.cutover_status import ReleaseCutoverStatus
+from tradepulse_operator.api.untrusted import parse
 from tradepulse_operator.clients.runner_status import Process, view
+from tradepulse_operator.controllers.cutover.baseline import measured
 from tradepulse_operator.controllers.observed.data_services import (
     BusView,
     DatabaseView,
     PartitionView,
     ReplicaView,
 )
-from tradepulse_operator.controllers.observed.views import ProcessView
+from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
 
 STATUS = {
     "release": {"version": "1", "revision": "x"},
@@ -31,6 +41,64 @@ STATUS = {
     "unknown_orders": 2,
     "writer_epoch": 7,
 }
+
+
+BUS = {
+    "problem": "",
+    "pending": 3,
+    "at": "2027-01-15T08:00:00Z",
+    "partitions": [
+        {"topic": "t.orders", "partition": 1, "end": 7, "committed": {}},
+        {"topic": "t.orders", "partition": 0, "end": 123, "committed": {"settlement": 120}},
+    ],
+    "partitions_left_out": 2,
+}
+DATABASE = {
+    "problem": "",
+    "at": "2027-01-15T08:00:00Z",
+    "primary": "db-a:5432",
+    "system": "7412",
+    "timeline": 1,
+    "lsn": "0/16B3748",
+    "audit_rows": 123,
+    "replicas": [{"host": "db-b:5432", "lag_bytes": 0, "lag_seconds": 0.25, "problem": ""}],
+}
+OBSERVED = CutoverObserved(
+    ReleaseCutover.model_validate(
+        {"metadata": {"name": "c", "namespace": "n"}, "spec": {"runner": "r"}}
+    ),
+    now=1_800_000_000.0,
+)
+ROOM = {
+    "storage": {"free_bytes": 10**9, "backup_bytes": 512},
+    "orders": {"ok": 9, "error": 2},
+    "guard": {"latency_p95_ms": 12.5},
+    "snapshot": {"generation": 7, "sha256": "abc"},
+}
+SERVICES = ("object_store", "database", "bus", "siem", "positions", "venues")
+#: What a release may say in the place of anything.
+HOSTILE: list[Any] = [
+    float("inf"),
+    float("nan"),
+    10**400,
+    -1,
+    True,
+    "7",
+    "\ud800",
+    "x" * 100_000,
+    [],
+    [[1]],
+    {"problem": 7},
+    {"a": {"problem": [1]}},
+    {"at": "0001-01-01T00:00:00+14:00"},
+    {"at": "9999-12-31T23:59:59-14:00"},
+    {"free_bytes": float("inf")},
+    {"latency_p95_ms": float("nan")},
+    {"generation": 1e999, "sha256": "f" * 2000},
+    {"v": {"s": "1e99999999999999999999"}},
+    {"v": {"s": "NaN"}},
+    {"v": {"s" * 2000: "1"}},
+]
 
 
 @asynccontextmanager
@@ -130,17 +198,139 @@ async def test_only_addresses_are_called(address: str) -> None:
     "change",
     [
         {"halt": "x"},
-        {"kill_switch": [1]},
         {"kill_switch": True},
         {"kill_switch": {"engaged": "true"}},
         {"kill_switch": {"engaged": None}},
+        {"halt": {"token": 7, "complete": True}},
+        {"kill_switch": [1]},
         {"kill_switch": {"engaged": 1}},
+        {"kill_switch": {"engaged": "false"}},
         {"open_orders": "many"},
-        {"writer_epoch": {}},
+        {"open_orders": "1"},
+        {"open_orders": True},
+        {"open_orders": -1},
+        {"open_orders": 1.5},
+        {"open_orders": float("inf")},
+        {"unknown_orders": float("nan")},
+        {"unknown_orders": 2**63},
+        {"orders": {"ok": 1, "error": False}},
+        {"orders": []},
+        {"state": 7},
+        {"state": None},
     ],
 )
-def test_a_part_of_the_wrong_shape_spoils_the_whole(change: dict[str, Any]) -> None:
+def test_what_decides_something_is_of_its_type_or_there_is_no_view(change: dict[str, Any]) -> None:
     assert view({**STATUS, **change}) is None
+
+
+@pytest.mark.parametrize("bad", HOSTILE, ids=repr)
+@pytest.mark.parametrize("part", ["writer_epoch", "storage", "guard", "snapshot", *SERVICES])
+def test_a_part_that_decides_nothing_takes_nothing_else_away(part: str, bad: object) -> None:
+    found = view({**STATUS, **ROOM, part: bad})
+    assert found
+    assert (found.halt_complete, found.unknown_orders) == (True, 2)
+    others = {"free_bytes": 10**9, "p95_milliseconds": 12.5, "snapshot_generation": 7}
+    gone = {"storage": "free_bytes", "guard": "p95_milliseconds", "snapshot": "snapshot_generation"}
+    others.pop(gone.get(part, ""), None)
+    assert {name: getattr(found, name) for name in others} == others
+
+
+async def test_the_body_is_read_as_it_comes_and_never_unpacked() -> None:
+    bomb = gzip.compress(json.dumps({**STATUS, "x": " " * 50_000_000}).encode())
+    assert len(bomb) < 512 * 1024
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    async with process(handler) as port:
+        tracemalloc.start()
+        try:
+            assert await port.status("127.0.0.1") is None
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"state":"TRADING","open_orders":1e999}',
+        b'{"state":"TRADING","open_orders":Infinity}',
+        b'{"state":"TRADING","open_orders":1' + b"0" * 5000 + b"}",
+        b'{"state":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b"[" * 500_000,
+        b'{"a":' * 80_000,
+        b'\xff\xfe{"state":"TRADING"}',
+        b'{"state":"TRADING","kill_switch":{"engaged":NaN}}',
+    ],
+    ids=lambda body: repr(body[:40]),
+)
+async def test_hostile_bodies_are_no_view(body: bytes) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    async with process(handler) as port:
+        assert await port.status("127.0.0.1") is None
+
+
+async def test_lone_surrogates_and_controls_change_only_their_own_field() -> None:
+    body = rb'{"state":"TRADING","kill_switch":{"engaged":true,"reason":"a\ud800\u0000\u001b[2Jb"}}'
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    async with process(handler) as port:
+        found = await port.status("127.0.0.1")
+    assert found == ProcessView(
+        "TRADING", kill_switch=True, kill_switch_reason="a?\ufffd\ufffd[2Jb"
+    )
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(categories=None)).map(lambda text: text * 300),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+def _paths(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(item, (*path, key))
+
+
+def _whole() -> dict[str, Any]:
+    book = {"positions": {"a": {"BTC-USD": "1"}}, "venues": {"a": {"takes_orders": True}}}
+    found = {**STATUS, **ROOM, **book, "bus": BUS, "database": DATABASE, "siem": {"problem": ""}}
+    return copy.deepcopy(found)
+
+
+@given(path=st.sampled_from(list(_paths(_whole()))), bad=_JSON)
+def test_whatever_a_release_says_fits_into_a_status_and_can_be_read_back(
+    path: tuple[str, ...], bad: object
+) -> None:
+    said = _whole()
+    inner = said
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = bad
+    found = view(parse(json.dumps(said), 10**7))
+    if found is None:
+        assert path[0] in {"state", "halt", "kill_switch", "orders", "open_orders"} | {
+            "unknown_orders"
+        }
+        return
+    baseline = measured(replace(OBSERVED, process=found))
+    status = ReleaseCutoverStatus(baseline=baseline).wire()
+    again = ReleaseCutoverStatus.model_validate(json.loads(json.dumps(status)))
+    assert again.baseline == baseline
+    json.dumps(status, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("complete", [None, 0, "true", 1])
@@ -148,28 +338,6 @@ def test_only_true_is_complete(complete: object) -> None:
     found = view({**STATUS, "halt": {"token": "t", "complete": complete}})
     assert found is not None
     assert found.halt_complete is False
-
-
-BUS = {
-    "problem": "",
-    "pending": 3,
-    "at": "2027-01-15T08:00:00Z",
-    "partitions": [
-        {"topic": "t.orders", "partition": 1, "end": 7, "committed": {}},
-        {"topic": "t.orders", "partition": 0, "end": 123, "committed": {"settlement": 120}},
-    ],
-    "partitions_left_out": 2,
-}
-DATABASE = {
-    "problem": "",
-    "at": "2027-01-15T08:00:00Z",
-    "primary": "db-a:5432",
-    "system": "7412",
-    "timeline": 1,
-    "lsn": "0/16B3748",
-    "audit_rows": 123,
-    "replicas": [{"host": "db-b:5432", "lag_bytes": 0, "lag_seconds": 0.25, "problem": ""}],
-}
 
 
 def test_streams_are_taken_where_they_are_told() -> None:
@@ -211,6 +379,7 @@ def test_before_anything_answered_there_is_nothing_to_compare() -> None:
     "change",
     [
         {"at": "yesterday"},
+        {"at": "0001-01-01T00:00:00+14:00"},
         {"at": 7},
         {"partitions": 7},
         {"partitions": [7]},

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.runner.process import RunnerProcess
 from tests.integration.skew.releases import Installed, following, previous, this
+from tests.support.runner.process import RunnerProcess
 
 UID = "8c1d6d0e-0000-4000-8000-000000000001"
 #: From one release to another, both of which read what the other one writes or restore it.

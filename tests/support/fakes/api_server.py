@@ -165,10 +165,10 @@ def default(manifest: Manifest) -> None:
         pod = spec["template"]["spec"]
         pod.setdefault("restartPolicy", "Always")
         pod.setdefault("dnsPolicy", "ClusterFirst")
-        for volume in pod["volumes"]:
+        for volume in pod.get("volumes", ()):
             if "configMap" in volume:
                 volume["configMap"].setdefault("defaultMode", 420)
-        for container in pod["containers"]:
+        for container in pod.get("containers", ()):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 container.get(probe, {}).setdefault("successThreshold", 1)
 

@@ -6,7 +6,6 @@ message holds what changes from look to look: it would be a write without news.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from tradepulse_operator.controllers.cutover.phases.preflight import (
     samples,
     volume,
 )
+from tradepulse_operator.controllers.observed.termination import answered
 from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
 
 from .data_services import kafka, postgres
@@ -112,12 +112,9 @@ def answer(pod: BesideView | None) -> Answer | None:
 def _said(message: str) -> Mapping[str, Any] | None:
     """The answer of `config check`, which has had these members from the first release on; None
     for anything else."""
-    try:
-        found = json.loads(message)
-    except ValueError:
-        return None
+    found = answered(message)
     wanted = {"ok": bool, "config": str, "secrets": str}
-    if not isinstance(found, dict):
+    if found is None:
         return None
     return found if all(type(found.get(key)) is kind for key, kind in wanted.items()) else None
 

@@ -8,7 +8,7 @@ from typing import Any
 from tradepulse_operator.common.names import CONTAINER
 from tradepulse_operator.common.time import instant
 
-from .pods import container_status, is_ready, stuck
+from .pods import container_status, is_ready, message_of, stuck
 from .views import BesideView
 
 
@@ -30,7 +30,7 @@ def beside_view(pod: Mapping[str, Any], uid: str) -> BesideView | None:
         created_at=_instant(meta.get("creationTimestamp")) or 0.0,
         ended=status.get("phase") in ("Failed", "Succeeded"),
         exit_code=_own_end(status, ended),
-        message=str(ended.get("message") or status.get("message") or status.get("reason") or ""),
+        message=message_of(ended) or str(status.get("message") or status.get("reason") or ""),
         ended_at=_instant(at) or _instant(meta.get("creationTimestamp")),
     )
 

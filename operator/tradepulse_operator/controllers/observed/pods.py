@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tradepulse_operator.api.reasons import PodReason
+from tradepulse_operator.api.untrusted import clean
 from tradepulse_operator.common.names import CONTAINER, INIT_CONTAINER, LABEL_RELEASE
 
 from .views import DrillPodView, PodView
 
+#: Characters of a termination message; the kubelet itself keeps 4 KiB.
+_LONGEST_MESSAGE = 4096
 #: Reasons that don't pass by themselves in seconds; `ContainerCreating` does.
 _STUCK = frozenset(PodReason)
 
@@ -29,7 +32,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         deleting=bool(meta.get("deletionTimestamp")),
         image_id=runner.get("imageID") or None,
         init_exit=ended.get("exitCode"),
-        init_message=ended.get("message") or "",
+        init_message=message_of(ended),
         restarts=int(runner.get("restartCount") or 0),
         waiting=stuck(state) or stuck(runner),
     )
@@ -46,7 +49,7 @@ def drill_view(pod: Mapping[str, Any]) -> DrillPodView:
         phase=status.get("phase") or "",
         deleting=bool(meta.get("deletionTimestamp")),
         exit_code=ended.get("exitCode"),
-        message=ended.get("message") or status.get("message") or "",
+        message=message_of(ended) or status.get("message") or "",
         waiting=stuck(process),
     )
 
@@ -82,6 +85,11 @@ def _ended(container: Mapping[str, Any]) -> Mapping[str, Any]:
     if "waiting" in state:
         return (container.get("lastState") or {}).get("terminated") or {}
     return {}
+
+
+def message_of(ended: Mapping[str, Any]) -> str:
+    """What the process left when it ended: its own words, cleaned and cut."""
+    return clean(str(ended.get("message") or "")[:_LONGEST_MESSAGE])
 
 
 def stuck(container: Mapping[str, Any]) -> str:

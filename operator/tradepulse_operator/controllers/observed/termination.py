@@ -15,6 +15,10 @@ from enum import StrEnum
 from typing import Any
 
 from tradepulse_operator.api.cutover_status import BackupRecord
+from tradepulse_operator.api.untrusted import Unreadable, mapping, parse
+
+#: Characters; the kubelet keeps 4 KiB.
+_LONGEST = 4096
 
 
 class Result(StrEnum):
@@ -44,6 +48,10 @@ class Statement:
     sha256: str = ""
     backup: BackupRecord | None = None
     problem: str = ""
+    #: The rollback that a restore was made for; None where that isn't said.
+    nonce: str | None = None
+    #: Whether it refused a restore for good: the backup isn't the one that was expected.
+    refused: bool = False
 
 
 #: Protocol 0 tells of a restore that it didn't make in a sentence.
@@ -52,23 +60,30 @@ _SENTENCES = {
     "the current state is kept": Result.KEPT,
     "frozen already": Result.FROZEN,
 }
-_LONGEST = 512
+#: Characters of a problem.
+_LONGEST_PROBLEM = 512
+
+
+def answered(message: str) -> Mapping[str, Any] | None:
+    """The object that a termination message is; None where it is something else."""
+    try:
+        return mapping(parse(message, _LONGEST))
+    except Unreadable:
+        return None
 
 
 def statement(message: str) -> Statement:
     """The termination message `message` of a state container that ended with 0 or not."""
-    try:
-        found = json.loads(message)
-    except ValueError:
-        return _error(f"its answer is no JSON: {message.strip()}" if message.strip() else "")
-    if not isinstance(found, dict):
-        return _error(f"its answer is no object: {message.strip()}")
-    if found.get("ok") is not True:
-        return _error(str(found.get("error") or message.strip()))
-    backup = found.get("backup")
+    said = answered(message)
+    if said is None:
+        return _error(f"its answer is no JSON object: {message.strip()}" if message.strip() else "")
+    if said.get("ok") is not True:
+        problem = str(said.get("error") or message.strip())[:_LONGEST_PROBLEM]
+        return Statement(Result.ERROR, problem=problem, refused=said.get("refused") is True)
+    backup = said.get("backup")
     if backup is not None and _backup(backup) is None:
         return _error(f"its answer tells of no usable backup: {message.strip()}")
-    return _restore(found.get("restore"), _backup(backup))
+    return _restore(said.get("restore"), _backup(backup))
 
 
 def _backup(found: object) -> BackupRecord | None:
@@ -88,7 +103,10 @@ def _restore(found: object, backup: BackupRecord | None) -> Statement:
     sha256 = found.get("sha256") if result is Result.RESTORED else ""
     if not isinstance(sha256, str) or (result is Result.RESTORED and not sha256):
         return _error(f"backup {found['id']} was restored, but not said which: it has no sha256")
-    return Statement(result, found["id"], sha256, backup)
+    nonce = found.get("nonce")
+    if nonce is not None and not isinstance(nonce, str):
+        return _error(f"its answer about the restore isn't a known one: {json.dumps(found)}")
+    return Statement(result, found["id"], sha256, backup, nonce=nonce)
 
 
 def _result(found: Mapping[str, Any]) -> Result | None:
@@ -120,4 +138,4 @@ def _typed(found: Mapping[str, Any], wanted: Mapping[str, type], *, only: bool =
 
 
 def _error(problem: str) -> Statement:
-    return Statement(Result.ERROR, problem=problem[:_LONGEST] or "it said nothing")
+    return Statement(Result.ERROR, problem=problem[:_LONGEST_PROBLEM] or "it said nothing")

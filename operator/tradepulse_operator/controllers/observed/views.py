@@ -140,6 +140,8 @@ class RunnerObserved:
     #: Live children by reference; a child that doesn't exist is absent.
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     pod: PodView | None = None
+    #: IP at which its process can be asked; "" while it doesn't run.
+    address: str = ""
     process: ProcessView | None = None
     #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
     user_config: str | None = None
@@ -176,5 +178,8 @@ class CutoverObserved:
     check: BesideView | None = None
     rehearsal: BesideView | None = None
     rehearsal_process: ProcessView | None = None
-    #: Stage of the filed report: "", "evidence" or "final".
+    #: Stage of the filed report: "", "evidence" or "final"; and its newest hash.
     report: str = ""
+    report_head: str = ""
+    #: Random text that nobody could know before this look.
+    nonce: str = ""

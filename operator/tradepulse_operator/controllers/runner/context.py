@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.phases import current, final
@@ -128,16 +128,23 @@ def runner_ref(runner: TradingRunner) -> Ref:
 
 def look(seen: RunnerObserved) -> View:
     """The view of what was observed."""
-    runner, wanted, problem = seen.runner, None, None
+    wanted, problem = None, None
     try:
-        wanted = _wanted(runner, seen.user_config)
+        wanted = _wanted(seen.runner, seen.user_config)
     except ConfigError as error:
         problem = error
+    found = orders_of(seen)
+    used = found.status.active_release, found.run.release if found.run else None
+    return replace(found, wanted=wanted, problem=problem, configs=_configs(seen, wanted, used))
+
+
+def orders_of(seen: RunnerObserved) -> View:
+    """The view of what the pod is to do: nothing that a release says or is made of is in it."""
+    runner = seen.runner
     cutover = View(seen).named(runner.status.cutover) if runner.status.cutover else None
     active = runner.status.active_release
     run = intent(runner, active, cutover) if active else None
-    configs = _configs(seen, wanted, (active, run.release if run else None))
-    return View(seen, wanted, problem, cutover, run, configs)
+    return View(seen, cutover=cutover, run=run)
 
 
 def _wanted(runner: TradingRunner, user_config: str | None) -> Rendered:

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.phases import OrderState, PhaseFacts, Side, current
+from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget
@@ -60,7 +61,8 @@ def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Rele
     kill = halted_kill(cutover.metadata.name) if facts.kill_switch else plain.kill_switch
     return Intent(
         release=_of(facts.runs, source, target),
-        replicas=plain.replicas,
+        # Until the pod of the target is gone there is no nonce, and without it nothing may start.
+        replicas=plain.replicas if facts.starts else 0,
         halt=_halt(facts, cutover.metadata.uid),
         kill_switch=kill,
         prepare=_prepare(facts, cutover, source),
@@ -100,12 +102,20 @@ def _prepare(facts: PhaseFacts, cutover: ReleaseCutover, source: Release) -> Pre
         case OrderState.BACKED_UP:
             return Prepare(image=source.image, backup=cutover.metadata.uid)
         case OrderState.RESTORED:
-            report = cutover.status.report
-            return Prepare(
-                image=source.image,
-                restore=cutover.metadata.uid,
-                mode=cutover.spec.rollback.state,
-                incident=report.config_map if report else None,
-            )
+            return _restore(cutover, source)
         case _:
             assert_never(facts.state)
+
+
+def _restore(cutover: ReleaseCutover, source: Release) -> Prepare:
+    report, rollback = cutover.status.report, cutover.status.rollback
+    restores = cutover.spec.rollback.state is StateOnRollback.RESTORE
+    backup = cutover.status.backup if restores else None
+    return Prepare(
+        image=source.image,
+        restore=cutover.metadata.uid,
+        mode=cutover.spec.rollback.state,
+        incident=report.config_map if report else None,
+        sha256=backup.sha256 if backup else "",
+        nonce=rollback.nonce if rollback else "",
+    )

@@ -15,7 +15,7 @@ from tradepulse_operator.controllers.step import Step, Wait
 
 from .children import make_room, release, restore, restore_auxiliary, restrain, template_seen
 from .cleanup import prune_configs, prune_cutovers
-from .context import View, look
+from .context import View, look, orders_of
 from .diff import deleting
 from .finalizer import end, hold
 from .release import absorb, claim, stamp, start
@@ -41,6 +41,12 @@ STEPS: tuple[Callable[[View], Step | None], ...] = (
 
 #: Seconds between two looks at what no watch event tells of: the word of the process.
 _SOON = 2.0
+
+
+def restraint(observed: RunnerObserved) -> Step | None:
+    """The order to halt or to kill that the pod lacks, if any. The process need not have been asked
+    for it: one that hangs or lies must not keep an order from its pod."""
+    return restrain(orders_of(observed))
 
 
 def decide(observed: RunnerObserved) -> Step:

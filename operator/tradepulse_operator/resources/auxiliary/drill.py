@@ -8,8 +8,10 @@ runner's own (`beside.py`) it gets no credentials, no token and no network.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from tradepulse_operator.api import untrusted
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget, RunningDrill
@@ -34,6 +36,8 @@ from .pod import pod, runner_container, volume
 LONGEST = 300
 #: The termination message that a report is made of has 4 KiB; the text for people is made from it.
 LONGEST_REPORT = 16 * 1024
+_LONGEST_MESSAGE = 4096
+_MOST_CHECKS = 64
 _WHAT = {
     DrillTarget.REHEARSAL: "a rehearsal on paper venues, which says nothing about how fast a real"
     " venue cancels",
@@ -126,22 +130,34 @@ def read(exit_code: int | None, message: str) -> dict[str, Any]:
     else:
         words = f"{len(checks)} checks passed"
     passed = agreed and not failed
-    return {"passed": passed, "checks": checks, "measures": said["measures"], "message": words}
+    measures = _measures(said["measures"])
+    return {"passed": passed, "checks": checks, "measures": measures, "message": words}
 
 
-def _parsed(message: str) -> dict[str, Any] | None:
+def _parsed(message: str) -> Mapping[str, Any] | None:
     """The result of a drill, which has had these members from the first release on; None for
     anything else."""
     try:
-        found = json.loads(message)
-    except ValueError:
+        said = untrusted.mapping(untrusted.parse(message, _LONGEST_MESSAGE))
+    except untrusted.Unreadable:
         return None
-    if not isinstance(found, dict) or type(found.get("passed")) is not bool:
-        return None
-    checks, measures = found.get("checks"), found.get("measures")
-    known = isinstance(checks, list) and checks and all(_is_check(item) for item in checks)
-    return found if known and isinstance(measures, dict) else None
+    checks, measures = said.get("checks"), said.get("measures")
+    known = isinstance(checks, list) and 0 < len(checks) <= _MOST_CHECKS
+    known = known and all(_is_check(item) for item in checks or ())
+    known = known and type(said.get("passed")) is bool and isinstance(measures, dict)
+    return said if known else None
 
 
 def _is_check(item: object) -> bool:
     return isinstance(item, list) and [type(part) for part in item] == [str, bool]
+
+
+def _measures(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers and texts; others tell a person nothing."""
+    return {key: value for key, value in said.items() if _tells(value)}
+
+
+def _tells(value: Any) -> bool:
+    return isinstance(value, str | bool) or (
+        isinstance(value, int | float) and abs(value) <= untrusted.LARGEST
+    )

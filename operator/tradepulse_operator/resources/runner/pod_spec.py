@@ -121,9 +121,23 @@ def _state_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
         **_container(runner, prepare.image),
         "name": INIT_CONTAINER,
         "args": prepare_args(runner, prepare),
-        "env": [*_identity(), _value("TRADEPULSE_TERMINATION_LOG", TERMINATION_LOG)],
+        "env": [
+            *_identity(),
+            _value("TRADEPULSE_TERMINATION_LOG", TERMINATION_LOG),
+            *_expected(prepare),
+        ],
         "volumeMounts": [*_writable(), *incident],
     }
+
+
+def _expected(prepare: Prepare) -> list[dict[str, Any]]:
+    """What a restore has to meet. In the environment, as a release of before refuses arguments that
+    it doesn't know."""
+    facts = {
+        "TRADEPULSE_RESTORE_SHA256": prepare.sha256,
+        "TRADEPULSE_RESTORE_NONCE": prepare.nonce,
+    }
+    return [_value(name, value) for name, value in facts.items() if value]
 
 
 def prepare_args(runner: TradingRunner, prepare: Prepare) -> list[str]:

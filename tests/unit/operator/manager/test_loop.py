@@ -58,6 +58,7 @@ class Engine:
             Applier(kube, self.world.reporter, self.world.served),
             Emitter(kube, self.world.clock, "test"),
             reconcilers=Reconcilers(
+                restraint=lambda _: None,
                 runner=lambda _: self.step,
                 cutover=lambda _: self.step,
                 runner_events=lambda _: events,

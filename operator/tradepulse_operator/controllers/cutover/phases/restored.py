@@ -6,10 +6,15 @@ has let the previous release start on a state that nobody vouches for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
+from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import BackupRecord
+from tradepulse_operator.api.meta import ConditionStatus
 from tradepulse_operator.api.policy import StateOnRollback
+from tradepulse_operator.api.reasons import ConditionType, CutoverReason
+from tradepulse_operator.controllers.conditions import find_condition, set_condition
 from tradepulse_operator.controllers.observed.termination import Result, Statement, statement
 from tradepulse_operator.controllers.observed.views import CutoverObserved, PodView
 
@@ -23,25 +28,31 @@ _WANTED = {
 def unrestored(observed: CutoverObserved, pod: PodView | None) -> str:
     """Why the state isn't what the rollback asks for, in words; "" when it is, or while the state
     container of `pod` has not ended."""
-    if pod is None or pod.init_exit != 0:
+    if pod is None or pod.init_exit is None:
         return ""  # not prepared yet
-    status, spec = observed.cutover.status, observed.cutover.spec
-    told = statement(pod.init_message)
-    if told.result is not Result.ERROR and status.backup is None:
+    told, cutover = statement(pod.init_message), observed.cutover
+    if pod.init_exit != 0:
+        return told.problem if told.refused else ""  # else it is tried again
+    backup, uid = cutover.status.backup, cutover.metadata.uid
+    if told.result is not Result.ERROR and backup is None:
         # Nothing of the new release was started on the state before it was backed up.
         return ""
-    uid, backup = observed.cutover.metadata.uid, status.backup
-    if told.result is _WANTED[spec.rollback.state] and told.id == uid:
-        return _another(told, backup)
+    if told.result is _WANTED[cutover.spec.rollback.state] and told.id == uid:
+        return _another(told, backup, _nonce(cutover))
     return _words(told, uid)
 
 
-def _another(told: Statement, backup: BackupRecord | None) -> str:
-    """Why what was restored isn't the backup on record; "" when it is, or nothing was restored."""
-    known = backup.sha256 if backup else ""
-    if told.result is not Result.RESTORED or not known or told.sha256 == known:
+def _another(told: Statement, backup: BackupRecord | None, nonce: str) -> str:
+    """Why what was restored isn't the backup on record, or not by this rollback; "" when it is, or
+    nothing was restored."""
+    if told.result is not Result.RESTORED:
         return ""
-    return f"backup {told.id} has sha256 {told.sha256}, it was {known} when it was made"
+    known = backup.sha256 if backup else ""
+    if known and told.sha256 != known:
+        return f"backup {told.id} has sha256 {told.sha256}, it was {known} when it was made"
+    if told.nonce not in (None, nonce):
+        return f"backup {told.id} was restored by another rollback than this one"
+    return ""
 
 
 def _words(told: Statement, uid: str) -> str:
@@ -56,3 +67,40 @@ def _words(told: Statement, uid: str) -> str:
             return f"the state container says that backup {told.id} was {told.result}, not {uid}"
         case _:
             assert_never(told.result)
+
+
+def proven(observed: CutoverObserved, pod: PodView) -> CutoverObserved:
+    """`observed` with a condition that tells whether the restore is this rollback's own: then the
+    state container said the nonce, which a mark that the new release left can't hold."""
+    cutover, nonce = observed.cutover, _nonce(observed.cutover)
+    backup = cutover.status.backup
+    if cutover.spec.rollback.state is not StateOnRollback.RESTORE or backup is None:
+        return observed
+    own = nonce != "" and statement(pod.init_message).nonce == nonce
+    conditions = set_condition(
+        cutover.status.conditions,
+        ConditionType.STATE_RESTORED,
+        ConditionStatus.TRUE if own else ConditionStatus.UNKNOWN,
+        CutoverReason.PROVEN if own else CutoverReason.UNPROVEN,
+        f"backup {backup.id} was restored by this rollback"
+        if own
+        else "the previous release is too old to prove that its order state was restored by this"
+        " rollback: compare its orders and positions with the venue",
+        now=observed.now,
+        generation=cutover.metadata.generation,
+    )
+    status = cutover.status.model_copy(update={"conditions": conditions})
+    return replace(observed, cutover=cutover.model_copy(update={"status": status}))
+
+
+def unproven(observed: CutoverObserved) -> str:
+    """A remark on a restore that could not be proven; "" on every other."""
+    condition = find_condition(observed.cutover.status.conditions, ConditionType.STATE_RESTORED)
+    if condition is None or condition.status is ConditionStatus.TRUE:
+        return ""
+    return " (that its order state was restored is unproven: see the condition StateRestored)"
+
+
+def _nonce(cutover: ReleaseCutover) -> str:
+    rollback = cutover.status.rollback
+    return rollback.nonce if rollback else ""

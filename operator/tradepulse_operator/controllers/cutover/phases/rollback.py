@@ -54,7 +54,7 @@ from tradepulse_operator.guard.bake import (
 )
 from tradepulse_operator.guard.limits import Limits
 
-from .restored import unrestored
+from .restored import proven, unproven, unrestored
 
 #: Seconds after which the evidence is given up: a failing API must not keep a bad release.
 PATIENCE = seconds(Limit.EVIDENCE)
@@ -183,15 +183,15 @@ def _would_start_source(observed: CutoverObserved) -> bool:
 def _starting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
     """The state is restored and the source starts again."""
     pod = _source_pod(observed)
-    if observed.cutover.spec.rollback.state is StateOnRollback.FREEZE and _frozen(observed, pod):
-        message = "the state is frozen and the kill switch engaged, as rollback.state asks"
-        return stop(observed, CutoverReason.FROZEN, message)
     wrong = unrestored(observed, pod)
     if wrong:
         return stop(observed, CutoverReason.NOT_RESTORED, wrong)
+    if observed.cutover.spec.rollback.state is StateOnRollback.FREEZE and _frozen(observed, pod):
+        message = "the state is frozen and the kill switch engaged, as rollback.state asks"
+        return stop(observed, CutoverReason.FROZEN, message)
     if pod and pod.ready:
         return enter(
-            observed,
+            proven(observed, pod),
             CutoverPhase.VERIFYING,
             in_words(None, pod.release)[1],
             reason=CutoverReason.WATCHING,
@@ -207,7 +207,9 @@ def _starting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
 
 
 def _frozen(observed: CutoverObserved, pod: PodView | None) -> bool:
-    return bool(pod and observed.process and observed.process.kill_switch)
+    """Also one that is ready although it should be frozen: it trades, and is to be stopped."""
+    latched = observed.process is not None and observed.process.kill_switch
+    return pod is not None and (pod.ready or latched)
 
 
 def verifying(observed: CutoverObserved) -> Step:
@@ -229,7 +231,7 @@ def verifying(observed: CutoverObserved) -> Step:
     held_up = not (pod and pod.ready and _would_start_source(observed))
     if progress.decision is Decision.PROMOTE and not held_up:
         found = compared(observed)
-        worse = still_worse(cutover, progress.checkpoint.tally) + differing(found)
+        worse = still_worse(cutover, progress.checkpoint.tally) + differing(found) + unproven(found)
         return enter(
             found,
             CutoverPhase.ROLLED_BACK,
@@ -263,6 +265,9 @@ def _watching(
 
 def stop(observed: CutoverObserved, reason: str, message: str, **changes: Any) -> Step:
     """Nothing trades any more: a person decides."""
+    rollback = changes.get("rollback", observed.cutover.status.rollback)
+    if rollback is not None and not rollback.nonce:
+        changes["rollback"] = rollback.model_copy(update={"nonce": observed.nonce})
     return enter(observed, CutoverPhase.HALTED, f"{reason}: {message}", reason=reason, **changes)
 
 
@@ -271,8 +276,11 @@ def ended(observed: CutoverObserved) -> Step:
     cutover = observed.cutover
     if observed.report != "final":
         return FileReport(ref(cutover), final=True)
-    if cutover.status.report is None:
-        return write(observed, report=_report(observed))
+    told = cutover.status.report
+    if told is None or observed.report_head not in ("", told.head):
+        filed = told or _report(observed)
+        news = {"head": observed.report_head, "stage": observed.report}
+        return write(observed, report=filed.model_copy(update=news))
     return Wait("ended")
 
 
@@ -282,6 +290,8 @@ def _report(observed: CutoverObserved) -> ReportRecord:
         config_map=incident_name(meta.name),
         path=f"{INCIDENTS_DIR}/{meta.uid}",
         captured_at=timestamp(observed.now),
+        head=observed.report_head,
+        stage=observed.report,
     )
 
 
@@ -294,7 +304,11 @@ def _next(
     observed: CutoverObserved, rollback: RollbackStatus, step: RollbackStep, **changes: Any
 ) -> Step:
     at = timestamp(observed.now)
-    changes["rollback"] = rollback.model_copy(update={"step": step, "step_at": at})
+    changed: dict[str, Any] = {"step": step, "step_at": at}
+    if step is RollbackStep.STARTING:
+        # The pod of the target is gone: nothing that it left on the volume can hold this.
+        changed["nonce"] = observed.nonce
+    changes["rollback"] = rollback.model_copy(update=changed)
     return say(observed, _message(step), reason=rollback.reason, **changes)
 
 

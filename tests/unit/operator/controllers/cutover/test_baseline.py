@@ -219,8 +219,8 @@ def test_the_restored_state_is_the_one_that_was_backed_up(restored: str, says: s
     [
         ("", "said nothing"),
         ("  ", "said nothing"),
-        ("hello", "no JSON: hello"),
-        ("[1]", "no object"),
+        ("hello", "no JSON object: hello"),
+        ("[1]", "no JSON object"),
         ('{"restore": {"result": "restored", "id": "UID", "sha256": "a"}}', "relied on"),
         ('{"ok": false, "restore": {"result": "restored", "id": "UID", "sha256": "a"}}', "relied"),
         ('{"ok": false, "error": "the disk is full"}', "the disk is full"),
@@ -247,9 +247,9 @@ def test_a_state_container_that_says_nothing_has_restored_nothing(
         ("Keep", {"result": "kept", "id": UID}, PHASE.VERIFYING),
         ("Keep", {"id": UID, "skipped": "the current state is kept"}, PHASE.VERIFYING),
         ("Keep", {"result": "restored", "id": UID, "sha256": "a" * 64}, PHASE.HALTED),
-        ("Freeze", {"result": "frozen", "id": UID}, PHASE.VERIFYING),
-        ("Freeze", {"id": UID, "frozen": True}, PHASE.VERIFYING),
-        ("Freeze", {"id": UID, "skipped": "frozen already"}, PHASE.VERIFYING),
+        ("Freeze", {"result": "frozen", "id": UID}, PHASE.HALTED),
+        ("Freeze", {"id": UID, "frozen": True}, PHASE.HALTED),
+        ("Freeze", {"id": UID, "skipped": "frozen already"}, PHASE.HALTED),
         ("Freeze", {"result": "kept", "id": UID}, PHASE.HALTED),
     ],
 )

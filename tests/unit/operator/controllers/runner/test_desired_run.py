@@ -24,6 +24,8 @@ UNTOUCHED = Intent(FROM, replace=True)
 ON = Intent(TO, prepare=BACKUP, replace=True)
 STOPS = Intent(TO, halt=f"halt {UID} rollback", prepare=BACKUP)
 BACK = Intent(FROM, prepare=RESTORE, replace=True)
+# Before the nonce is written, nothing of the previous release may start.
+GONE = Intent(FROM, replicas=0, prepare=RESTORE, replace=True)
 DEAD = Intent(FROM, kill_switch="cutover move halted", prepare=RESTORE, replace=True)
 
 EXPECTED: dict[tuple[CutoverPhase, RollbackStep | None], Intent] = {
@@ -37,7 +39,7 @@ EXPECTED: dict[tuple[CutoverPhase, RollbackStep | None], Intent] = {
     (PHASE.SUCCEEDED, None): ON,
     (PHASE.ROLLING_BACK, STEP.HALTING): STOPS,
     (PHASE.ROLLING_BACK, STEP.COLLECTING_EVIDENCE): STOPS,
-    (PHASE.ROLLING_BACK, STEP.STOPPING): BACK,
+    (PHASE.ROLLING_BACK, STEP.STOPPING): GONE,
     (PHASE.ROLLING_BACK, STEP.STARTING): BACK,
     (PHASE.VERIFYING, None): BACK,
     (PHASE.ROLLED_BACK, None): BACK,
