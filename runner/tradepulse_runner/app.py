@@ -115,10 +115,10 @@ def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Adm
     # Whoever doesn't use it doesn't pay for importing it.
     from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
 
-    found = Admin(config.admin, loop, server.status, os.environ)
-    if found.siem is not None:
-        server.parts["siem"] = found.siem.status
-    return found
+    admin = Admin(config.admin, loop, server.status, os.environ)
+    if admin.siem is not None:
+        server.parts["siem"] = admin.siem.status
+    return admin
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:

@@ -32,8 +32,8 @@ def start_services(config: RunnerConfig, loop: LiveExecutionLoop) -> dict[str, S
         "bus": _event_bus,
         "database": _database,
     }
-    found = {name: make(config, loop) for name, make in made.items()}
-    return {name: service for name, service in found.items() if service is not None}
+    services = {name: make(config, loop) for name, make in made.items()}
+    return {name: service for name, service in services.items() if service is not None}
 
 
 def _incident(config: RunnerConfig, loop: LiveExecutionLoop) -> Service | None:

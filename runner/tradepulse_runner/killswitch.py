@@ -54,18 +54,18 @@ class KillSwitch:
 
     def _load(self) -> None:
         try:
-            found = self._file.load()
+            snapshot = self._file.load()
         except SnapshotDamaged as exc:
             self._doubt(f"latch file unreadable: {exc}")
             return
-        if self._file.damaged or (found is not None and not self._file.path.exists()):
+        if self._file.damaged or (snapshot is not None and not self._file.path.exists()):
             # The older generation may predate an engagement: do not believe it.
             self._doubt(f"latch file damaged or lost: {self._file.path}")
-        elif found is not None:
-            self._read(found.payload)
-        if found is not None:
+        elif snapshot is not None:
+            self._read(snapshot.payload)
+        if snapshot is not None:
             # Records of earlier releases have no history.
-            self.history = list(found.payload.get("history", []))
+            self.history = list(snapshot.payload.get("history", []))
 
     def _read(self, record: dict[str, Any]) -> None:
         try:
@@ -205,18 +205,18 @@ class LatchWatch:
         stamp = self._stamp()
         if stamp == self._seen and not self._doubts:
             return None
-        found = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
-        self._doubts = self._doubts + 1 if found.damaged else 0
-        if found.damaged and self._doubts < 2:
+        latch = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
+        self._doubts = self._doubts + 1 if latch.damaged else 0
+        if latch.damaged and self._doubts < 2:
             return None
         self._seen = stamp
-        if found.engaged == known.engaged:
+        if latch.engaged == known.engaged:
             return None
-        return found if found.engaged or found.reset_by else None
+        return latch if latch.engaged or latch.reset_by else None
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
-            found = (self._state_dir / FILE).stat()
+            stat = (self._state_dir / FILE).stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -38,12 +38,12 @@ class Rule:
 
     def wire(self) -> dict[str, str]:
         """This rule as an entry of `x-kubernetes-validations`."""
-        found = {"rule": self.expression, "message": self.message}
+        entry = {"rule": self.expression, "message": self.message}
         if self.reason:
-            found["reason"] = self.reason
+            entry["reason"] = self.reason
         if self.field:
-            found["fieldPath"] = self.field
-        return found
+            entry["fieldPath"] = self.field
+        return entry
 
     def _check(self, value: Any) -> Any:
         if self.holds is not None and not self.holds(value):
@@ -58,9 +58,9 @@ class Rule:
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        found = handler(core)
-        found[VALIDATIONS] = [*found.get(VALIDATIONS, []), self.wire()]
-        return found
+        schema = handler(core)
+        schema[VALIDATIONS] = [*schema.get(VALIDATIONS, []), self.wire()]
+        return schema
 
 
 class Model(BaseModel):
@@ -92,10 +92,10 @@ class Model(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        found = handler.resolve_ref_schema(handler(core))
+        schema = handler.resolve_ref_schema(handler(core))
         if own := [each.wire() for each in cls.rules()]:
-            found[VALIDATIONS] = own
-        return found
+            schema[VALIDATIONS] = own
+        return schema
 
 
 def rule(
@@ -125,8 +125,8 @@ def matches(pattern: str, message: str) -> Rule:
 
 def unique(keys: Iterable[Hashable]) -> bool:
     """Whether no key occurs twice."""
-    found = list(keys)
-    return len(set(found)) == len(found)
+    all_keys = list(keys)
+    return len(set(all_keys)) == len(all_keys)
 
 
 def distinct(message: str) -> Rule:

@@ -30,31 +30,31 @@ class NotUnderstood(ValueError):
         self.kind, self.name, self.field = kind, name, field
 
 
-def read(model: type[Object], found: Mapping[str, Any]) -> Object:
+def read(model: type[Object], manifest: Mapping[str, Any]) -> Object:
     """The object that `found` is. Raises NotUnderstood."""
     try:
-        return model.model_validate(found)
+        return model.model_validate(manifest)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the object"
         why = f"{first['msg']}; it is {repr(first['input'])[:_LONGEST_VALUE]}"
-        name = text(found, "metadata", "name") or "without a name"
+        name = text(manifest, "metadata", "name") or "without a name"
         raise NotUnderstood(model.KIND, name, field, why) from error
 
 
-def raw(found: object, *path: str) -> object:
+def raw(value: object, *path: str) -> object:
     """What is at `path` of a raw object; None where there is no such thing."""
     for part in path:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
-def text(found: object, *path: str) -> str:
+def text(manifest: object, *path: str) -> str:
     """The text at `path`; "" where there is none."""
-    value = raw(found, *path)
+    value = raw(manifest, *path)
     return value if isinstance(value, str) else ""
 
 
-def true(found: object, *path: str) -> bool:
+def true(manifest: object, *path: str) -> bool:
     """Whether there is `true` at `path`, and nothing that merely looks like it."""
-    return raw(found, *path) is True
+    return raw(manifest, *path) is True

@@ -22,12 +22,12 @@ _LATEST = r":latest(@.*)?$"
 
 
 def _image(pattern: str, message: str, *, refuse: bool = False) -> Rule:
-    found = re.compile(pattern, re.ASCII)
+    compiled = re.compile(pattern, re.ASCII)
     return rule(
         f"{'!' if refuse else ''}self.image.matches(r'{pattern}')",
         f"release.image {message}",
         ".image",
-        holds=lambda release: bool(found.search(release.image)) is not refuse,
+        holds=lambda release: bool(compiled.search(release.image)) is not refuse,
         needs=["image"],
     )
 

@@ -34,11 +34,11 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().translate(_CONTROLS)
 
 
-def parse(found: str | bytes, limit: int) -> Any:
+def parse(content: str | bytes, limit: int) -> Any:
     """JSON of at most `limit` bytes or characters, its texts cleaned. Raises Unreadable."""
-    if len(found) > limit:
+    if len(content) > limit:
         raise Unreadable(f"longer than {limit}")
-    text = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
+    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -99,10 +99,10 @@ def run(
 )
 def validate(files: tuple[Path, ...]) -> None:
     """Say offline what the API server would refuse in TradingRunners and ReleaseCutovers."""
-    found = [line for file in files for line in _check(file)]
-    for line in found:
+    problems = [line for file in files for line in _check(file)]
+    for line in problems:
         click.echo(line, err=True)
-    if found:
+    if problems:
         sys.exit(1)
     click.echo(f"{len(files)} files are valid")
 
@@ -116,20 +116,20 @@ def replay(report: Path) -> None:
     when another verdict follows, or when the report was changed.
     """
     try:
-        found = replay_.replay(_parts(report))
+        result = replay_.replay(_parts(report))
     except replay_.Unreplayable as error:
         raise click.ClickException(str(error)) from error
-    said = found.recorded
+    said = result.recorded
     click.echo(f"recorded: {said.verdict} at {said.at}: {said.message}")
-    for one in found.derived:
+    for one in result.derived:
         word = one.decisive
         click.echo(f"derived:  {word.kind} at {timestamp(one.at)}: {word.reason}: {word.message}")
-    if found.baseline is not None:
-        click.echo(f"baseline: {found.baseline or 'the same'}")
-    click.echo(f"chain:    {found.chain or 'whole'}")
-    if not found.agrees:
+    if result.baseline is not None:
+        click.echo(f"baseline: {result.baseline or 'the same'}")
+    click.echo(f"chain:    {result.chain or 'whole'}")
+    if not result.agrees:
         raise click.ClickException("the samples of this report lead to another verdict")
-    if found.chain:
+    if result.chain:
         raise click.ClickException("this report was changed after it was filed")
 
 
@@ -141,9 +141,9 @@ def readiness(file: Path) -> None:
     FILE is what `kubectl get rco NAME -o yaml` printed. With the TradingRunner beside it (`kubectl
     get rco/NAME tr/RUNNER -o yaml`) the roles that the runner asks for are known, too.
     """
-    found = [item for document in _documents(file) for item in document.get("items", [document])]
-    cutovers = [item for item in found if item.get("kind") == ReleaseCutover.KIND]
-    runners = [item for item in found if item.get("kind") == TradingRunner.KIND]
+    objects = [item for document in _documents(file) for item in document.get("items", [document])]
+    cutovers = [item for item in objects if item.get("kind") == ReleaseCutover.KIND]
+    runners = [item for item in objects if item.get("kind") == TradingRunner.KIND]
     if len(cutovers) != 1:
         raise click.ClickException(f"{file}: {len(cutovers)} ReleaseCutovers: give exactly one")
     cutover = ReleaseCutover.model_validate(cutovers[0])
@@ -169,10 +169,10 @@ def promote(folder: Path, validator: str, check: bool) -> None:
     """
     try:
         ask = promote_.runner_validator(shlex.split(validator))
-        found = promote_.promote(folder, ask, check=check)
+        lines = promote_.promote(folder, ask, check=check)
     except promote_.Refused as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(found))
+    click.echo("\n".join(lines))
 
 
 def _documents(file: Path) -> list[dict[str, Any]]:
@@ -187,10 +187,10 @@ def _parts(report: Path) -> dict[str, str]:
     if report.is_dir():
         return {file.name: file.read_text() for file in report.iterdir() if file.is_file()}
     try:
-        found = yaml.safe_load(report.read_text())
+        config_map = yaml.safe_load(report.read_text())
     except yaml.YAMLError as error:
         raise click.ClickException(f"{report}: not valid YAML: {error}") from error
-    data = found.get("data") if isinstance(found, dict) else None
+    data = config_map.get("data") if isinstance(config_map, dict) else None
     if not isinstance(data, dict):
         raise click.ClickException(f"{report}: not a ConfigMap with a report")
     return {str(name): str(text) for name, text in data.items()}

@@ -66,9 +66,9 @@ def promote(folder: Path, validator: Validator, *, check: bool = False) -> list[
     said, files, wrong = list[str](), list[Written](), list[str]()
     for file in sorted(folder.glob("*/tradingrunner.yaml")):
         try:
-            found = _promotion(folder, file, validator)
-            files.append(_config_map(folder, found))
-            said.append(_line(folder, found))
+            promoted = _promotion(folder, file, validator)
+            files.append(_config_map(folder, promoted))
+            said.append(_line(folder, promoted))
         except PromotionError as error:
             wrong += [f"{file}: {line}" for line in str(error).splitlines()]
     if not said and not wrong:
@@ -113,11 +113,11 @@ def _promotion(folder: Path, file: Path, validator: Validator) -> Promotion:
     if runner.metadata.name != file.parent.name:
         raise PromotionError(f"metadata.name is {runner.metadata.name}: name the folder alike")
     version(runner)
-    found = promotion(runner, _settings(folder, file.parent, runner))
-    wrong = validator(found.text)
+    promoted = promotion(runner, _settings(folder, file.parent, runner))
+    wrong = validator(promoted.text)
     if wrong:
         raise PromotionError(wrong)
-    return found
+    return promoted
 
 
 def _settings(folder: Path, of_runner: Path, runner: TradingRunner) -> str:
@@ -140,19 +140,19 @@ def _settings(folder: Path, of_runner: Path, runner: TradingRunner) -> str:
 
 def _document(file: Path) -> Mapping[str, Any]:
     try:
-        found = yaml_text.read(file.read_text())
+        document = yaml_text.read(file.read_text())
     except yaml.YAMLError as error:
         raise PromotionError(f"not valid YAML: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise PromotionError("not a mapping: write one TradingRunner")
-    return found
+    return document
 
 
-def _config_map(folder: Path, found: Promotion) -> Written:
-    name = found.manifest["metadata"]["name"]
+def _config_map(folder: Path, promoted: Promotion) -> Written:
+    name = promoted.manifest["metadata"]["name"]
     path, text = (
         folder / _PROMOTED / f"{name}.yaml",
-        _HEADER + yaml_text.write_for_people(found.manifest),
+        _HEADER + yaml_text.write_for_people(promoted.manifest),
     )
     if path.exists() and path.read_text() != text:
         raise PromotionError(
@@ -179,8 +179,8 @@ def _stale(files: Sequence[Written]) -> Iterator[Written]:
             yield each
 
 
-def _line(folder: Path, found: Promotion) -> str:
-    meta, release = found.manifest["metadata"], found.release
+def _line(folder: Path, promoted: Promotion) -> str:
+    meta, release = promoted.manifest["metadata"], promoted.release
     return (
         f"{folder.name}: {meta['name']}: configuration {release.config_hash},"
         f" release {release.id} ({release.image})"

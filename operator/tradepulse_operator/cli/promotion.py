@@ -62,23 +62,23 @@ def read_runner(manifest: Mapping[str, Any]) -> TradingRunner:
 def version(runner: TradingRunner) -> str:
     """The version of the settings that `runner` asks for. Raises PromotionError."""
     name, config = runner.metadata.name, runner.spec.release.config
-    found = re.fullmatch(f"{re.escape(name)}-({_VERSION})", config or "")
-    if found is None or len(found[1]) > _LONGEST_LABEL:
+    match = re.fullmatch(f"{re.escape(name)}-({_VERSION})", config or "")
+    if match is None or len(match[1]) > _LONGEST_LABEL:
         raise PromotionError(
             f"spec.release.config is {config}: write the name and a version, e.g. {name}-1.0.0"
         )
-    return found[1]
+    return match[1]
 
 
 def promotion(runner: TradingRunner, settings: str) -> Promotion:
     """`settings` (the text of the user's `runner.yaml`) for `runner`. Raises PromotionError."""
     labels = {LABEL_CONFIG_VERSION: version(runner)}
     try:
-        found = render_release(runner, runner.spec.release, settings)
+        rendered = render_release(runner, runner.spec.release, settings)
     except ConfigError as error:
         raise PromotionError(str(error)) from error
     labels |= {
-        LABEL_CONFIG_HASH: found.release.config_hash,
+        LABEL_CONFIG_HASH: rendered.release.config_hash,
         LABEL_SETTINGS_HASH: short_hash(settings),
     }
     manifest = {
@@ -92,14 +92,14 @@ def promotion(runner: TradingRunner, settings: str) -> Promotion:
         "immutable": True,
         "data": {CONFIG_FILE: settings},
     }
-    return Promotion(manifest, found.text, found.release)
+    return Promotion(manifest, rendered.text, rendered.release)
 
 
 def settings_of(text: str) -> str:
     """The settings in a promoted ConfigMap's file. Raises PromotionError when it was changed."""
     try:
-        found = yaml_text.read(text)
-        settings, labels = found["data"][CONFIG_FILE], found["metadata"]["labels"]
+        document = yaml_text.read(text)
+        settings, labels = document["data"][CONFIG_FILE], document["metadata"]["labels"]
         whole = short_hash(settings) == labels[LABEL_SETTINGS_HASH]
     except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
         raise PromotionError(f"no promoted ConfigMap: restore it from Git: {error}") from error

@@ -44,15 +44,15 @@ def problems(manifest: Mapping[str, Any]) -> list[str]:
     wrong += _unknown(body, schema, ())
     pruned = _prune({**body, "metadata": meta.wire()}, schema)
     try:
-        found = kind.model_validate_json(json.dumps(pruned), strict=True)
+        parsed = kind.model_validate_json(json.dumps(pruned), strict=True)
     except ValidationError as error:
         return wrong + [_explain(each, schema) for each in _own(error)]
-    return wrong + list(_broken(found, ()))
+    return wrong + list(_broken(parsed, ()))
 
 
-def _meta(found: Any) -> tuple[Meta, list[str]]:
+def _meta(value: Any) -> tuple[Meta, list[str]]:
     """The metadata, as far as it decides on validity, and what is wrong with it."""
-    name = found.get("name") if isinstance(found, dict) else None
+    name = value.get("name") if isinstance(value, dict) else None
     if not isinstance(name, str) or not name:
         return Meta(name="unnamed", namespace="default"), ["metadata.name: name the object"]
     if len(name) <= 253 and re.fullmatch(OBJECT_PATTERN, name):

@@ -75,8 +75,8 @@ class Alertmanager:
 def view(alerts: bytes, metrics: bytes, wanted: DrillAlert) -> AlertView:
     """The two answers as one view. Raises Unclear for one that is malformed."""
     try:
-        found: list[dict[str, Any]] = parse(alerts, _LARGEST)
-        active = [one for one in found if one["status"]["state"] != "unprocessed"]
+        listed: list[dict[str, Any]] = parse(alerts, _LARGEST)
+        active = [one for one in listed if one["status"]["state"] != "unprocessed"]
         names = {str(it["name"]) for one in active for it in one["receivers"]}
         silenced = any(one["status"]["state"] == "suppressed" for one in active)
         counted = _counted(metrics.decode(), wanted)
@@ -90,12 +90,12 @@ def view(alerts: bytes, metrics: bytes, wanted: DrillAlert) -> AlertView:
 
 def _counted(text: str, wanted: DrillAlert) -> dict[str, int]:
     """Notification requests of the wanted integration by family."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for family in text_string_to_metric_families(text):
         if family.name in (_REQUESTS, _FAILED):
             of_it = [s.value for s in family.samples if _is_of(s.labels, wanted)]
-            found |= {family.name: min(LARGEST, int(sum(of_it)))} if of_it else {}
-    return found
+            counts |= {family.name: min(LARGEST, int(sum(of_it)))} if of_it else {}
+    return counts
 
 
 def _is_of(labels: Mapping[str, str], wanted: DrillAlert) -> bool:

@@ -55,8 +55,8 @@ class ControlSeries:
             task = asyncio.create_task(self._answer(question), name="control series")
             known = _Asked(question.since, question.until, task)
             self._keep(question.endpoint, known)
-        found = await asyncio.shield(known.answer)
-        return tuple(_cut(series, question) for series in found)
+        answer = await asyncio.shield(known.answer)
+        return tuple(_cut(series, question) for series in answer)
 
     def _keep(self, endpoint: Endpoint, asked: _Asked) -> None:
         self._newest.pop(endpoint, None)

@@ -11,9 +11,9 @@ class TooLarge(ValueError):
 
 async def bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
     """The whole body; raises TooLarge when it is longer than `limit` bytes."""
-    found = bytearray()
+    body = bytearray()
     async for chunk in answer.content.iter_chunked(64 * 1024):
-        found += chunk
-        if len(found) > limit:
+        body += chunk
+        if len(body) > limit:
             raise TooLarge(f"more than {limit} bytes")
-    return bytes(found)
+    return bytes(body)

@@ -68,10 +68,10 @@ class Prometheus:
         query = promql.kill_switch(namespace, runner)
         params = {"query": query, "time": f"{at:.3f}"}
         try:
-            found = await self._matrix(endpoint, "/api/v1/query", params)
+            matrix = await self._matrix(endpoint, "/api/v1/query", params)
         except Outage as error:
             return MetricView(problem=str(error))
-        engaged = [series.points[-1][0] for series in found if series.points[-1][1] == 1]
+        engaged = [series.points[-1][0] for series in matrix if series.points[-1][1] == 1]
         return MetricView(engaged_at=max(engaged, default=None))
 
     async def _all(self, question: Question) -> list[tuple[Series, ...]]:
@@ -84,11 +84,11 @@ class Prometheus:
             ),
         ]
         # return_exceptions: one failure must not leave the other requests running unwatched.
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        for item in found:
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for item in answers:
             if isinstance(item, BaseException):
                 raise item
-        return [item for item in found if not isinstance(item, BaseException)]
+        return [item for item in answers if not isinstance(item, BaseException)]
 
     async def _scrapes(self, question: Question) -> tuple[Series, ...]:
         """`up` at the very times of the scrapes, of whatever was scraped."""

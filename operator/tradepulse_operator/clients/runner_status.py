@@ -61,8 +61,8 @@ class Process:
 
     async def _body(self, address: str) -> bytes | None:
         # Only an address: a name could lead anywhere, and brackets differ for IPv6.
-        found = ipaddress.ip_address(address)
-        host = f"[{found}]" if found.version == 6 else str(found)
+        ip = ipaddress.ip_address(address)
+        host = f"[{ip}]" if ip.version == 6 else str(ip)
         async with self._session.get(
             f"http://{host}:{self._port}/status",
             timeout=self._timeout,
@@ -135,10 +135,10 @@ def _part(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _checksum(value: Any) -> str:
     """A checksum that was cut is none."""
-    found = text(value)
-    if len(found) > _LONGEST_NAME:
+    digest = text(value)
+    if len(digest) > _LONGEST_NAME:
         raise Unreadable("no checksum")
-    return found
+    return digest
 
 
 def _open_venues(venues: Any) -> tuple[str, ...] | None:
@@ -176,10 +176,10 @@ def _held(quantity: Any) -> bool:
     """Whether it is a quantity other than zero. Raises Unreadable, ArithmeticError."""
     if not isinstance(quantity, str) or len(quantity) > _LONGEST_QUANTITY:
         raise Unreadable("no quantity")
-    found = Decimal(quantity)
-    if not found.is_finite():
+    amount = Decimal(quantity)
+    if not amount.is_finite():
         raise Unreadable("no quantity")
-    return bool(found)
+    return bool(amount)
 
 
 def _store_problem(store: Any) -> str | None:

@@ -63,8 +63,8 @@ class _Generator(GenerateJsonSchema):
 
 def structural(model: type[Model]) -> Schema:
     """The structural schema of a model. Raises ValueError for one that contains itself."""
-    found = model.model_json_schema(by_alias=True, schema_generator=_Generator)
-    return _node(_inline(found, found.pop("$defs", {}), ()))
+    schema = model.model_json_schema(by_alias=True, schema_generator=_Generator)
+    return _node(_inline(schema, schema.pop("$defs", {}), ()))
 
 
 def _inline(node: Any, defs: Mapping[str, Schema], within: tuple[str, ...]) -> Any:
@@ -84,21 +84,21 @@ def _inline(node: Any, defs: Mapping[str, Schema], within: tuple[str, ...]) -> A
 
 def _node(node: Schema) -> Schema:
     """One schema node and all below it, in OpenAPI v3 form and in a fixed order of keys."""
-    found = {key: node[key] for key in _ORDER if key in node}
-    if unknown := set(node) - set(found) - _DROPPED:
+    ordered = {key: node[key] for key in _ORDER if key in node}
+    if unknown := set(node) - set(ordered) - _DROPPED:
         raise ValueError(f"a CRD has no word for {sorted(unknown)}")
     if "const" in node:
-        found["enum"] = [node["const"]]
-    _exclusive(found, node, "minimum", "exclusiveMinimum")
-    _exclusive(found, node, "maximum", "exclusiveMaximum")
+        ordered["enum"] = [node["const"]]
+    _exclusive(ordered, node, "minimum", "exclusiveMinimum")
+    _exclusive(ordered, node, "maximum", "exclusiveMaximum")
     if "properties" in node:
-        found["properties"] = {name: _node(each) for name, each in node["properties"].items()}
-        _remedies(found)
+        ordered["properties"] = {name: _node(each) for name, each in node["properties"].items()}
+        _remedies(ordered)
     if "items" in node:
-        found["items"] = _node(node["items"])
+        ordered["items"] = _node(node["items"])
     if isinstance(node.get("additionalProperties"), dict):
-        found["additionalProperties"] = _node(node["additionalProperties"])
-    return found
+        ordered["additionalProperties"] = _node(node["additionalProperties"])
+    return ordered
 
 
 #: Keys of a node as they are written; all others must be known to be droppable.
@@ -135,10 +135,10 @@ _DROPPED = {
 }
 
 
-def _exclusive(found: Schema, node: Schema, bound: str, exclusive: str) -> None:
+def _exclusive(ordered: Schema, node: Schema, bound: str, exclusive: str) -> None:
     """JSON Schema's `exclusiveMinimum: 0` is OpenAPI v3's `minimum: 0, exclusiveMinimum: true`."""
     if exclusive in node:
-        found[bound], found[exclusive] = node[exclusive], True
+        ordered[bound], ordered[exclusive] = node[exclusive], True
 
 
 def _remedies(node: Schema) -> None:
@@ -169,11 +169,11 @@ def has(name: str) -> str:
 
 def root(kind: type[TradingRunner] | type[ReleaseCutover]) -> Schema:
     """The schema of a whole resource."""
-    found = structural(kind)
-    del found["properties"]["status"]["default"]
-    found["properties"] = {**_PLAIN_META, **_without(found["properties"], "metadata")}
-    found.pop("required", None)
-    return found
+    schema = structural(kind)
+    del schema["properties"]["status"]["default"]
+    schema["properties"] = {**_PLAIN_META, **_without(schema["properties"], "metadata")}
+    schema.pop("required", None)
+    return schema
 
 
 def _without(properties: Schema, name: str) -> Schema:

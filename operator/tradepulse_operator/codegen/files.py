@@ -19,11 +19,11 @@ def main(files: Mapping[str, str], arguments: list[str], *, usage: str) -> int:
     if not check:
         _write(files, folder)
         return 0
-    found = difference(files, folder)
-    sys.stdout.write(found)
-    if found:
+    diff = difference(files, folder)
+    sys.stdout.write(diff)
+    if diff:
         print(f"\n{folder} is not what the models say: run it without --check", file=sys.stderr)
-    return 1 if found else 0
+    return 1 if diff else 0
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:
@@ -38,9 +38,9 @@ def difference(files: Mapping[str, str], folder: Path) -> str:
 
 
 def _diff(path: Path, wanted: str) -> str:
-    found = path.read_text(encoding="utf-8") if path.exists() else ""
+    committed = path.read_text(encoding="utf-8") if path.exists() else ""
     lines = difflib.unified_diff(
-        found.splitlines(keepends=True),
+        committed.splitlines(keepends=True),
         wanted.splitlines(keepends=True),
         f"{path} (committed)",
         f"{path} (generated)",

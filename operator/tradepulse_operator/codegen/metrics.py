@@ -69,8 +69,8 @@ class Program(_Described):
 def described(registry: CollectorRegistry) -> tuple[Series, ...]:
     """The metrics of `registry` in the order of their registration, also those without a sample."""
     # The client library offers the names of labels nowhere in public.
-    found = registry._collector_to_names
-    return tuple(_series(each) for each in found if isinstance(each, MetricWrapperBase))
+    collectors = registry._collector_to_names
+    return tuple(_series(each) for each in collectors if isinstance(each, MetricWrapperBase))
 
 
 def _series(metric: MetricWrapperBase) -> Series:

@@ -135,10 +135,10 @@ def _leaving(means: PhaseFacts) -> tuple[str, str, str, str]:
 def _rules(schema: Schema) -> Iterator[str]:
     """The rules of an object but for those that only say that a field is required."""
     required = {has(name) for name in schema["properties"]}
-    found = [each for each in schema.get(VALIDATIONS, ()) if each["rule"] not in required]
-    if found:
+    rules = [each for each in schema.get(VALIDATIONS, ()) if each["rule"] not in required]
+    if rules:
         yield "Rules:\n"
-        yield from (f"- {each['message']}" for each in found)
+        yield from (f"- {each['message']}" for each in rules)
         yield ""
 
 

@@ -12,7 +12,7 @@ def timestamp(now: float) -> str:
 
 def instant(text: str) -> float:
     """RFC 3339 → unix seconds. Raises ValueError for text that isn't a time with a zone."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
+    parsed = datetime.fromisoformat(text)
+    if parsed.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone: write e.g. 2026-01-02T03:04:05Z")
-    return found.timestamp()
+    return parsed.timestamp()

@@ -20,8 +20,8 @@ def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | No
 
 def is_true(conditions: Iterable[Condition], kind: str) -> bool:
     """Whether the condition of type `kind` is True."""
-    found = find_condition(conditions, kind)
-    return found is not None and found.status is ConditionStatus.TRUE
+    condition = find_condition(conditions, kind)
+    return condition is not None and condition.status is ConditionStatus.TRUE
 
 
 def set_condition(

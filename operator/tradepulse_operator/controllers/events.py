@@ -36,11 +36,11 @@ _GOOD_CONDITIONS = {
 def cutover_events(cutover: ReleaseCutover) -> list[Event]:
     """One event per phase that was entered, oldest first; one more where a release was ended before
     it had drained, and one where event bus or database differ in the end."""
-    found = [_phase(number, record) for number, record in enumerate(cutover.status.phases)]
+    events = [_phase(number, record) for number, record in enumerate(cutover.status.phases)]
     kinds = (ConditionType.DRAINED, ConditionType.STREAMS_INTACT)
     conditions = (find_condition(cutover.status.conditions, kind) for kind in kinds)
     bad = [each for each in conditions if each and each.status is ConditionStatus.FALSE]
-    return [*found, *map(transition, bad)]
+    return [*events, *map(transition, bad)]
 
 
 def not_understood(problem: str, generation: int, now: float) -> Event:
@@ -56,9 +56,9 @@ def not_understood(problem: str, generation: int, now: float) -> Event:
 
 def runner_events(runner: TradingRunner) -> list[Event]:
     """One event per condition, for its last transition, and one for the last drill."""
-    found = [transition(condition) for condition in runner.status.conditions]
+    events = [transition(condition) for condition in runner.status.conditions]
     last = runner.status.last_drill
-    return [*found, _drilled(last)] if last else found
+    return [*events, _drilled(last)] if last else events
 
 
 def _phase(number: int, record: PhaseRecord) -> Event:

@@ -118,27 +118,27 @@ def _waiting(seen: Evidence, at: float) -> Verdict:
 
 def _fold(before: Checkpoint, seen: Evidence, at: float, limits: Limits) -> BakeProgress:
     every = before.tally + tally(seen, before.evaluated_until, at, limits)
-    found = weighed(judge_evidence(seen, at, limits), every, limits)
+    judged = weighed(judge_evidence(seen, at, limits), every, limits)
     after = replace(
         before,
         evaluated_until=at,
-        evidence_at=at if found.conclusive else before.evidence_at,
+        evidence_at=at if judged.conclusive else before.evidence_at,
         tally=every,
     )
-    if found.kind is VerdictKind.OK:
+    if judged.kind is VerdictKind.OK:
         credit = covered(seen, max(before.started_at, at - limits.interval), at, limits)
         # Microseconds, so that sums of checkpoints read well and add up the same in any order.
         verified = round(before.verified_seconds + credit, 6)
         after = replace(after, consecutive=0, verified_seconds=verified)
         if verified < limits.required:
-            return BakeProgress(after, found, Decision.CONTINUE)
+            return BakeProgress(after, judged, Decision.CONTINUE)
         above = overall(every, limits)
         if above:  # long enough, but all in all not good: more of it will tell
             return BakeProgress(after, verdict(at, above), Decision.CONTINUE)
-        return BakeProgress(after, found, Decision.PROMOTE)
-    if found.kind is VerdictKind.UNKNOWN:
+        return BakeProgress(after, judged, Decision.PROMOTE)
+    if judged.kind is VerdictKind.UNKNOWN:
         # Not knowing neither clears a breach nor adds to it.
-        return BakeProgress(after, found, Decision.CONTINUE)
+        return BakeProgress(after, judged, Decision.CONTINUE)
     after = replace(after, consecutive=before.consecutive + 1)
-    rollback = after.consecutive >= limits.consecutive and found.sure
-    return BakeProgress(after, found, Decision.ROLLBACK if rollback else Decision.CONTINUE)
+    rollback = after.consecutive >= limits.consecutive and judged.sure
+    return BakeProgress(after, judged, Decision.ROLLBACK if rollback else Decision.CONTINUE)

@@ -39,26 +39,26 @@ def measure(recording: Recording, at: float, window: float, limits: Limits) -> M
     after = max(recording.since, at - window)
     seen = evidence(recording, limits, after)
     counts = tally(seen, after, at, limits)
-    found = Measured(counts.requests, counts.failed, counts.timed)
+    measured = Measured(counts.requests, counts.failed, counts.timed)
     if _doubtful(seen, after, at):
-        return found
+        return measured
     if counts.requests >= limits.min_requests:
-        found = replace(found, error_upper=upper(counts.failed, counts.requests))
-    return _timed(found, seen, after, at, limits)
+        measured = replace(measured, error_upper=upper(counts.failed, counts.requests))
+    return _timed(measured, seen, after, at, limits)
 
 
-def _timed(found: Measured, seen: Evidence, after: float, at: float, limits: Limits) -> Measured:
+def _timed(measured: Measured, seen: Evidence, after: float, at: float, limits: Limits) -> Measured:
     try:
         buckets = latency_buckets(seen.latency, after, at)
         middle = quantile(1 - SLOWER, buckets)
-        share = lower(SLOWER, found.timed)
+        share = lower(SLOWER, measured.timed)
         high = quantile(1 - share, buckets) if share else None
     except ValueError:
-        return found
-    if middle is None or middle.open or found.timed < limits.min_requests:
-        return found
+        return measured
+    if middle is None or middle.open or measured.timed < limits.min_requests:
+        return measured
     most = None if high is None or high.open else high.value
-    return replace(found, p95=middle.value, p95_upper=most)
+    return replace(measured, p95=middle.value, p95_upper=most)
 
 
 def _doubtful(seen: Evidence, after: float, at: float) -> bool:
@@ -94,14 +94,14 @@ def lower(share: float, total: float) -> float:
 
 
 def own_limits(
-    found: Measured, error_increase: float | None, p95_increase: float | None
+    measured: Measured, error_increase: float | None, p95_increase: float | None
 ) -> tuple[float | None, float | None]:
     """(share of errors, p95 in seconds) that a release may reach that is at most so much worse."""
     errors = p95 = None
-    if error_increase is not None and found.error_upper is not None:
-        errors = round(min(1.0, found.error_upper + error_increase), 9)
-    if p95_increase is not None and found.p95_upper is not None:
-        p95 = round(found.p95_upper * (1 + p95_increase), 9)
+    if error_increase is not None and measured.error_upper is not None:
+        errors = round(min(1.0, measured.error_upper + error_increase), 9)
+    if p95_increase is not None and measured.p95_upper is not None:
+        p95 = round(measured.p95_upper * (1 + p95_increase), 9)
     return errors, p95
 
 

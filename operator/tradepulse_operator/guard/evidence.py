@@ -77,15 +77,15 @@ def evidence(recording: Recording, limits: Limits, start: float | None = None) -
 
 
 def _by_meaning(recording: Recording) -> Mapping[str, Mapping[Labels, list[Series]]]:
-    found: dict[str, defaultdict[Labels, list[Series]]] = {
+    series_of: dict[str, defaultdict[Labels, list[Series]]] = {
         name: defaultdict(list) for name in REQUIRED
     }
     for series in recording.runner:
         name = series.labels.get("__name__", "")
-        if name in found:
+        if name in series_of:
             key = tuple(series.labels.get(label, "") for label in _MEANING[name])
-            found[name][key].append(series)
-    return found
+            series_of[name][key].append(series)
+    return series_of
 
 
 def _counter(
@@ -94,17 +94,17 @@ def _counter(
     seen: tuple[float, ...],
     reach: float,
 ) -> Counter:
-    tracks = {key: merge(found) for key, found in by_meaning[metric].items()}
+    tracks = {key: merge(series) for key, series in by_meaning[metric].items()}
     rises = {key: increases(track, seen, reach) for key, track in tracks.items()}
     return Counter(metric, tracks, rises)
 
 
 def _life(heartbeat: Track) -> tuple[float, ...]:
     """A scrape that shows the beat of the scrape before it proves a web server, not a loop."""
-    found: list[float] = []
+    times: list[float] = []
     previous: float | None = None
     for at, value in heartbeat.points:
         if value != previous:
-            found.append(at)
+            times.append(at)
         previous = value
-    return tuple(found)
+    return tuple(times)

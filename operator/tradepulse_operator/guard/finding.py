@@ -46,7 +46,9 @@ class Verdict:
     def decisive(self) -> Finding:
         """The finding that makes the verdict: gap before breach before unknown before ok, and of
         two of a kind the one that is sure."""
-        return min(self.findings, key=lambda found: (_PRIORITY.index(found.kind), not found.sure))
+        return min(
+            self.findings, key=lambda finding: (_PRIORITY.index(finding.kind), not finding.sure)
+        )
 
     @property
     def kind(self) -> VerdictKind:
@@ -57,7 +59,7 @@ class Verdict:
     def sure(self) -> bool:
         """Whether a gap or a breach among the findings can't be chance."""
         bad = (VerdictKind.GAP, VerdictKind.BREACH)
-        return any(found.sure for found in self.findings if found.kind in bad)
+        return any(finding.sure for finding in self.findings if finding.kind in bad)
 
     @property
     def conclusive(self) -> bool:

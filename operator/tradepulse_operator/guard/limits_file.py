@@ -100,20 +100,20 @@ def load(filed: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limit
 
     Raises ValueError, naming the field, for what is no such file.
     """
-    found = _read(filed)
+    file = _read(filed)
     return Limits(
-        interval=found.interval_seconds,
-        window=found.window_seconds,
-        scrape=found.scrape_interval_seconds,
-        metric_gap=found.metric_gap_seconds,
-        error_rate=found.error_rate,
-        p95=found.p95_latency_seconds,
-        consecutive=found.consecutive,
-        min_requests=found.min_requests,
+        interval=file.interval_seconds,
+        window=file.window_seconds,
+        scrape=file.scrape_interval_seconds,
+        metric_gap=file.metric_gap_seconds,
+        error_rate=file.error_rate,
+        p95=file.p95_latency_seconds,
+        consecutive=file.consecutive,
+        min_requests=file.min_requests,
         custom=custom,
-        required=found.required_seconds,
-        patience=found.patience_seconds,
-        quiet=found.quiet,
+        required=file.required_seconds,
+        patience=file.patience_seconds,
+        quiet=file.quiet,
     )
 
 

@@ -18,7 +18,7 @@ from .tally import SLOWER, Tally, beyond_chance
 def overall(tally: Tally, limits: Limits) -> tuple[Finding, ...]:
     """The guardrails whose share of everything seen is above its limit: a breach where chance can't
     explain it, unknown where it can."""
-    found = (
+    findings = (
         _above(
             ERROR_RATE,
             GuardReason.ERROR_RATE_ABOVE_LIMIT,
@@ -28,13 +28,13 @@ def overall(tally: Tally, limits: Limits) -> tuple[Finding, ...]:
         ),
         _above(P95_LATENCY, GuardReason.LATENCY_ABOVE_LIMIT, tally.slow, tally.timed, SLOWER),
     )
-    return tuple(one for one in found if one)
+    return tuple(one for one in findings if one)
 
 
-def weighed(found: Verdict, tally: Tally, limits: Limits) -> Verdict:
+def weighed(verdict: Verdict, tally: Tally, limits: Limits) -> Verdict:
     """`found`, of a window, with what everything together proves."""
     proven = [one for one in overall(tally, limits) if one.kind is VerdictKind.BREACH]
-    return replace(found, findings=(*found.findings, *proven))
+    return replace(verdict, findings=(*verdict.findings, *proven))
 
 
 def _above(

@@ -50,8 +50,8 @@ class Track:
 
     def last(self, until: float) -> float | None:
         """Time of the newest point at or before `until`."""
-        found = bisect_right(self.times, until)
-        return self.times[found - 1] if found else None
+        index = bisect_right(self.times, until)
+        return self.times[index - 1] if index else None
 
     def doubt(self, after: float, until: float) -> Doubt | None:
         """A doubt that concerns `after` < t <= `until`."""
@@ -66,8 +66,8 @@ def merge(series: Iterable[Series], *, counter: bool = True) -> Track:
     """
     runs, doubts = [], []
     for one in series:
-        points, found = _clean(one.points, counter)
-        doubts += found
+        points, doubtful = _clean(one.points, counter)
+        doubts += doubtful
         if points:
             runs.append(points)
     runs.sort(key=lambda run: (run[0][0], run[-1][0]))
@@ -137,14 +137,14 @@ def increases(track: Track, seen: Sequence[float], reach: float) -> Increases:
     appears although the process had been scraped before (`seen`, sorted times). Samples more than
     `reach` seconds apart say nothing about when it rose: the later one is a new beginning.
     """
-    found: list[Point] = []
+    points: list[Point] = []
     for run in track.runs:
         first, value = run[0]
         before = bisect_right(seen, first - 1e-9)
         if before and first - seen[before - 1] <= reach:
-            found.append((first, value))
+            points.append((first, value))
         for (earlier, old), (later, new) in pairwise(run):
             if later - earlier <= reach:
-                found.append((later, new - old if new >= old else new))
-    found.sort()
-    return Increases(tuple(t for t, _ in found), tuple(accumulate(value for _, value in found)))
+                points.append((later, new - old if new >= old else new))
+    points.sort()
+    return Increases(tuple(t for t, _ in points), tuple(accumulate(value for _, value in points)))

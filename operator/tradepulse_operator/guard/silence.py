@@ -77,8 +77,8 @@ def _spans(seen: Evidence, after: float, until: float) -> list[tuple[float, floa
     signs = list(seen.life[max(first, 0) : bisect_right(seen.life, until)])
     if not signs or signs[0] < seen.start or first < 0:
         signs = [seen.start, *(t for t in signs if t > seen.start)]
-    found = [(a, b) for a, b in pairwise(signs) if b > after]
-    return [*found, (signs[-1], until)]
+    spans = [(a, b) for a, b in pairwise(signs) if b > after]
+    return [*spans, (signs[-1], until)]
 
 
 def _gap(seen: Evidence, since: float, until: float, limits: Limits) -> bool:

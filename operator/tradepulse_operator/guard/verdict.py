@@ -89,17 +89,17 @@ def _error_rate(counter: Counter, after: float, at: float, limits: Limits) -> Fi
     if total < limits.min_requests:
         return _too_few(ERROR_RATE, total, limits)
     share = failed / total
-    found = _compared(
+    finding = _compared(
         ERROR_RATE, GuardReason.ERROR_RATE_ABOVE_LIMIT, share, limits.error_rate, "of requests"
     )
-    return replace(found, sure=beyond_chance(failed, total, limits.error_rate))
+    return replace(finding, sure=beyond_chance(failed, total, limits.error_rate))
 
 
 def _outcomes(counter: Counter, after: float, at: float) -> tuple[float, float]:
     """(requests, failed ones) of `after` < t <= `at`."""
     total = failed = 0.0
-    for (_, outcome), found in counter.increases.items():
-        rise = found.between(after, at)
+    for (_, outcome), increases in counter.increases.items():
+        rise = increases.between(after, at)
         total += rise
         failed += rise if outcome == "error" else 0.0
     return total, failed
@@ -122,42 +122,42 @@ def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Findi
         return useless
     try:
         buckets = latency_buckets(counter, after, at)
-        found = quantile(0.95, buckets)
+        p95 = quantile(0.95, buckets)
     except ValueError as error:
         return unknown(P95_LATENCY, GuardReason.MALFORMED_BUCKETS, f"{LATENCY}: {error}")
     total = max(buckets.values())
-    if found is None or total < limits.min_requests:
+    if p95 is None or total < limits.min_requests:
         return _too_few(P95_LATENCY, total, limits)
     slow = slower(limits.p95, buckets)
-    return replace(_quantile(found, limits), sure=beyond_chance(slow, total, SLOWER))
+    return replace(_quantile(p95, limits), sure=beyond_chance(slow, total, SLOWER))
 
 
-def _quantile(found: Quantile, limits: Limits) -> Finding:
-    if not found.open:
-        return _compared(P95_LATENCY, GuardReason.LATENCY_ABOVE_LIMIT, found.value, limits.p95, "s")
-    message = f"p95 is above the last bucket, {found.value:g} s; allowed are {limits.p95:g} s"
-    if found.value < limits.p95:
+def _quantile(p95: Quantile, limits: Limits) -> Finding:
+    if not p95.open:
+        return _compared(P95_LATENCY, GuardReason.LATENCY_ABOVE_LIMIT, p95.value, limits.p95, "s")
+    message = f"p95 is above the last bucket, {p95.value:g} s; allowed are {limits.p95:g} s"
+    if p95.value < limits.p95:
         return unknown(P95_LATENCY, GuardReason.BUCKETS_TOO_COARSE, message)
     return Finding(
         VerdictKind.BREACH,
         P95_LATENCY,
         GuardReason.LATENCY_ABOVE_LIMIT,
         message,
-        found.value,
+        p95.value,
         limits.p95,
     )
 
 
 def latency_buckets(counter: Counter, after: float, at: float) -> Mapping[float, float]:
     """{upper bound: increase}, summed over venues. Raises MalformedBuckets, ValueError."""
-    found: defaultdict[float, float] = defaultdict(float)
+    buckets: defaultdict[float, float] = defaultdict(float)
     bounds: defaultdict[str, set[str]] = defaultdict(set)
     for (venue, le), rise in counter.increases.items():
-        found[float(le)] += rise.between(after, at)
+        buckets[float(le)] += rise.between(after, at)
         bounds[venue].add(le)
     if len({frozenset(les) for les in bounds.values()}) > 1:
         raise MalformedBuckets("venues have different buckets")
-    return found
+    return buckets
 
 
 def _custom(rule: CustomGuardrail, seen: Evidence, at: float, limits: Limits) -> Finding:
@@ -201,8 +201,8 @@ def _useless(
         return unknown(guardrail, GuardReason.MISSING_SERIES, f"there is no {counter.metric}")
     if at - last > limits.metric_gap:
         return unknown(guardrail, GuardReason.STALE_SERIES, f"{counter.metric} has no fresh sample")
-    found = (track.doubt(after, at) for track in counter.tracks.values())
-    doubt = next((d for d in found if d), None)
+    doubts = (track.doubt(after, at) for track in counter.tracks.values())
+    doubt = next((d for d in doubts if d), None)
     return unknown(guardrail, doubt.reason, f"{counter.metric}: {doubt.message}") if doubt else None
 
 

@@ -15,8 +15,8 @@ def people(cutover: ReleaseCutover) -> str:
     """The checklist's results, and who signed, vouched for and waived what."""
     records = cutover.status.checklist
     rows = [(r.name, r.result.value, r.by or "", r.at, r.message) for r in records]
-    found = table(("Item", "Result", "By", "Since", "Found"), rows) + "\n\n" if rows else ""
-    return found + bullets(_words(cutover))
+    text = table(("Item", "Result", "By", "Since", "Found"), rows) + "\n\n" if rows else ""
+    return text + bullets(_words(cutover))
 
 
 def _words(cutover: ReleaseCutover) -> Iterator[str]:
@@ -34,48 +34,50 @@ def _words(cutover: ReleaseCutover) -> Iterator[str]:
 
 def baseline(evidence: Evidence) -> str:
     """The runner before the halt, with its positions beside those of now."""
-    found = evidence.cutover.status.baseline
-    if found is None:
+    measured = evidence.cutover.status.baseline
+    if measured is None:
         return "Nothing was measured: the active release was never halted."
-    parts = [f"Measured at {found.at}, in the last look before the halt."]
-    if found.service:
-        parts.append(table(("", ""), _service(found.service)))
+    parts = [f"Measured at {measured.at}, in the last look before the halt."]
+    if measured.service:
+        parts.append(table(("", ""), _service(measured.service)))
     else:
         parts.append("Its order requests could not be measured.")
-    if found.book:
+    if measured.book:
         parts.append(
-            f"Its newest snapshot was generation {found.book.generation}, sha256"
-            f" {found.book.sha256 or 'unknown'}."
+            f"Its newest snapshot was generation {measured.book.generation}, sha256"
+            f" {measured.book.sha256 or 'unknown'}."
         )
-    parts.append(_positions(evidence, found))
+    parts.append(_positions(evidence, measured))
     return "\n\n".join(parts)
 
 
-def _service(found: ServiceBaseline) -> list[tuple[str, str]]:
+def _service(service: ServiceBaseline) -> list[tuple[str, str]]:
     def limit(value: float | None) -> str:
         return "none" if value is None else f"{value:.6g}"
 
     return [
-        ("Window", found.window),
-        ("Order requests", f"{found.requests:g}, {found.failed:g} failed"),
-        ("95th percentile of the latency", f"{number(found.p95_latency)} s"),
-        ("Limit of the error rate that follows", limit(found.error_rate_limit)),
-        ("Limit of the 95th percentile that follows, s", limit(found.p95_limit)),
+        ("Window", service.window),
+        ("Order requests", f"{service.requests:g}, {service.failed:g} failed"),
+        ("95th percentile of the latency", f"{number(service.p95_latency)} s"),
+        ("Limit of the error rate that follows", limit(service.error_rate_limit)),
+        ("Limit of the 95th percentile that follows, s", limit(service.p95_limit)),
     ]
 
 
-def _positions(evidence: Evidence, found: Baseline) -> str:
-    before = {(p.venue, p.symbol): p.quantity for p in found.book.positions} if found.book else {}
+def _positions(evidence: Evidence, baseline: Baseline) -> str:
+    before = (
+        {(p.venue, p.symbol): p.quantity for p in baseline.book.positions} if baseline.book else {}
+    )
     process = evidence.process
     now = {(v, s): held for v, s, held in process.positions} if process else {}
     if not before and not now:
         return "No position was held before the halt, none is known now."
     nothing = "0" if process else "unknown"
     rows = [
-        (*at, before.get(at, "0" if found.book else "unknown"), now.get(at, nothing))
+        (*at, before.get(at, "0" if baseline.book else "unknown"), now.get(at, nothing))
         for at in sorted({*before, *now})
     ]
-    more = found.book.positions_left_out if found.book else 0
+    more = baseline.book.positions_left_out if baseline.book else 0
     left = f"\n\n{more} more positions of before are not listed." if more else ""
     return (
         table(("Venue", "Symbol", "Before the halt", "When this was written"), rows)

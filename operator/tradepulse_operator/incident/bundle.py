@@ -106,10 +106,10 @@ def head(report: Mapping[str, Any]) -> str:
 def _manifest(previous: Mapping[str, Any] | None) -> dict[str, Any]:
     text = ((previous or {}).get("data") or {}).get(MANIFEST)
     try:
-        found = parse(text, len(text)) if text else {"links": [], "missing": {}}
+        manifest = parse(text, len(text)) if text else {"links": [], "missing": {}}
         keys = ("part", "sha256", "chain")
-        links = [{**link, **{key: str(link[key]) for key in keys}} for link in found["links"]]
-        return {"links": links, "missing": {str(k): str(v) for k, v in found["missing"].items()}}
+        links = [{**link, **{key: str(link[key]) for key in keys}} for link in manifest["links"]]
+        return {"links": links, "missing": {str(k): str(v) for k, v in manifest["missing"].items()}}
     except (AttributeError, LookupError, TypeError, ValueError):
         # Somebody changed it: that chain proves nothing any more, so a new one begins.
         return {"links": [], "missing": {}}

@@ -23,7 +23,7 @@ def sha256(text: str) -> str:
 def extend(links: list[Link], stage: str, parts: Mapping[str, str]) -> list[Link]:
     """`links` with one for every part that is new or changed; in the order of their names."""
     last = {link["part"]: link["sha256"] for link in links}
-    found = list(links)
+    chain = list(links)
     for part in sorted(parts):
         digest = sha256(parts[part])
         if last.get(part) == digest:
@@ -34,8 +34,8 @@ def extend(links: list[Link], stage: str, parts: Mapping[str, str]) -> list[Link
             "bytes": len(parts[part].encode("utf-8", "replace")),
             "sha256": digest,
         }
-        found.append({**link, "chain": _seal(found[-1]["chain"] if found else "", link)})
-    return found
+        chain.append({**link, "chain": _seal(chain[-1]["chain"] if chain else "", link)})
+    return chain
 
 
 def broken(links: list[Link], parts: Mapping[str, str]) -> str:

@@ -56,22 +56,22 @@ def curves(recording: Recording, held: Limits, start: float, until: float) -> tu
     seen = evidence(recording, held, start)
     count = max(0, int((until - since) / step))
     times = [until - number * step for number in reversed(range(count + 1))]
-    found: dict[str, dict[float, Finding]] = {}
+    findings: dict[str, dict[float, Finding]] = {}
     for at in times:
         for one in judge_evidence(seen, at, held).findings:
-            found.setdefault(one.guardrail, {})[at] = one
-    drawn = [_curve(name, times, points) for name, points in found.items()]
+            findings.setdefault(one.guardrail, {})[at] = one
+    drawn = [_curve(name, times, points) for name, points in findings.items()]
     worth = [one for one in drawn if any(value is not None for _, value, _ in one.points)]
     return tuple(sorted(worth, key=lambda one: not one.bad))
 
 
-def _curve(name: str, times: Sequence[float], found: Mapping[float, Finding]) -> Curve:
+def _curve(name: str, times: Sequence[float], findings: Mapping[float, Finding]) -> Curve:
     """A point for each of `times`: at some of them nothing at all may have been found."""
     points = tuple(
         (at, one.value if one else None, one is not None and one.kind in _BAD)
-        for at, one in ((at, found.get(at)) for at in times)
+        for at, one in ((at, findings.get(at)) for at in times)
     )
-    limits = [one.limit for one in found.values() if one.limit is not None]
+    limits = [one.limit for one in findings.values() if one.limit is not None]
     return Curve(name, points, limits[-1] if limits else None)
 
 

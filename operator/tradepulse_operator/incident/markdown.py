@@ -165,8 +165,8 @@ def _done(cutover: ReleaseCutover) -> Iterable[str]:
 def _advice(evidence: Evidence) -> Iterable[str]:
     verdict = evidence.cutover.status.verdict
     if verdict and verdict.verdict in (VerdictKind.BREACH, VerdictKind.GAP):
-        found = _LOOK_AT.get(verdict.guardrail, "the query of this guardrail in queries.json")
-        yield f"For {cell(verdict.guardrail)}: {found}."
+        advice = _LOOK_AT.get(verdict.guardrail, "the query of this guardrail in queries.json")
+        yield f"For {cell(verdict.guardrail)}: {advice}."
     process = evidence.process
     if process and process.unknown_orders:
         yield f"{process.unknown_orders} orders whose fate is unknown: compare with the venue."
@@ -181,16 +181,16 @@ def _advice(evidence: Evidence) -> Iterable[str]:
 
 
 def _process(evidence: Evidence) -> str:
-    found = evidence.process
-    if found is None:
+    process = evidence.process
+    if process is None:
         return "It did not answer."
     rows = {
-        "State": found.state,
-        "Halt complete": "yes" if found.halt_complete else "no",
-        "Kill switch": f"engaged: {found.kill_switch_reason}" if found.kill_switch else "off",
-        "Open orders": str(found.open_orders),
-        "Orders of unknown fate": str(found.unknown_orders),
-        "Writer epoch": str(found.writer_epoch),
+        "State": process.state,
+        "Halt complete": "yes" if process.halt_complete else "no",
+        "Kill switch": f"engaged: {process.kill_switch_reason}" if process.kill_switch else "off",
+        "Open orders": str(process.open_orders),
+        "Orders of unknown fate": str(process.unknown_orders),
+        "Writer epoch": str(process.writer_epoch),
     }
     return table(("", ""), rows.items())
 

@@ -82,10 +82,10 @@ def collected(evidence: Evidence) -> dict[str, str]:
 
 def _cutover(evidence: Evidence) -> dict[str, Any]:
     """The cutover; offsets are in streams.json."""
-    found = evidence.cutover.wire()
-    kafka = ((found.get("status") or {}).get("baseline") or {}).get("kafka") or {}
+    manifest = evidence.cutover.wire()
+    kafka = ((manifest.get("status") or {}).get("baseline") or {}).get("kafka") or {}
     kafka.pop("partitions", None)
-    return found
+    return manifest
 
 
 def _chart(evidence: Evidence) -> str:
@@ -112,10 +112,10 @@ def _redacted(part: str, text: str) -> str:
         return text  # numbers, and names that the schema bounds
     if not part.endswith(".json"):
         return redact(text)
-    found = redact_values(json.loads(text))
+    clean = redact_values(json.loads(text))
     if part.endswith(("samples.json", "streams.json")):
-        return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
-    return _json(found)
+        return json.dumps(clean, separators=(",", ":"), ensure_ascii=False)
+    return _json(clean)
 
 
 def _limit(evidence: Evidence, part: str) -> int:
@@ -123,13 +123,13 @@ def _limit(evidence: Evidence, part: str) -> int:
     return LIMITS.get(f"final-{part}" if evidence.final else part, 0)
 
 
-def _json(found: Any) -> str:
-    return json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False)
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def _items(found: Iterable[Mapping[str, Any]], limit: int) -> str:
+def _items(events: Iterable[Mapping[str, Any]], limit: int) -> str:
     """A JSON list of the newest items that fit; it stays JSON."""
-    items = [_event(item) for item in found]
+    items = [_event(item) for item in events]
     items.sort(key=lambda item: str(item["at"]))
     while len(_json(items).encode()) > limit:
         items = items[len(items) // 4 + 1 :]

@@ -73,16 +73,18 @@ def _items(cutover: ReleaseCutover) -> Iterable[tuple[str, ...]]:
 
 
 def _rehearsal(cutover: ReleaseCutover) -> str:
-    found = cutover.status.rehearsal
-    if found is None:
+    rehearsal = cutover.status.rehearsal
+    if rehearsal is None:
         return "None was seen."
-    p95 = "unknown" if found.p95_milliseconds is None else f"{found.p95_milliseconds:.0f} ms"
+    p95 = (
+        "unknown" if rehearsal.p95_milliseconds is None else f"{rehearsal.p95_milliseconds:.0f} ms"
+    )
     rows = [
-        ("Result", found.result.value if found.result else "still going on"),
-        ("In words", found.message),
-        ("Began", found.started_at),
-        ("Ended", found.finished_at or "not yet"),
-        ("Orders", f"{found.orders}, {found.failed} failed, p95 {p95}"),
+        ("Result", rehearsal.result.value if rehearsal.result else "still going on"),
+        ("In words", rehearsal.message),
+        ("Began", rehearsal.started_at),
+        ("Ended", rehearsal.finished_at or "not yet"),
+        ("Orders", f"{rehearsal.orders}, {rehearsal.failed} failed, p95 {p95}"),
     ]
     return table(("", ""), rows)
 

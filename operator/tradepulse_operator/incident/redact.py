@@ -47,15 +47,15 @@ _USER = re.compile(r"://[^/\s:@]{0,512}:[^/\s@]{1,512}@")
 _AWS = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{16}")
 
 
-def redact_values(found: Any, name: str = "") -> Any:
+def redact_values(node: Any, name: str = "") -> Any:
     """JSON values without what looks like a secret, still JSON values. `name`: of this one."""
-    if isinstance(found, Mapping):
-        return {key: redact_values(value, str(key)) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [redact_values(value, name) for value in found]
-    if isinstance(found, str) and found:
-        return HIDDEN if _WORD.fullmatch(name) and _is_secret(name) else redact(found)
-    return found
+    if isinstance(node, Mapping):
+        return {key: redact_values(value, str(key)) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [redact_values(value, name) for value in node]
+    if isinstance(node, str) and node:
+        return HIDDEN if _WORD.fullmatch(name) and _is_secret(name) else redact(node)
+    return node
 
 
 def redact(text: str) -> str:
@@ -126,8 +126,8 @@ def _value(text: str, word: str, at: int) -> tuple[int, int] | None:
     """Where the secret begins and ends that follows `word`, which ends at `at`; None: none does."""
     lower = word.lower()
     if lower in _SCHEMES:
-        found = _AFTER_SCHEME.match(text, at)
-        return None if found is None else (at + 1, found.end())
+        match = _AFTER_SCHEME.match(text, at)
+        return None if match is None else (at + 1, match.end())
     header = lower.endswith("authorization")
     if not header and not _is_secret(word):
         return None
@@ -144,21 +144,21 @@ def _value(text: str, word: str, at: int) -> tuple[int, int] | None:
 
 
 def _bare(text: str, start: int) -> tuple[int, int] | None:
-    found = _BARE.match(text, start)
-    return None if found is None else (start, found.end())
+    match = _BARE.match(text, start)
+    return None if match is None else (start, match.end())
 
 
 def _quoted(text: str, start: int) -> tuple[int, int] | None:
     """A value in quotes, which may be escaped themselves; without an end it ends with the line."""
-    found = _QUOTE.match(text, start)
-    if found is None:
+    opening = _QUOTE.match(text, start)
+    if opening is None:
         return None
-    quote = found.group()
-    line = text.find("\n", found.end())
+    quote = opening.group()
+    line = text.find("\n", opening.end())
     line = len(text) if line < 0 else line
-    at = found.end()
+    at = opening.end()
     while (end := text.find(quote, at, line)) >= 0:
-        if len(quote) > 1 or not _escaped(text, end, found.end()):
+        if len(quote) > 1 or not _escaped(text, end, opening.end()):
             return start, end + len(quote)
         at = end + 1
     return start, line

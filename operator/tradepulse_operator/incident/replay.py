@@ -104,17 +104,17 @@ def _baseline(parts: Mapping[str, str], cutover: ReleaseCutover, held: Limits) -
     reach = seconds(recorded.service.window) + held.window
     if recording.outage or recording.since > at - reach:
         return None
-    found = service_of(recording, at, cutover.spec.baseline, held)
-    if found != recorded.service:
+    service = service_of(recording, at, cutover.spec.baseline, held)
+    if service != recorded.service:
         return "its samples lead to another one"
     spec = cutover.spec.guardrails
     plain = replace(held, error_rate=spec.error_rate, p95=seconds(spec.p95_latency))
     return "" if against(cutover, plain) == held else "limits.json has other limits"
 
 
-def _limits(found: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limits:
+def _limits(stored: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limits:
     try:
-        return limits_file.load(found, custom)
+        return limits_file.load(stored, custom)
     except ValueError as error:
         raise Unreplayable(f"limits.json: not the limits of a guard: {error}") from error
 
@@ -130,9 +130,9 @@ def _json(parts: Mapping[str, str], name: str) -> dict[str, Any]:
             f"{name}: not in this report; give the directory or ConfigMap of a report"
         )
     try:
-        found = json.loads(parts[name])
+        parsed = json.loads(parts[name])
     except ValueError as error:
         raise Unreplayable(f"{name}: not JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         raise Unreplayable(f"{name}: not an object")
-    return found
+    return parsed

@@ -22,7 +22,7 @@ def dump(recording: Recording, since: float | None = None) -> str:
             "outage": recording.outage,
             "runner": _series(recording.runner, start),
             "control": _series(recording.control, start),
-            "custom": {name: _series(found, start) for name, found in recording.custom.items()},
+            "custom": {name: _series(series, start) for name, series in recording.custom.items()},
         },
         separators=(",", ":"),
     )
@@ -30,14 +30,14 @@ def dump(recording: Recording, since: float | None = None) -> str:
 
 def load(text: str) -> Recording:
     """The recording of `dump`. Raises ValueError or KeyError for anything else."""
-    found = json.loads(text)
+    parsed = json.loads(text)
     return Recording(
-        since=found["since"],
-        until=found["until"],
-        outage=found["outage"],
-        runner=_parsed(found["runner"]),
-        control=_parsed(found["control"]),
-        custom={name: _parsed(series) for name, series in found["custom"].items()},
+        since=parsed["since"],
+        until=parsed["until"],
+        outage=parsed["outage"],
+        runner=_parsed(parsed["runner"]),
+        control=_parsed(parsed["control"]),
+        custom={name: _parsed(series) for name, series in parsed["custom"].items()},
     )
 
 

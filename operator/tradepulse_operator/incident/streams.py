@@ -45,13 +45,13 @@ def raw(evidence: Evidence, limit: int) -> str:
     (kafka, kafka_now), (postgres, postgres_now) = _kafka(evidence), _postgres(evidence)
     if not any((kafka, kafka_now, postgres, postgres_now)):
         return ""
-    found = _found(evidence)
+    compared = _found(evidence)
     told: dict[str, Any] = {
         "before": {"kafka": _bus(kafka), "postgres": postgres and postgres.wire()},
         "now": {"kafka": _bus(kafka_now), "postgres": postgres_now and postgres_now.wire()},
-        "differences": found.differences,
-        "remarks": found.remarks,
-        "unknown": found.unknown,
+        "differences": compared.differences,
+        "remarks": compared.remarks,
+        "unknown": compared.unknown,
     }
     while len(text := json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()) > limit:
         if not _shorten(told):
@@ -59,11 +59,11 @@ def raw(evidence: Evidence, limit: int) -> str:
     return text.decode()
 
 
-def _bus(found: KafkaBaseline | None) -> dict[str, Any] | None:
-    if found is None:
+def _bus(bus: KafkaBaseline | None) -> dict[str, Any] | None:
+    if bus is None:
         return None
-    told = [one.wire() | {"lag": dict(lags(one))} for one in found.partitions]
-    return found.wire() | {"partitions": told}
+    told = [one.wire() | {"lag": dict(lags(one))} for one in bus.partitions]
+    return bus.wire() | {"partitions": told}
 
 
 def _shorten(told: dict[str, Any]) -> bool:
@@ -85,11 +85,11 @@ def _kafka(evidence: Evidence) -> tuple[KafkaBaseline | None, KafkaBaseline | No
 
 def _all_of(bus: BusView | None) -> KafkaBaseline | None:
     """A report has room for more partitions than a status."""
-    found = kafka_of(bus) if bus else None
-    if found is None or bus is None:
+    kafka = kafka_of(bus) if bus else None
+    if kafka is None or bus is None:
         return None
     every = {"partitions": partitions_of(bus), "partitions_left_out": bus.left_out}
-    return found.model_copy(update=every)
+    return kafka.model_copy(update=every)
 
 
 def _postgres(evidence: Evidence) -> tuple[PostgresBaseline | None, PostgresBaseline | None]:
@@ -111,16 +111,16 @@ def _found(evidence: Evidence) -> Compared:
     # Until the end it is the target that runs, and tells.
     moved = not evidence.final and reconfigured(cutover)
     policy = cutover.spec.baseline
-    found = compare(before, evidence.process, None, policy, evidence.at, moved=moved)
-    return found or Compared()
+    compared = compare(before, evidence.process, None, policy, evidence.at, moved=moved)
+    return compared or Compared()
 
 
 def _in_words(evidence: Evidence) -> Iterator[str]:
-    found = _found(evidence)
-    yield from (f"Differs: {one}." for one in found.differences)
-    yield from (f"Changed: {one}." for one in found.remarks)
-    yield from (f"Not compared: {one}." for one in found.unknown)
-    if found == Compared():
+    compared = _found(evidence)
+    yield from (f"Differs: {one}." for one in compared.differences)
+    yield from (f"Changed: {one}." for one in compared.remarks)
+    yield from (f"Not compared: {one}." for one in compared.unknown)
+    if compared == Compared():
         yield "Nothing differs: offsets, positions and replicas are as before, or further on."
 
 
@@ -183,8 +183,10 @@ def _position(before: PostgresBaseline | None, now: PostgresBaseline | None) -> 
     return "PostgreSQL:\n\n" + table(("", "Before the halt", "When this was written"), rows)
 
 
-def _replica(found: PostgresBaseline | None, host: str) -> str:
-    one = next((each for each in found.replicas if each.host == host), None) if found else None
+def _replica(postgres: PostgresBaseline | None, host: str) -> str:
+    one = (
+        next((each for each in postgres.replicas if each.host == host), None) if postgres else None
+    )
     return _lag(one) if one else ""
 
 

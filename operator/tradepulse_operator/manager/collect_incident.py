@@ -73,10 +73,10 @@ class Reporter:
 
     async def file(self, step: FileReport) -> None:
         """Collect and apply the report that `step` asks for. Raises KubeError if that can't be."""
-        found = await self._kube.get(step.ref)
-        if found is None:
+        live = await self._kube.get(step.ref)
+        if live is None:
             return
-        cutover = read(ReleaseCutover, found)
+        cutover = read(ReleaseCutover, live)
         evidence = await self._collect(cutover, final=step.final)
         name = incident_name(cutover.metadata.name)
         where = kinds.ref(kinds.CONFIG_MAP, cutover.metadata.namespace, name)
@@ -91,9 +91,9 @@ class Reporter:
         # Noted outside the report, so that the report's chain can be checked against it.
         _log.info("report filed", extra={"stage": evidence.stage, "head": head(report)})
 
-    def _is_foreign(self, found: Manifest, cutover: ReleaseCutover) -> bool:
+    def _is_foreign(self, config_map: Manifest, cutover: ReleaseCutover) -> bool:
         """Whether somebody else made it: nothing was filed yet, as far as the operator knows."""
-        return cutover.status.report is None and not self._observer.filed(found, cutover).stage
+        return cutover.status.report is None and not self._observer.filed(config_map, cutover).stage
 
     async def _built(self, evidence: Evidence, previous: Manifest | None) -> Manifest:
         """The report, made beside the event loop: leases and other looks go on meanwhile. What a
@@ -157,7 +157,7 @@ class Reporter:
             return {}
         meta = pod["metadata"]
         wanted = _logs_of(pod)
-        found = await asyncio.gather(
+        texts = await asyncio.gather(
             *(
                 parts.get(
                     f"logs-{log}.txt",
@@ -169,34 +169,36 @@ class Reporter:
                 for log, (container, previous) in wanted.items()
             )
         )
-        for log, text in zip(wanted, found, strict=True):
+        for log, text in zip(wanted, texts, strict=True):
             if not text:
                 parts.missing.setdefault(f"logs-{log}.txt", "it is empty")
-        return dict(zip(wanted, found, strict=True))
+        return dict(zip(wanted, texts, strict=True))
 
     async def _configs(self, parts: _Parts, cutover: ReleaseCutover) -> dict[str, str]:
-        found = await asyncio.gather(
+        texts = await asyncio.gather(
             *(
                 parts.get("config.diff", self._config(cutover, release), "")
                 for release in (cutover.status.source, cutover.status.target)
             )
         )
-        return {key: text for key, text in zip(("source", "target"), found, strict=True) if text}
+        return {key: text for key, text in zip(("source", "target"), texts, strict=True) if text}
 
     async def _events(
         self, cutover: ReleaseCutover, *about: Mapping[str, Any] | None
     ) -> tuple[Manifest, ...]:
         namespace = cutover.metadata.namespace
         uids = [cutover.metadata.uid, *(one["metadata"]["uid"] for one in about if one)]
-        found = await asyncio.gather(*(self._kube.events(namespace, uid) for uid in uids))
-        return tuple(event for events in found for event in events)
+        lists = await asyncio.gather(*(self._kube.events(namespace, uid) for uid in uids))
+        return tuple(event for events in lists for event in events)
 
     async def _config(self, cutover: ReleaseCutover, release: Release | None) -> str:
         if release is None:
             return ""
         namespace = cutover.metadata.namespace
-        found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, release.config_map))
-        return str(((found or {}).get("data") or {}).get(CONFIG_FILE) or "")
+        config_map = await self._kube.get(
+            kinds.ref(kinds.CONFIG_MAP, namespace, release.config_map)
+        )
+        return str(((config_map or {}).get("data") or {}).get(CONFIG_FILE) or "")
 
 
 class _Parts:
@@ -233,7 +235,7 @@ def _essential(evidence: Evidence, why: str) -> Evidence:
         "pod.json": evidence.pod,
         "process": evidence.process,
     }
-    lost = {part: why for part, found in given.items() if found}
+    lost = {part: why for part, content in given.items() if content}
     return replace(
         evidence,
         recording=None,
@@ -250,5 +252,5 @@ def _logs_of(pod: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
     """Name → (container, whether of its previous run) of the logs that a pod can give."""
     status = pod.get("status") or {}
     restarted = any(item.get("restartCount") for item in status.get("containerStatuses") or [])
-    found = {"runner": (CONTAINER, False), "state": (INIT_CONTAINER, False)}
-    return found | ({"previous": (CONTAINER, True)} if restarted else {})
+    wanted = {"runner": (CONTAINER, False), "state": (INIT_CONTAINER, False)}
+    return wanted | ({"previous": (CONTAINER, True)} if restarted else {})

@@ -118,32 +118,32 @@ class Login:
         """
         self._given = await self._connection.authorization(refused=self._given)
         scheme, _, token = self._given.partition(" ")
-        found = self._connection.configuration
+        configuration = self._connection.configuration
         return kopf.ConnectionInfo(
-            server=found.host,
-            ca_path=found.ssl_ca_cert,
-            insecure=not found.verify_ssl,
-            certificate_path=found.cert_file,
-            private_key_path=found.key_file,
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
             scheme=scheme or None,
             token=token or None,
-            proxy_url=found.proxy,
+            proxy_url=configuration.proxy,
         )
 
 
 def registry(edge: Edge, login: Login) -> kopf.OperatorRegistry:
     """kopf's handlers."""
-    found = kopf.OperatorRegistry()
+    handlers = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=found, backoff=_LOGIN_BACKOFF)
+    @kopf.on.login(registry=handlers, backoff=_LOGIN_BACKOFF)
     async def credentials(**_: Any) -> kopf.ConnectionInfo:
         return await login()
 
-    @kopf.on.event(GROUP, VERSION, TradingRunner.PLURAL, registry=found)
+    @kopf.on.event(GROUP, VERSION, TradingRunner.PLURAL, registry=handlers)
     async def runner(event: Any, **_: Any) -> None:
         edge.runner(event)
 
-    @kopf.on.event(GROUP, VERSION, ReleaseCutover.PLURAL, registry=found)
+    @kopf.on.event(GROUP, VERSION, ReleaseCutover.PLURAL, registry=handlers)
     async def cutover(event: Any, **_: Any) -> None:
         edge.cutover(event)
 
@@ -151,26 +151,26 @@ def registry(edge: Edge, login: Login) -> kopf.OperatorRegistry:
         edge.child(event)
 
     for group, version, plural in CHILDREN:
-        kopf.on.event(group, version, plural, registry=found)(child)
-    return found
+        kopf.on.event(group, version, plural, registry=handlers)(child)
+    return handlers
 
 
 def settings() -> kopf.OperatorSettings:
     """kopf's settings: watch, and nothing else."""
-    found = kopf.OperatorSettings()
-    found.watching.server_timeout = _SERVER_TIMEOUT
-    found.watching.client_timeout = _CLIENT_TIMEOUT
-    found.watching.connect_timeout = _CONNECT_TIMEOUT
-    found.networking.request_timeout = _REQUEST_TIMEOUT
-    found.networking.connect_timeout = _CONNECT_TIMEOUT
-    found.posting.enabled = False
-    found.peering.standalone = True
+    result = kopf.OperatorSettings()
+    result.watching.server_timeout = _SERVER_TIMEOUT
+    result.watching.client_timeout = _CLIENT_TIMEOUT
+    result.watching.connect_timeout = _CONNECT_TIMEOUT
+    result.networking.request_timeout = _REQUEST_TIMEOUT
+    result.networking.connect_timeout = _CONNECT_TIMEOUT
+    result.posting.enabled = False
+    result.peering.standalone = True
     # Kinds are found at start; watching definitions and namespaces would need rights for that.
-    found.scanning.disabled = True
+    result.scanning.disabled = True
     for group, version, plural in CHILDREN:
-        found.watching.label_selectors[group, version, plural] = f"{LABEL_MANAGED_BY}={MANAGER}"
+        result.watching.label_selectors[group, version, plural] = f"{LABEL_MANAGED_BY}={MANAGER}"
     # Not the incident reports: nothing follows from them, and they are large.
-    found.watching.label_selectors["", "v1", "configmaps"] = (
+    result.watching.label_selectors["", "v1", "configmaps"] = (
         f"{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
     )
-    return found
+    return result

@@ -60,8 +60,8 @@ class Health:
             ("queue doesn't move", self._age(), AGE_LIMIT),
             ("watch missed an event", self._watch(), WATCH_LIMIT),
         )
-        found = [f"{what}: {value:.1f} s" for what, value, limit in readings if value > limit]
-        return "; ".join(found)
+        problems = [f"{what}: {value:.1f} s" for what, value, limit in readings if value > limit]
+        return "; ".join(problems)
 
     def app(self) -> web.Application:
         """/healthz, /readyz and /metrics."""

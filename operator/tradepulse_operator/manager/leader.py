@@ -111,12 +111,12 @@ class Lease:
         self._held = None
 
     async def _try(self) -> bool:
-        found = await self._kube.get(self._ref)
+        live = await self._kube.get(self._ref)
         now = self._clock.monotonic()
-        if found is None:
+        if live is None:
             self._take(await self._kube.create(self._manifest(None)), now)
             return True
-        spec = found.get("spec") or {}
+        spec = live.get("spec") or {}
         record = (spec.get("holderIdentity"), spec.get("renewTime"), spec.get("leaseTransitions"))
         if record != self._record:
             self._record, self._record_at = record, now
@@ -124,7 +124,7 @@ class Lease:
         free = not spec.get("holderIdentity") or spec.get("holderIdentity") == self._identity
         if not free and now - self._record_at < lasts:
             return False
-        self._take(await self._kube.replace(self._manifest(found)), now)
+        self._take(await self._kube.replace(self._manifest(live)), now)
         return True
 
     async def _renew(self) -> None:
@@ -134,20 +134,20 @@ class Lease:
             self._take(await self._kube.replace(self._manifest(held)), sent)
         except Conflict:
             # An answer that got lost, or somebody else; only a look can tell.
-            found = await self._kube.get(self._ref)
-            if found is None or (found.get("spec") or {}).get("holderIdentity") != self._identity:
+            live = await self._kube.get(self._ref)
+            if live is None or (live.get("spec") or {}).get("holderIdentity") != self._identity:
                 raise LeaseLost("somebody else holds the lease") from None
-            self._held = found
+            self._held = live
 
     def _take(self, lease: Manifest, sent: float) -> None:
         self._held, self._renewed_at = lease, sent
 
-    def _manifest(self, found: Manifest | None) -> Manifest:
+    def _manifest(self, live: Manifest | None) -> Manifest:
         """The lease with this process as its holder; `found` as it is, None when it isn't there."""
         now = timestamp(self._clock.now())
-        old = (found or {}).get("spec") or {}
+        old = (live or {}).get("spec") or {}
         same = old.get("holderIdentity") == self._identity
-        meta = (found or {}).get("metadata") or {
+        meta = (live or {}).get("metadata") or {
             "name": self._ref.name,
             "namespace": self._ref.namespace,
         }
@@ -161,6 +161,6 @@ class Lease:
                 "acquireTime": old.get("acquireTime") if same else now,
                 "renewTime": now,
                 "leaseTransitions": int(old.get("leaseTransitions") or 0)
-                + (0 if same or found is None else 1),
+                + (0 if same or live is None else 1),
             },
         }

@@ -75,9 +75,9 @@ class ObjectMetrics:
     def runner(self, runner: TradingRunner) -> None:
         """What the status of a runner says."""
         meta = runner.metadata
-        found = {item.type: _VALUES[item.status] for item in runner.status.conditions}
+        values = {item.type: _VALUES[item.status] for item in runner.status.conditions}
         for kind in CONDITIONS:
-            self._conditions.labels(meta.namespace, meta.name, kind).set(found.get(kind, -1.0))
+            self._conditions.labels(meta.namespace, meta.name, kind).set(values.get(kind, -1.0))
         last = runner.status.last_drill
         if last is not None and last.passed_at:
             self._drilled.labels(meta.namespace, meta.name).set(instant(last.passed_at))

@@ -112,10 +112,10 @@ class Observer:
         process and what tells of a drill are still to be `asked`. Raises KubeError, and
         NotUnderstood where it or its claimed cutover can't be parsed."""
         namespace, name = key.namespace, key.name
-        found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
-        if found is None:
+        live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
+        if live is None:
             return None
-        runner = read(TradingRunner, found)
+        runner = read(TradingRunner, live)
         unserved = await self._served.missing(kinds.SERVICE_MONITOR)
         listed, children, pod, user_config, drills = await asyncio.gather(
             self._cutovers(namespace, name, claimed=runner.status.cutover),
@@ -141,11 +141,11 @@ class Observer:
         """What can be seen of a runner that can't be parsed; None when it is gone. Raises
         KubeError."""
         namespace, name = key.namespace, key.name
-        found = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
-        if found is None:
+        manifest = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
+        if manifest is None:
             return None
-        claimed = text(found, "status", "cutover")
-        pod, live, cutover = await asyncio.gather(
+        claimed = text(manifest, "status", "cutover")
+        pod, stateful_set, cutover = await asyncio.gather(
             self._pod(namespace, name),
             self._kube.get(kinds.ref(kinds.STATEFUL_SET, namespace, name)),
             _given(
@@ -153,18 +153,18 @@ class Observer:
             ),
         )
         return RawRunner(
-            found=found,
+            manifest=manifest,
             now=self._clock.now(),
             problem=problem,
             cutover=cutover if text(cutover, "spec", "runner") == name else None,
             pod=pod_view(pod) if pod else None,
-            stateful_set=live,
+            stateful_set=stateful_set,
         )
 
     async def meta(self, key: Key) -> Meta | None:
         """Metadata of a cutover that can't be parsed; None when it is gone. Raises KubeError."""
-        found = await self._kube.get(kinds.ref(kinds.CUTOVER, key.namespace, key.name))
-        return Meta.model_validate(found["metadata"]) if found else None
+        live = await self._kube.get(kinds.ref(kinds.CUTOVER, key.namespace, key.name))
+        return Meta.model_validate(live["metadata"]) if live else None
 
     def now(self) -> float:
         """Unix seconds."""
@@ -181,10 +181,10 @@ class Observer:
         """The world around a ReleaseCutover; None when it is gone. Raises KubeError, and
         NotUnderstood where it can't be parsed itself."""
         namespace = key.namespace
-        found = await self._kube.get(kinds.ref(kinds.CUTOVER, namespace, key.name))
-        if found is None:
+        manifest = await self._kube.get(kinds.ref(kinds.CUTOVER, namespace, key.name))
+        if manifest is None:
             return None
-        cutover = read(ReleaseCutover, found)
+        cutover = read(ReleaseCutover, manifest)
         name = cutover.spec.runner
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
         runner, problem = _runner_of(live)
@@ -295,9 +295,9 @@ class Observer:
     ) -> tuple[tuple[ReleaseCutover, ...], frozenset[str]]:
         """Those that can be parsed, and the names of the others. Raises NotUnderstood for the one
         that is claimed: what the runner is to do follows from it."""
-        found = await self._kube.list(kinds.CUTOVER, namespace, fields=f"spec.runner={runner}")
+        items = await self._kube.list(kinds.CUTOVER, namespace, fields=f"spec.runner={runner}")
         parsed, unread = [], set()
-        for item in found:
+        for item in items:
             try:
                 parsed.append(read(ReleaseCutover, item))
             except NotUnderstood as problem:
@@ -317,8 +317,8 @@ class Observer:
             self._kube.list(kinds.CONFIG_MAP, namespace, labels=labels),
             asyncio.gather(*(self._kube.get(ref) for ref in refs)),
         )
-        found = dict(zip(refs, named, strict=True))
-        live = {ref: item for ref, item in found.items() if item is not None}
+        children = dict(zip(refs, named, strict=True))
+        live = {ref: item for ref, item in children.items() if item is not None}
         return live | {ref_of(item): item for item in configs}
 
     async def _drills(self, runner: TradingRunner) -> tuple[DrillPodView, ...]:
@@ -327,8 +327,8 @@ class Observer:
             return ()
         meta = runner.metadata
         labels = f"{LABEL_RUNNER}={meta.name},{LABEL_APP}={APP_DRILL},{LABEL_MANAGED_BY}={MANAGER}"
-        found = await self._kube.list(kinds.POD, meta.namespace, labels=labels)
-        return tuple(drill_view(pod) for pod in found)
+        pods = await self._kube.list(kinds.POD, meta.namespace, labels=labels)
+        return tuple(drill_view(pod) for pod in pods)
 
     async def _drilled(self, runner: TradingRunner) -> tuple[MetricView | None, AlertView | None]:
         """What a live drill moved: the metric, where a Prometheus is known, and the alert."""
@@ -359,8 +359,8 @@ class Observer:
     async def _user_config(self, namespace: str, name: str | None) -> str | None:
         if name is None:
             return None
-        found = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
-        text: Any = ((found or {}).get("data") or {}).get(CONFIG_FILE)
+        config_map = await self._kube.get(kinds.ref(kinds.CONFIG_MAP, namespace, name))
+        text: Any = ((config_map or {}).get("data") or {}).get(CONFIG_FILE)
         return text if isinstance(text, str) else None
 
 

@@ -64,18 +64,18 @@ class Audit:
     async def once(self) -> None:
         """One audit. Raises KubeError."""
         known = self._witness.known()
-        found: list[tuple[Key, str]] = []
+        listed: list[tuple[Key, str]] = []
         for kind in (kinds.RUNNER, kinds.CUTOVER):
             for namespace in self._namespaces:
                 for item in await self._kube.list(kind, namespace, metadata_only=True):
                     meta = item["metadata"]
                     key = Key(kind[1], meta["namespace"], meta["name"])
-                    found.append((key, meta["resourceVersion"]))
+                    listed.append((key, meta["resourceVersion"]))
         now = self._clock.monotonic()
-        for key in self._witness.listed(found, known, now):
+        for key in self._witness.listed(listed, known, now):
             self._add(key)
         if self._resynced is None or now - self._resynced >= self._resync:
             self._resynced = now
-            for key, _ in found:
+            for key, _ in listed:
                 self._later(key, self._chance.uniform(0, self._resync))
         self.done = True

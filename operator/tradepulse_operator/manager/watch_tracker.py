@@ -38,14 +38,14 @@ class Witness:
         return frozenset(self._delivered)
 
     def listed(
-        self, found: Iterable[tuple[Key, str]], before: frozenset[Key], now: float
+        self, items: Iterable[tuple[Key, str]], before: frozenset[Key], now: float
     ) -> list[Key]:
         """A whole list, taken just now: the keys that need a look because the watch missed them.
 
         What was known `before` the list was asked for and isn't in it has vanished unseen: it is
         looked at once more, then forgotten.
         """
-        versions = {key: _number(version) for key, version in found}
+        versions = {key: _number(version) for key, version in items}
         missed = [key for key, number in versions.items() if self._delivered.get(key, 0) < number]
         for key in missed:
             self._owed[key] = (versions[key], self._owed.get(key, (0, now))[1])

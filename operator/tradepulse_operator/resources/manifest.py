@@ -33,14 +33,14 @@ def metadata(
     owned: bool = True,
 ) -> Manifest:
     """Metadata of a child of `runner`; without an owner the child outlives it."""
-    found: Manifest = {
+    meta: Manifest = {
         "name": name,
         "namespace": runner.metadata.namespace,
         "labels": {**common(runner.metadata.name), **(labels or {})},
     }
     if owned:
-        found["ownerReferences"] = [owner(runner)]
-    return found
+        meta["ownerReferences"] = [owner(runner)]
+    return meta
 
 
 def digest(manifest: Manifest) -> str:

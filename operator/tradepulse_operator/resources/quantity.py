@@ -16,10 +16,10 @@ _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 
 def value(quantity: str) -> Decimal:
     """`quantity` as a number of its unit (bytes, cores). Raises ValueError for another text."""
-    found = _FORM.match(quantity)
-    if not found:
+    match = _FORM.match(quantity)
+    if not match:
         raise ValueError(f"not a quantity: {quantity!r}; write e.g. 100m, 256Mi or 1Gi")
-    number, suffix = Decimal(found[1]), found[2] or ""
+    number, suffix = Decimal(match[1]), match[2] or ""
     if suffix in _DECIMAL:
         return number.scaleb(3 * (_DECIMAL.index(suffix) - 3))
     return number * (1 << (10 * _BINARY.index(suffix)))

@@ -82,16 +82,16 @@ class ServerTls:
 
 def _state(path: Path) -> tuple[int, ...]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def subject_of(transport: asyncio.BaseTransport) -> str:
     """The subject (RFC 4514) of the verified client certificate; "" when none was shown."""
-    found = transport.get_extra_info("ssl_object")
-    shown = found.getpeercert(binary_form=True) if found is not None else None
+    tls = transport.get_extra_info("ssl_object")
+    shown = tls.getpeercert(binary_form=True) if tls is not None else None
     return x509.load_der_x509_certificate(shown).subject.rfc4514_string() if shown else ""
 
 

@@ -48,14 +48,14 @@ class Refused(Exception):
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """``responses`` of a route that may end with these problems."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    found: dict[int | str, dict[str, Any]] = {
+    responses: dict[int | str, dict[str, Any]] = {
         status: {"description": HTTPStatus(status).phrase, "content": content}
         for status in statuses
     }
-    if 429 in found:
+    if 429 in responses:
         retry = {"description": "Seconds until the next attempt.", "schema": {"type": "integer"}}
-        found[429]["headers"] = {"Retry-After": retry}
-    return found
+        responses[429]["headers"] = {"Retry-After": retry}
+    return responses
 
 
 def install(app: FastAPI) -> None:

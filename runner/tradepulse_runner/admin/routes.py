@@ -30,19 +30,19 @@ _LOOK_ERRORS = documented(401, 403, 422, 429, 503)
 
 def _secured(scope: Scope, body: type[BaseModel] | None = None) -> dict[str, Any]:
     """What the framework can't tell by itself about a route."""
-    found: dict[str, Any] = {
+    extra: dict[str, Any] = {
         "security": [{"bearer": [scope.value]}, {"clientCertificate": [scope.value]}]
     }
     if body is not None:
         reference = {"$ref": f"#/components/schemas/{body.__name__}"}
         content = {"application/json": {"schema": reference}}
-        found["requestBody"] = {"required": True, "content": content}
-    return found
+        extra["requestBody"] = {"required": True, "content": content}
+    return extra
 
 
 def _surface(request: Request) -> Surface:
-    found: Surface = request.app.state.surface
-    return found
+    surface: Surface = request.app.state.surface
+    return surface
 
 
 class Gate:

@@ -103,11 +103,11 @@ def _view(secret: WatchedSecret) -> schemas.SecretView:
 
 def audit_secret(environment: Mapping[str, str]) -> WatchedSecret:
     """Raises :class:`ConfigError` when there is none, or one that can't be used."""
-    found = WatchedSecret.of(AUDIT_SECRET, environment)
-    if found is None:
+    secret = WatchedSecret.of(AUDIT_SECRET, environment)
+    if secret is None:
         raise ConfigError(
             f"admin: neither {AUDIT_SECRET} nor {AUDIT_SECRET}_PATH is set, and who did what must"
             " be signed; remedy: set one of them, to a secret of 16 characters or more or to a"
             " file that holds it"
         )
-    return found
+    return secret

@@ -82,8 +82,8 @@ class Surface:
     def orders(self, venue: str | None, limit: int) -> schemas.OrdersView:
         sessions = self.loop.sessions
         chosen = [sessions[venue]] if venue is not None else list(sessions.values())
-        found = [_orders(session) for session in chosen]
-        orders = sorted((one for some in found for one in some), key=lambda one: one.sent_at)
+        views = [_orders(session) for session in chosen]
+        orders = sorted((one for some in views for one in some), key=lambda one: one.sent_at)
         return schemas.OrdersView(total=len(orders), orders=orders[:limit])
 
     def health(self) -> schemas.HealthView:

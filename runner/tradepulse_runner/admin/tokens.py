@@ -65,10 +65,10 @@ class Keys:
 
     def _look(self) -> tuple[int, ...]:
         try:
-            found = self._path.stat()
+            stat = self._path.stat()
         except OSError:
             return ()
-        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def load_keys(path: Path) -> list[jwt.PyJWK]:
@@ -88,8 +88,8 @@ def load_keys(path: Path) -> list[jwt.PyJWK]:
 
 
 def _from_set(data: bytes) -> list[jwt.PyJWK]:
-    found = jwt.PyJWKSet.from_json(data.decode())
-    return [key for key in found.keys if key.public_key_use in (None, "sig")]
+    key_set = jwt.PyJWKSet.from_json(data.decode())
+    return [key for key in key_set.keys if key.public_key_use in (None, "sig")]
 
 
 def _from_pem(data: bytes) -> jwt.PyJWK:
@@ -104,8 +104,8 @@ def _from_pem(data: bytes) -> jwt.PyJWK:
 
 
 def _as_jwk(algorithm: str, key: Any) -> jwt.PyJWK:
-    found = jwt.get_algorithm_by_name(algorithm).to_jwk(key, as_dict=True)
-    return jwt.PyJWK.from_dict(found, algorithm)
+    jwk = jwt.get_algorithm_by_name(algorithm).to_jwk(key, as_dict=True)
+    return jwt.PyJWK.from_dict(jwk, algorithm)
 
 
 def _weak(key: jwt.PyJWK) -> bool:

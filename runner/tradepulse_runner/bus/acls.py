@@ -41,13 +41,13 @@ def principal(config: EventBusConfig) -> str:
             " remedy: give --principal User:NAME"
         )
     try:
-        found = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a PEM certificate"
         raise ConfigError(
             f"event_bus.ssl_certfile: {path}: {why}; remedy: provide the PEM, or give --principal"
         ) from None
-    return f"User:{found.subject.rfc4514_string(_NAMES)}"
+    return f"User:{certificate.subject.rfc4514_string(_NAMES)}"
 
 
 def commands(
@@ -58,17 +58,17 @@ def commands(
     if not re.fullmatch(r"User:[^*\n]+", who) or (reader and "*" in reader):
         raise ConfigError(f"--principal {who!r} is not User:NAME of one; remedy: name one user")
     topics = [config.topic(stream) for stream in sorted(config.publish)]
-    found = [_allow(config, who, ("Write", "Describe"), topics, extra)]
+    lines = [_allow(config, who, ("Write", "Describe"), topics, extra)]
     if config.readers:
-        found.append(_allow(config, who, ("Describe",), (), extra, groups=config.readers))
+        lines.append(_allow(config, who, ("Describe",), (), extra, groups=config.readers))
     if reader is not None:
         read = [name for topic in topics for name in (topic, retry_topic(topic))]
         write = [make(topic) for topic in topics for make in (retry_topic, dead_topic)]
-        found += [
+        lines += [
             _allow(config, reader, ("Read", "Describe"), read, extra, groups=[config.group]),
             _allow(config, reader, ("Write", "Describe"), write, extra),
         ]
-    return found
+    return lines
 
 
 def _allow(

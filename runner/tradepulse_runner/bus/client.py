@@ -35,17 +35,17 @@ class Access:
         self.refresh()
         if self._context is None:
             raise ConfigError(self.problem)
-        found: dict[str, Any] = {
+        options: dict[str, Any] = {
             "bootstrap_servers": self._config.bootstrap_servers,
             "security_protocol": self._config.security_protocol,
             "ssl_context": self._context,
         }
         if self._sasl:
             credential = self._credentials().current
-            found["sasl_mechanism"] = self._config.sasl_mechanism
-            found["sasl_plain_username"] = credential.key
-            found["sasl_plain_password"] = credential.secret
-        return found
+            options["sasl_mechanism"] = self._config.sasl_mechanism
+            options["sasl_plain_username"] = credential.key
+            options["sasl_plain_password"] = credential.secret
+        return options
 
     def refresh(self) -> bool:
         """Look at the files; whether there is something newer to connect with. Never raises."""
@@ -79,19 +79,19 @@ class Access:
 def context(config: EventBusConfig) -> ssl.SSLContext:
     """Brokers are believed by ``ssl_cafile`` alone, and by their names. Raises
     :class:`ConfigError` naming field, file and remedy."""
-    found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which checks certificates and host names
-    found.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which checks certificates and host names
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        found.load_verify_locations(cafile=config.ssl_cafile)
+        tls.load_verify_locations(cafile=config.ssl_cafile)
     except (OSError, ssl.SSLError) as error:
         raise _unusable("ssl_cafile", config.ssl_cafile, error) from None
     if config.ssl_certfile and config.ssl_keyfile:
         try:
             # Never asks: a passphrase would be awaited at a terminal that isn't there.
-            found.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, password=_nobody)
+            tls.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, password=_nobody)
         except (OSError, ssl.SSLError, ValueError) as error:
             raise _unusable("ssl_certfile", config.ssl_certfile, error) from None
-    return found
+    return tls
 
 
 def _nobody() -> str:
@@ -111,7 +111,7 @@ def _files(config: EventBusConfig) -> list[Path]:
 
 def _stamp(path: Path) -> tuple[int, ...]:
     try:
-        found = os.stat(path)
+        stat = os.stat(path)
     except OSError:
         return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)

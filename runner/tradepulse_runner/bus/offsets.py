@@ -61,8 +61,8 @@ class Place:
     committed: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        found = {"topic": self.topic, "partition": self.partition, "end": self.end}
-        return {**found, "committed": dict(self.committed)}
+        result = {"topic": self.topic, "partition": self.partition, "end": self.end}
+        return {**result, "committed": dict(self.committed)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ class Offsets:
 
     def status(self) -> dict[str, Any]:
         """The newest finding, for ``/status``: JSON values."""
-        found = self._found
+        offsets = self._found
         return {
-            "at": rfc3339(found.at) if found else None,
-            "partitions": [place.to_json() for place in found.places] if found else [],
-            "partitions_left_out": found.left_out if found else 0,
+            "at": rfc3339(offsets.at) if offsets else None,
+            "partitions": [place.to_json() for place in offsets.places] if offsets else [],
+            "partitions_left_out": offsets.left_out if offsets else 0,
         }
 
     async def run(self) -> None:
@@ -130,12 +130,12 @@ class Offsets:
         finally:
             await asker.close()
 
-    def _keep(self, found: Finding) -> None:
+    def _keep(self, finding: Finding) -> None:
         if self.problem:
             log.info("bus.offsets_told_again")
-        self._found, self.problem = found, ""
+        self._found, self.problem = finding, ""
         if self._metrics:
-            self._metrics.show(lags(found.places))
+            self._metrics.show(lags(finding.places))
 
     def _say(self, problem: str, error: Exception | None = None) -> None:
         if problem != self.problem:
@@ -147,12 +147,12 @@ class Offsets:
 
 def lags(places: tuple[Place, ...]) -> dict[tuple[str, str], int]:
     """Messages that are left to read, by group and topic, where the group has committed."""
-    found: dict[tuple[str, str], int] = {}
+    result: dict[tuple[str, str], int] = {}
     for place in places:
         for group, offset in place.committed.items():
             key = (group, place.topic)
-            found[key] = found.get(key, 0) + max(0, place.end - offset)
-    return found
+            result[key] = result.get(key, 0) + max(0, place.end - offset)
+    return result
 
 
 class _Asker:
@@ -182,34 +182,36 @@ class _Asker:
 
     async def _partitions(self) -> list[TopicPartition]:
         """Of the topics that exist, sorted."""
-        found: list[TopicPartition] = []
+        partitions: list[TopicPartition] = []
         for topic in await self._admin.describe_topics(self._topics):
             error = for_code(topic["error_code"])
             if error is TopicAuthorizationFailedError:
                 raise BusError(f"topic {topic['topic']}: we may not ask how far it is; {_RIGHTS}")
             if error is not UnknownTopicOrPartitionError and topic["error_code"]:
                 raise error()
-            found += [TopicPartition(topic["topic"], p["partition"]) for p in topic["partitions"]]
-        return sorted(found)
+            partitions += [
+                TopicPartition(topic["topic"], p["partition"]) for p in topic["partitions"]
+            ]
+        return sorted(partitions)
 
     async def _committed(self, group: str, wanted: list[TopicPartition]) -> dict[Any, int]:
         """Where ``group`` goes on to read; partitions where it never committed left out."""
 
         async def ask() -> dict[Any, Any]:
-            found = await self._admin.list_consumer_group_offsets(group, partitions=wanted)
-            if len(found) < len(wanted):
+            offsets = await self._admin.list_consumer_group_offsets(group, partitions=wanted)
+            if len(offsets) < len(wanted):
                 # How the client takes an error of the whole request. Rights were looked at when the
                 # coordinator was asked for: this one doesn't know the group yet, or no more.
                 raise GroupLoadInProgressError
-            return dict(found)
+            return dict(offsets)
 
         if not wanted:
             return {}
         try:
-            found = await _repeated(ask)
+            offsets = await _repeated(ask)
         except GroupAuthorizationFailedError:
             raise BusError(f"group {group}: we may not ask how far it is; {_RIGHTS}") from None
-        return {each: place.offset for each, place in found.items() if place.offset >= 0}
+        return {each: place.offset for each, place in offsets.items() if place.offset >= 0}
 
     async def close(self) -> None:
         """Never raises, never takes long."""

@@ -87,9 +87,9 @@ class Outbox:
 
     def _read_cursor(self) -> None:
         try:
-            found = json.loads((self._folder / "cursor").read_bytes())
-            self._acked = self._saved = int(found["acked"])
-            self._sources = {str(k): int(v) for k, v in found["sources"].items()}
+            cursor = json.loads((self._folder / "cursor").read_bytes())
+            self._acked = self._saved = int(cursor["acked"])
+            self._sources = {str(k): int(v) for k, v in cursor["sources"].items()}
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -68,8 +68,8 @@ class Producer:
                 answers = iter(await asyncio.gather(*waiting, return_exceptions=True))
         except (KafkaError, TimeoutError) as error:
             return [error] * len(entries)
-        found = [next(answers) if entry.stream else None for entry in entries]
-        return [each if isinstance(each, BaseException) else None for each in found]
+        results = [next(answers) if entry.stream else None for entry in entries]
+        return [each if isinstance(each, BaseException) else None for each in results]
 
     async def _hand_over(self, entry: Entry) -> asyncio.Future[Any]:
         assert entry.stream is not None

@@ -33,15 +33,15 @@ def verify_signatures(state_dir: Path, keyring: Path | None) -> None:
     wrong."""
     keys = Keyring.load(keyring) if keyring else _of_environment()
     path = state_dir / FILE
-    found = [f"record {seq}: {why}" for seq, why in chain_problems(read_trail(path))]
+    problems = [f"record {seq}: {why}" for seq, why in chain_problems(read_trail(path))]
     count = 0
     for record in read_trail(path):
         count += 1
         if why := keys.problem(record.content, record.signature):
-            found.append(f"record {record.seq}: {why}")
-    for problem in found:
+            problems.append(f"record {record.seq}: {why}")
+    for problem in problems:
         click.echo(problem, err=True)
-    if found:
+    if problems:
         sys.exit(1)
     click.echo(f"{count} records, all signed and in place")
 

@@ -30,10 +30,10 @@ def check_(path: Path) -> None:
 
     Nothing is connected to. The answer is one line of JSON, also in the pod's termination message.
     """
-    found = check(path, os.environ)
-    text = json.dumps(found)
+    problems = check(path, os.environ)
+    text = json.dumps(problems)
     click.echo(text)
     if log := os.environ.get("TRADEPULSE_TERMINATION_LOG"):
         Path(log).write_text(text)
-    if not found["ok"]:
+    if not problems["ok"]:
         sys.exit(1)

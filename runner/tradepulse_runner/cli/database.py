@@ -58,8 +58,8 @@ def verify(path: Path, **who: Any) -> None:
     each that is wrong. What the state directory remembers of the chain's end is checked, too."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
-    found, config = _load(path, who)
-    wrong, summary = commands.verify(config, _name(found), found.state_dir)
+    runner, config = _load(path, who)
+    wrong, summary = commands.verify(config, _name(runner), runner.state_dir)
     for problem in wrong:
         click.echo(problem, err=True)
     if wrong:
@@ -73,17 +73,17 @@ def status(path: Path, **who: Any) -> None:
     """Show which schema is there and how long the runner's chain is, as JSON."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
-    found, config = _load(path, who)
-    click.echo(json.dumps(commands.status(config, _name(found)), indent=2))
+    runner, config = _load(path, who)
+    click.echo(json.dumps(commands.status(config, _name(runner)), indent=2))
 
 
-def _name(found: RunnerConfig) -> str:
-    return f"{found.runner.namespace}/{found.runner.name}"
+def _name(config: RunnerConfig) -> str:
+    return f"{config.runner.namespace}/{config.runner.name}"
 
 
 def _load(path: Path, who: dict[str, Any]) -> tuple[RunnerConfig, DatabaseConfig]:
-    found = load_config(path)
-    if found.database is None:
+    config = load_config(path)
+    if config.database is None:
         raise ConfigError(f"{path}: database: missing; remedy: say where it is")
     given = {name: value for name, value in who.items() if value is not None}
-    return found, found.database.model_copy(update=given)
+    return config, config.database.model_copy(update=given)

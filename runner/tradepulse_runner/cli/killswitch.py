@@ -52,16 +52,16 @@ def kill_switch() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def status(state_dir: Path, as_json: bool) -> None:
     """Say whether it is engaged, and why, who did what, and what could not be cancelled."""
-    found, report = _latch(state_dir), read_report(state_dir)
+    latch, report = _latch(state_dir), read_report(state_dir)
     if as_json:
-        shown = {"engaged": found.engaged, "reason": found.reason, "history": found.history}
+        shown = {"engaged": latch.engaged, "reason": latch.reason, "history": latch.history}
         click.echo(json.dumps({**shown, "report": report}, indent=2))
         return
-    click.echo(f"engaged: {found.reason}" if found.engaged else "not engaged")
-    for entry in found.history:
+    click.echo(f"engaged: {latch.reason}" if latch.engaged else "not engaged")
+    for entry in latch.history:
         who = f" by {entry['by']}" if entry["by"] else ""
         click.echo(f"  {_when(entry)} {entry['event']}{who}: {entry['reason']}")
-    if found.engaged and report:
+    if latch.engaged and report:
         left = report["uncancelled"]
         click.echo(f"not cancelled: {len(left)} orders ({_when(report)})")
         for order in left:
@@ -80,11 +80,11 @@ def status(state_dir: Path, as_json: bool) -> None:
 def engage(state_dir: Path, reason: str, by: str) -> None:
     """Latch it. A running runner notices within 0.25 s and cancels everything; a stopped one starts
     latched."""
-    found = _latch(state_dir)
-    if found.engage(reason, by=by.strip()):
+    latch = _latch(state_dir)
+    if latch.engage(reason, by=by.strip()):
         click.echo(f"engaged: {reason}")
     else:
-        click.echo(f"was engaged already: {found.reason}")
+        click.echo(f"was engaged already: {latch.reason}")
 
 
 @kill_switch.command("reset")

@@ -115,10 +115,10 @@ def inspect(state_dir: Path) -> None:
 @STATE_DIR
 def verify(state_dir: Path) -> None:
     """Check every snapshot, journal and backup; exit 1 and a sentence for each damaged one."""
-    found = state.problems(state_dir, clock=time.time)
-    for problem in found:
+    problems = state.problems(state_dir, clock=time.time)
+    for problem in problems:
         click.echo(problem, err=True)
-    if found:
+    if problems:
         sys.exit(1)
     click.echo("every snapshot, journal and backup is intact")
 

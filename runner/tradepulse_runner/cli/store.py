@@ -57,5 +57,5 @@ def open_folder(
         "ca_file": ca_file,
     }
     config = parse_model(ObjectStoreConfig, raw, source="command line")
-    found = CredentialStore.open("s3", credentials_dir, os.environ)
-    return Folder(config, found.current, parts.path.strip("/"))
+    credentials = CredentialStore.open("s3", credentials_dir, os.environ)
+    return Folder(config, credentials.current, parts.path.strip("/"))

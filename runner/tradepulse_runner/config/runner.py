@@ -278,7 +278,7 @@ class RunnerConfig(Model):
                     " raise guard.gap above it",
                 )
         for venue in self.venues:
-            currencies = {found for s in venue.symbols if (found := quote_currency(s))}
+            currencies = {currency for s in venue.symbols if (currency := quote_currency(s))}
             if len(currencies) > 1:
                 raise Clash(
                     f"venues.{venue.name}.symbols",
@@ -344,10 +344,10 @@ def _closest(model: type[BaseModel], loc: tuple[int | str, ...]) -> str | None:
     for part in loc[:-1]:
         if isinstance(part, int):
             continue
-        found = current.model_fields.get(part) if hasattr(current, "model_fields") else None
-        if found is None:
+        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
+        if field is None:
             return None
-        current = _inner_model(found.annotation)
+        current = _inner_model(field.annotation)
     if not hasattr(current, "model_fields"):
         return None
     matches = difflib.get_close_matches(str(loc[-1]), list(current.model_fields), n=1)

@@ -97,14 +97,14 @@ class Files:
     def _together(self) -> Pair:
         place = f"the file {self.directory / TOGETHER}"
         try:
-            found = dict(json.loads(self._text(TOGETHER)))
+            pair = dict(json.loads(self._text(TOGETHER)))
         except (ValueError, TypeError):
             # From None: the error of a parser shows what it could not parse.
             raise ConfigError(
                 f"{TOGETHER}: {place} is not a whole JSON object; remedy: have it renamed into"
                 f" place, with the keys {' and '.join(self.names)}"
             ) from None
-        key, secret = (checked(name, _text_of(found.get(name)), place) for name in self.names)
+        key, secret = (checked(name, _text_of(pair.get(name)), place) for name in self.names)
         return Pair(key, secret)
 
     def _stamp(self) -> tuple[tuple[object, ...], ...]:
@@ -126,10 +126,10 @@ class Files:
     def _state(self, name: str) -> tuple[int, ...]:
         self.step("stat")
         try:
-            found = os.stat(self.directory / name)
+            stat = os.stat(self.directory / name)
         except OSError:
             return ()
-        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def _text(self, name: str) -> str:
         self.step("read")

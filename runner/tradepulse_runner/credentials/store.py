@@ -124,22 +124,22 @@ class CredentialStore:
         """Read again; whether there are new credentials. What can't be used changes nothing."""
         now = self._timer()
         try:
-            found = self._source.read()
+            pair = self._source.read()
         except ConfigError as error:
             self._doubt(now, str(error))
             return False
         self._forget_problem()
-        if found != self._pending:
-            self._pending, self._pending_since = found, now
-        same = (found.key == self.current.key, found.secret == self.current.secret)
+        if pair != self._pending:
+            self._pending, self._pending_since = pair, now
+        same = (pair.key == self.current.key, pair.secret == self.current.secret)
         half = any(same) and not all(same)
-        whole = found.atomic or now - self._pending_since >= (HALF if half else SETTLE)
+        whole = pair.atomic or now - self._pending_since >= (HALF if half else SETTLE)
         if whole:
             self._unsettled_since = None
         elif not all(same):
             self._unsettled_since = now if self._unsettled_since is None else self._unsettled_since
         if whole and not all(same):
-            self._adopt(found)
+            self._adopt(pair)
             return True
         return False
 
@@ -149,10 +149,10 @@ class CredentialStore:
             self.refresh()
         return self.current.generation > used.generation
 
-    def _adopt(self, found: Pair) -> None:
+    def _adopt(self, pair: Pair) -> None:
         before = self.current
         self._current = new = Credential(
-            found.key, found.secret, before.generation + 1, self._clock(), self._timer()
+            pair.key, pair.secret, before.generation + 1, self._clock(), self._timer()
         )
         log.warning(
             "credentials.replaced",

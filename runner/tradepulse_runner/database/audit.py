@@ -71,8 +71,8 @@ def digest_of(row: Mapping[str, Any]) -> str:
 
 async def head(connection: Connection, runner: str, origin: str) -> Head:
     """Where the chain of ``runner`` ends now."""
-    found = await connection.fetchrow(_HEAD.replace("FOR UPDATE OF h", ""), runner, origin)
-    return Head(**dict(found)) if found else Head(0, GENESIS, 0)
+    row = await connection.fetchrow(_HEAD.replace("FOR UPDATE OF h", ""), runner, origin)
+    return Head(**dict(row)) if row else Head(0, GENESIS, 0)
 
 
 async def store(
@@ -102,16 +102,16 @@ async def store(
 
 async def _lock(connection: Connection, runner: str, origin: str) -> Head:
     """The chain's end, ours until the transaction ends."""
-    found = await connection.fetchrow(_HEAD, runner, origin)
-    if found is None:
+    row = await connection.fetchrow(_HEAD, runner, origin)
+    if row is None:
         await connection.execute(
             "INSERT INTO tradepulse.audit_heads (runner, seq, digest) VALUES ($1, 0, $2)"
             " ON CONFLICT DO NOTHING",
             *(runner, GENESIS),
         )
-        found = await connection.fetchrow(_HEAD, runner, origin)
-    assert found is not None
-    return Head(**dict(found))
+        row = await connection.fetchrow(_HEAD, runner, origin)
+    assert row is not None
+    return Head(**dict(row))
 
 
 async def _known(connection: Connection, runner: str, ids: Sequence[str]) -> set[str]:

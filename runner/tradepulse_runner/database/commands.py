@@ -63,7 +63,7 @@ def _with(config: DatabaseConfig, use: Callable[[Connection], Awaitable[T]]) -> 
 
 def _anchor(state_dir: Path) -> tuple[int, str] | None:
     try:
-        found = json.loads((state_dir / FOLDER / STATE).read_bytes())["notes"]["anchor"]
-        return (int(found["seq"]), str(found["digest"])) if found["seq"] else None
+        anchor = json.loads((state_dir / FOLDER / STATE).read_bytes())["notes"]["anchor"]
+        return (int(anchor["seq"]), str(anchor["digest"])) if anchor["seq"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

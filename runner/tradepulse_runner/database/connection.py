@@ -79,9 +79,9 @@ async def _one(
 ) -> Connection:
     connection = await open_one(config, host, port, context)
     try:
-        found = await connection.fetchrow(WHO, timeout=config.connect_timeout)
-        assert found is not None  # a SELECT without FROM has one row
-        require_primary(dict(found), timelines)
+        server = await connection.fetchrow(WHO, timeout=config.connect_timeout)
+        assert server is not None  # a SELECT without FROM has one row
+        require_primary(dict(server), timelines)
     except BaseException:
         connection.terminate()
         raise
@@ -105,12 +105,12 @@ async def open_one(
     )
 
 
-def require_primary(found: Mapping[str, Any], timelines: dict[str, str]) -> None:
+def require_primary(server: Mapping[str, Any], timelines: dict[str, str]) -> None:
     """Raise :class:`DatabaseError` for a server that says of itself, by ``WHO``, that it isn't one
     or isn't the newest; ``timelines`` then has the one that it is of."""
-    if found["standby"] or found["read_only"]:
+    if server["standby"] or server["read_only"]:
         raise DatabaseError("is a replica")
-    system, timeline = found["system"], found["timeline"]
+    system, timeline = server["system"], server["timeline"]
     newest = timelines.get(system, "")
     if timeline < newest:
         raise DatabaseError(

@@ -105,8 +105,8 @@ class Recorder:
         known = self._spool.notes.setdefault("marks", {})
         self._marks = {source: (int(m[0]), str(m[1])) for source, m in known.items()}
         self._spool.seek(self._spool.notes.get("marked", 0))
-        while found := self._spool.read(1000):
-            for _, data in found:
+        while records := self._spool.read(1000):
+            for _, data in records:
                 entry = Entry.from_bytes(data)
                 number = json.loads(entry.body).get("seq", 0)
                 self._marks[entry.source] = (number, entry.id)
@@ -128,8 +128,8 @@ class Recorder:
     async def _follow(self, source: str, name: str, items: Callable[[Path], list[Item]]) -> None:
         path = self._state_dir / name
         try:
-            found = path.stat()
-            seen = (found.st_mtime_ns, found.st_size)
+            stat = path.stat()
+            seen = (stat.st_mtime_ns, stat.st_size)
             if self._seen.get(source) == seen and source not in self._behind:
                 return
             self._catch_up(source, await asyncio.to_thread(items, path))

@@ -214,13 +214,13 @@ class Replicas:
         if each.who["system"] != primary.who["system"]:
             return Replica(each.host, problem=f"is no copy of {primary.host}, but another system")
         try:
-            found = await self._open[each.host].fetchrow(_REPLAYED)
+            row = await self._open[each.host].fetchrow(_REPLAYED)
         except FAILURES as error:
             self._drop(each.host)
             return Replica(each.host, problem=told(error))
-        if found["lsn"] is None:
+        if row["lsn"] is None:
             return Replica(each.host, problem="has replayed nothing yet")
-        return self._compared(each.host, lag_bytes(lsn, found["lsn"]), found["seconds"])
+        return self._compared(each.host, lag_bytes(lsn, row["lsn"]), row["seconds"])
 
     def _compared(self, host: str, behind: int, seconds: float) -> Replica:
         """``seconds`` since the last transaction it has: on a quiet primary that is long ago, and

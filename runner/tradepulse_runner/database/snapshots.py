@@ -66,8 +66,8 @@ class Snapshots:
     async def _store_oms(self, connection: Connection, venue: str, epoch: int) -> int:
         path = self._state_dir / f"{venue}_oms.json"
         try:
-            found = path.stat()
-            seen = (found.st_mtime_ns, found.st_ino)
+            stat = path.stat()
+            seen = (stat.st_mtime_ns, stat.st_ino)
             if self._seen.get(venue) == seen:
                 return 0
             snapshot, text = await asyncio.to_thread(_read, path)

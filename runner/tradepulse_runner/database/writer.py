@@ -210,10 +210,10 @@ class DatabaseWriter:
 
     async def _store(self, connection: Connection) -> bool:
         """The next batch; whether there may be more."""
-        found = self._spool.read(BATCH)
-        if not found:
+        records = self._spool.read(BATCH)
+        if not records:
             return False
-        entries = [(number, Entry.from_bytes(data)) for number, data in found]
+        entries = [(number, Entry.from_bytes(data)) for number, data in records]
         self._step("database.insert")
         end, rows = await audit.store(connection, self._runner, self._spool.origin, entries)
         self._step("database.committed")
@@ -221,7 +221,7 @@ class DatabaseWriter:
         self._anchor(end)
         self._waiting_since = 0.0
         self._metrics.rows.labels("audit_records").inc(rows)
-        return len(found) == BATCH
+        return len(records) == BATCH
 
     async def _idle(self) -> None:
         await asyncio.sleep(LINGER)
@@ -244,8 +244,8 @@ class DatabaseWriter:
         self._spool.notes["anchor"] = {"seq": end.seq, "digest": end.digest}
 
     def _timelines(self) -> dict[str, str]:
-        found: dict[str, str] = self._spool.notes.setdefault("timelines", {})
-        return found
+        timelines: dict[str, str] = self._spool.notes.setdefault("timelines", {})
+        return timelines
 
     def _say(self, problem: str, error: Exception | None = None) -> None:
         if problem != self._problem:

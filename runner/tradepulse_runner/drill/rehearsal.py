@@ -154,15 +154,15 @@ class _Drill:
         """Orders that rest, as fast as the throttle lets them leave; how many rest."""
         limits, end = self._config.risk, time.monotonic() + PLACING
         asked = 0
-        while (found := self._at_the_venues()) < count and time.monotonic() < end:
+        while (resting := self._at_the_venues()) < count and time.monotonic() < end:
             if loop.state.refusal:
                 break
-            for _ in range(min(count - found, limits.max_orders_per_interval)):
+            for _ in range(min(count - resting, limits.max_orders_per_interval)):
                 self._submit(loop)
                 asked += 1
             await _until(lambda: not loop.in_flight, limits.interval_seconds)
             await asyncio.sleep(min(limits.interval_seconds, max(0.0, end - time.monotonic())))
-        return found
+        return resting
 
     def _submit(self, loop: LiveExecutionLoop) -> bool:
         """One small order away from the market, each at a price of its own."""

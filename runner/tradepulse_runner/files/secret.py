@@ -76,18 +76,18 @@ class WatchedSecret:
         if self._path is None:
             return False
         try:
-            found = self._read()
+            value = self._read()
         except ConfigError as error:
             self._doubt(str(error))
             return False
         self.problem = ""
-        if found.text == self.value:
+        if value.text == self.value:
             self._pending = ""
             return False
-        if not found.atomic and found.text != self._pending:
-            self._pending = found.text  # perhaps half written: it must be the same once more
+        if not value.atomic and value.text != self._pending:
+            self._pending = value.text  # perhaps half written: it must be the same once more
             return False
-        self._pending, self.value = "", found.text
+        self._pending, self.value = "", value.text
         self.generation += 1
         if self.generation > 1:
             extra = {"secret": self.name, "generation": self.generation}

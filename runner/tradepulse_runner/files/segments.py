@@ -50,8 +50,8 @@ def scan(data: bytes, magic: bytes = b"") -> Scan[bytes]:
     if not data.startswith(magic):
         return Scan([], 0, len(data), len(data) >= len(magic) and any_frame(data, 0))
     records, good = [], len(magic)
-    while (found := frame_at(data, good)) is not None:
-        seq, payload, good = found
+    while (frame := frame_at(data, good)) is not None:
+        seq, payload, good = frame
         records.append((seq, payload))
     torn = len(data) - good
     return Scan(records, good, torn, torn > 0 and any_frame(data, good + 1))
@@ -59,8 +59,8 @@ def scan(data: bytes, magic: bytes = b"") -> Scan[bytes]:
 
 def list_segments(folder: Path, name: str) -> list[Path]:
     """The segments in ``folder``, oldest first."""
-    found = [path for path in folder.glob(f"{name}.*") if path.suffix[1:].isdigit()]
-    return sorted(found, key=number_of)
+    paths = [path for path in folder.glob(f"{name}.*") if path.suffix[1:].isdigit()]
+    return sorted(paths, key=number_of)
 
 
 def number_of(path: Path) -> int:
@@ -121,28 +121,28 @@ class SegmentLog:
                 last = number_of(paths[at + 1]) - 1
                 self.segments.append(Segment(path, last, path.stat().st_size))
                 continue
-            found, last = self._cut(path), number_of(path) - 1
-            for seq, payload in found.records:
+            scanned, last = self._cut(path), number_of(path) - 1
+            for seq, payload in scanned.records:
                 last = seq
                 if each is not None:
                     each(seq, payload)
-            self.segments.append(Segment(path, last, found.good_bytes))
+            self.segments.append(Segment(path, last, scanned.good_bytes))
 
     def _cut(self, path: Path) -> Scan[bytes]:
         """Keep the good part; a damaged segment is copied to ``damaged.<number>`` before."""
         data = path.read_bytes()
-        found = scan(data, self._magic)
-        if found.damaged:
+        frame = scan(data, self._magic)
+        if frame.damaged:
             kept = path.with_name(f"damaged{path.suffix}")
             kept.touch(0o640)
             kept.write_bytes(data)
-            extra = {"file": str(kept), "bytes": found.torn_bytes}
+            extra = {"file": str(kept), "bytes": frame.torn_bytes}
             log.error(f"{self.name}.damaged", extra=extra)
-        elif found.torn_bytes:
-            log.warning(f"{self.name}.torn_tail_cut", extra={"bytes": found.torn_bytes})
-        if found.torn_bytes:
-            os.truncate(path, found.good_bytes)
-        return found
+        elif frame.torn_bytes:
+            log.warning(f"{self.name}.torn_tail_cut", extra={"bytes": frame.torn_bytes})
+        if frame.torn_bytes:
+            os.truncate(path, frame.good_bytes)
+        return frame
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -255,9 +255,9 @@ class Reader:
     def read(self, most: int) -> list[tuple[int, bytes]]:
         """The next records, oldest first; none when all were read. Raises OSError."""
         while True:
-            if found := self._frames(most):
-                self._after = found[-1][0]
-                return found
+            if frames := self._frames(most):
+                self._after = frames[-1][0]
+                return frames
             if not self._next_segment():
                 return []
 
@@ -268,19 +268,19 @@ class Reader:
         return segment.last <= number and not any(segment is each for each in in_use)
 
     def _frames(self, most: int) -> list[tuple[int, bytes]]:
-        found: list[tuple[int, bytes]] = []
+        frames: list[tuple[int, bytes]] = []
         began = self._offset
-        while len(found) < most and self._offset - began < self._at_once:
+        while len(frames) < most and self._offset - began < self._at_once:
             data = os.pread(self._fd, min(CHUNK, self._at_once), self._offset)
             inside = 0
-            while len(found) < most and (one := frame_at(data, inside)) is not None:
+            while len(frames) < most and (one := frame_at(data, inside)) is not None:
                 seq, payload, inside = one
                 if seq > self._after:
-                    found.append((seq, payload))
+                    frames.append((seq, payload))
             self._offset += inside
             if not inside:
                 break
-        return found
+        return frames
 
     def _next_segment(self) -> bool:
         """Go on once this one is read; False when there is none."""

@@ -147,7 +147,7 @@ class SnapshotFile:
         release wrote one.
         """
         self.damaged, self._current_good = [], False
-        found: Snapshot | None = None
+        newest: Snapshot | None = None
         for path in (self.path, self.previous):
             try:
                 snapshot = read_snapshot(path, self.schema)
@@ -157,15 +157,15 @@ class SnapshotFile:
                 self.damaged.append(path)
                 continue
             self._current_good = self._current_good or path == self.path
-            found = found or snapshot
-        if found is None and self.damaged:
+            newest = newest or snapshot
+        if newest is None and self.damaged:
             raise SnapshotDamaged(
                 f"{self.path}: every generation is damaged ({[p.name for p in self.damaged]}); "
                 "remedy: restore a backup with 'tradepulse-runner state restore --backup ID', "
                 "or set cold_start: true to rebuild from the venue"
             )
-        self.current = found
-        return found
+        self.current = newest
+        return newest
 
     def save(self, payload: dict[str, Any]) -> Snapshot:
         """Write the next generation. Raises :class:`DurabilityLost`; never retry after it."""

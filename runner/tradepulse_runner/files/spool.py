@@ -79,9 +79,9 @@ class Spool:
     def _read_state(self) -> bool:
         path = self._folder / STATE
         try:
-            found = json.loads(path.read_bytes())
-            self.origin, self.notes = str(found["origin"]), dict(found["notes"])
-            self.acked, self.saved_seq = int(found["acked"]), int(found["seq"])
+            state = json.loads(path.read_bytes())
+            self.origin, self.notes = str(state["origin"]), dict(state["notes"])
+            self.acked, self.saved_seq = int(state["acked"]), int(state["seq"])
             return True
         except FileNotFoundError:
             pass

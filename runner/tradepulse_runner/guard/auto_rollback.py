@@ -84,8 +84,8 @@ class AutoRollbackGuard:
     def evaluate(self, *, timestamp: float | None = None) -> bool:
         """Judge every service level as of now; whether this triggered."""
         now = self._now(timestamp)
-        found = judge(self._at(now), self.config)
-        return self._weigh(now, {Reason.GAP: self._silence.judge(now), **found})
+        findings = judge(self._at(now), self.config)
+        return self._weigh(now, {Reason.GAP: self._silence.judge(now), **findings})
 
     def evaluate_snapshot(
         self,
@@ -101,14 +101,14 @@ class AutoRollbackGuard:
             raise ValueError(f"error_rate must be from 0 to 1, got {error_rate}")
         if not latency_p95_ms >= 0:
             raise ValueError(f"latency_p95_ms must be a number from 0, got {latency_p95_ms}")
-        found = {
+        findings = {
             Reason.ERROR_RATE: judge_errors(error_rate, self.config.error_rate_threshold),
             Reason.LATENCY: judge_latency(latency_p95_ms / 1000, self.config.latency_threshold_ms),
         }
         if total_requests is not None and total_requests < self.config.min_requests:
-            found = dict.fromkeys(found, Finding(Kind.UNKNOWN))
+            findings = dict.fromkeys(findings, Finding(Kind.UNKNOWN))
         requests = math.nan if total_requests is None else float(total_requests)
-        return self._weigh(self._now(timestamp), found, requests)
+        return self._weigh(self._now(timestamp), findings, requests)
 
     def _now(self, timestamp: float | None) -> float:
         return self._clock() if timestamp is None else timestamp
@@ -117,11 +117,11 @@ class AutoRollbackGuard:
         self._window.expire(now)
         return self._window
 
-    def _weigh(self, now: float, found: Findings, requests: float | None = None) -> bool:
-        self.findings = {**self.findings, **found}
+    def _weigh(self, now: float, findings: Findings, requests: float | None = None) -> bool:
+        self.findings = {**self.findings, **findings}
         total = float(self._window.total) if requests is None else requests
         self.last_summary = self._summary(self.findings, total)
-        reason = broken(found)
+        reason = broken(findings)
         if reason is None or self._cooling(now):
             return False
         self.last_triggered_at = now
@@ -135,11 +135,11 @@ class AutoRollbackGuard:
         last = self.last_triggered_at
         return last is not None and now - last < self.config.cooldown
 
-    def _summary(self, found: Findings, requests: float) -> Summary:
-        gap = found.get(Reason.GAP)
+    def _summary(self, findings: Findings, requests: float) -> Summary:
+        gap = findings.get(Reason.GAP)
         return {
-            "error_rate": _value(found.get(Reason.ERROR_RATE)),
-            "latency_p95_ms": _value(found.get(Reason.LATENCY)) * 1000,
+            "error_rate": _value(findings.get(Reason.ERROR_RATE)),
+            "latency_p95_ms": _value(findings.get(Reason.LATENCY)) * 1000,
             "total_requests": requests,
             "silence_seconds": _value(gap),
             "silent": gap.subject if gap and gap.kind is Kind.GAP else "",

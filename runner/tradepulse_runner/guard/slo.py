@@ -142,13 +142,13 @@ def judge_latency(seconds: float, limit_ms: float) -> Finding:
 
 def judge(window: Window, config: SLOConfig) -> dict[Reason, Finding]:
     """Error rate and latency of a window."""
-    total, found = window.total, p95(window.buckets)
-    if total < config.min_requests or found is None:
+    total, latency = window.total, p95(window.buckets)
+    if total < config.min_requests or latency is None:
         few = Finding(Kind.UNKNOWN)
         return {Reason.ERROR_RATE: few, Reason.LATENCY: few}
     return {
         Reason.ERROR_RATE: judge_errors(window.failed / total, config.error_rate_threshold),
-        Reason.LATENCY: judge_latency(found, config.latency_threshold_ms),
+        Reason.LATENCY: judge_latency(latency, config.latency_threshold_ms),
     }
 
 

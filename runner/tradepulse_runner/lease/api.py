@@ -80,10 +80,10 @@ class KubeLease:
 
     def _trust(self) -> ssl.SSLContext:
         """TLS that trusts the cluster's own authority alone; made anew when its file changes."""
-        found = (self._credentials / "ca.crt").read_bytes()
-        if self._tls is None or found != self._ca:
-            self._tls = ssl.create_default_context(cadata=found.decode())
-            self._ca = found
+        certificate = (self._credentials / "ca.crt").read_bytes()
+        if self._tls is None or certificate != self._ca:
+            self._tls = ssl.create_default_context(cadata=certificate.decode())
+            self._ca = certificate
         return self._tls
 
     def _good(self, status: int, body: Any) -> Manifest:

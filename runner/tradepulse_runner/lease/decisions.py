@@ -81,21 +81,21 @@ class Candidate:
         """What to do."""
         if self.epoch:
             return self._kept(now)
-        found = self.seen
-        if found is None:
+        record = self.seen
+        if record is None:
             return Action.WAIT
-        free = found.holder == self.identity or self._given_back(found)
-        lapsed = now - self.seen_at >= max(self.times.duration, found.duration)
+        free = record.holder == self.identity or self._given_back(record)
+        lapsed = now - self.seen_at >= max(self.times.duration, record.duration)
         return Action.TAKE if free or lapsed else Action.WAIT
 
     def _kept(self, now: float) -> Action:
         mine = self.seen is not None and self.seen.holder == self.identity
         return Action.RENEW if mine and now < self.valid_until else Action.LOST
 
-    def _given_back(self, found: Record) -> bool:
+    def _given_back(self, record: Record) -> bool:
         """An empty record that was never held may be one that was deleted while held: it proves
         something only to a runner that has never traded."""
-        return not found.holder and (found.epoch > 0 or self.known_epoch == 0)
+        return not record.holder and (record.epoch > 0 or self.known_epoch == 0)
 
     @property
     def next_epoch(self) -> int:
@@ -119,12 +119,12 @@ class Candidate:
 
     def _may_be_followed(self) -> bool:
         """Whether requests of the writer before may still arrive."""
-        found = self.seen
-        if found is None or self._given_back(found):
+        record = self.seen
+        if record is None or self._given_back(record):
             return False
         # Our own earlier life: its requests are in our journal, and are resolved by proof. If it
         # never got as far as trading under that epoch, it may have been quiet for another's sake.
-        return not (found.holder == self.identity and self.known_epoch >= found.epoch)
+        return not (record.holder == self.identity and self.known_epoch >= record.epoch)
 
     def renewed(self, record: Record, sent: float, received: float) -> Candidate:
         """After a renewal, sent at ``sent``, was answered with ``record``."""

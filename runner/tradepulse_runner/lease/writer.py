@@ -160,9 +160,9 @@ class WriterLease:
         return self.held
 
     async def _look(self) -> None:
-        found = await self._store.read()
-        self._lease = found
-        self._know(self._me.observed(record_of(found) if found else None, self._clock()))
+        record = await self._store.read()
+        self._lease = record
+        self._know(self._me.observed(record_of(record) if record else None, self._clock()))
 
     async def _take(self) -> None:
         sent = self._clock()

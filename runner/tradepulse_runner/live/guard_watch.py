@@ -104,8 +104,8 @@ class GuardWatch:
                 self.guard.note(f"market_data {venue}")
         self.guard.evaluate()
         for reason in Reason:
-            found = self.guard.findings.get(reason)
-            bad = found is not None and found.kind in (Kind.BREACH, Kind.GAP)
+            finding = self.guard.findings.get(reason)
+            bad = finding is not None and finding.kind in (Kind.BREACH, Kind.GAP)
             self._metrics.breach.labels(reason).set(int(bad))
         self._release()
 
@@ -119,7 +119,7 @@ class GuardWatch:
             "action": self._action,
             "breach": str(reason) if reason else "",
             "restrained": self._why if self._action in ("reduce", "halt") else "",
-            "findings": {str(r): str(found.kind) for r, found in self.guard.findings.items()},
+            "findings": {str(r): str(finding.kind) for r, finding in self.guard.findings.items()},
             **{
                 name: value if isinstance(value, str) or math.isfinite(value) else None
                 for name, value in summary.items()

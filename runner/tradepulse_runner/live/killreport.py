@@ -84,5 +84,5 @@ class KillReport:
 
 def read_report(state_dir: Path) -> dict[str, Any] | None:
     """The last report, or None when there is none. Raises :class:`StateError`."""
-    found = SnapshotFile(state_dir / FILE, KILL_REPORT).load()
-    return found.payload if found else None
+    snapshot = SnapshotFile(state_dir / FILE, KILL_REPORT).load()
+    return snapshot.payload if snapshot else None

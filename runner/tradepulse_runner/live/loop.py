@@ -473,7 +473,7 @@ class LiveExecutionLoop:
 
 def _lease_lost(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
     """The loss of the writer lease, if that is what ended the workers."""
-    found: BaseException | None = group.subgroup(LeaseLost)
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+    lost: BaseException | None = group.subgroup(LeaseLost)
+    while isinstance(lost, BaseExceptionGroup):
+        lost = lost.exceptions[0]
+    return lost

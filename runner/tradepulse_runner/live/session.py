@@ -206,32 +206,32 @@ class VenueSession:
         ours = [r for r in self.oms.state.live.values() if r.status is not OrderStatus.QUEUED]
         asked = {r.client_id for r in ours if r.status is not OrderStatus.PENDING}
         self._step("reconcile.open_orders")
-        found = {o.client_id: o for o in await self.ask(self.connector.open_orders())}
+        listed = {o.client_id: o for o in await self.ask(self.connector.open_orders())}
         page = await self.ask(self.connector.trades_since(self.oms.state.cursor))
-        for order in found.values():
+        for order in listed.values():
             self._match_found(order, self._unbooked(page))
         self._book(page)
-        for client_id in asked - found.keys():
+        for client_id in asked - listed.keys():
             await self._settle_absent(client_id)
 
-    def _match_found(self, found: VenueOrder, unbooked: list[Trade]) -> None:
-        known = self.oms.state.orders.get(found.client_id)
+    def _match_found(self, order: VenueOrder, unbooked: list[Trade]) -> None:
+        known = self.oms.state.orders.get(order.client_id)
         if known is None:
-            if not self._ids.ours(found.client_id):
-                self._notice_foreign(found.client_id)
+            if not self._ids.ours(order.client_id):
+                self._notice_foreign(order.client_id)
                 return
-            coming = sum((t.quantity for t in unbooked if t.client_id == found.client_id), ZERO)
-            self.oms.adopt(found, filled=max(ZERO, found.filled - coming))
-            self._drift(Drift.ORDER_ADOPTED, found.client_id)
+            coming = sum((t.quantity for t in unbooked if t.client_id == order.client_id), ZERO)
+            self.oms.adopt(order, filled=max(ZERO, order.filled - coming))
+            self._drift(Drift.ORDER_ADOPTED, order.client_id)
             return
-        self.check_body(known, found)
+        self.check_body(known, order)
         if known.status.terminal and known.status is not OrderStatus.FILLED:
             # A cancel or fill answered while we were reading is newer than what we read.
             if known.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED):
-                self.oms.reopened(found.client_id, "open at the venue")
-                self._drift(Drift.ORDER_REOPENED, found.client_id)
+                self.oms.reopened(order.client_id, "open at the venue")
+                self._drift(Drift.ORDER_REOPENED, order.client_id)
         elif known.status is OrderStatus.UNKNOWN:
-            self.oms.acknowledged(found)
+            self.oms.acknowledged(order)
 
     def _notice_foreign(self, client_id: str) -> None:
         if client_id not in self._foreign:
@@ -245,23 +245,23 @@ class VenueSession:
             return
         self._step("reconcile.fetch")
         try:
-            found = await self.ask(self.connector.fetch_order(known.ref))
+            order = await self.ask(self.connector.fetch_order(known.ref))
         except OrderNotFound:
             self._settle_not_found(known)
             return
-        self.check_body(known, found)
-        if not found.status.terminal:
+        self.check_body(known, order)
+        if not order.status.terminal:
             if known.status is OrderStatus.UNKNOWN:
-                self.oms.acknowledged(found)
+                self.oms.acknowledged(order)
             return
         if known.final is not None and known.filled < known.final[1]:
             # It was closed before this round read the trades to their end, and they are short.
             await self._book_trades()
             if not known.status.terminal:
-                self.oms.close_as(client_id, found.status, "closed with fills missing")
+                self.oms.close_as(client_id, order.status, "closed with fills missing")
                 self._drift(Drift.FILLS_MISSING, client_id)
             return
-        self.oms.closed(found)
+        self.oms.closed(order)
 
     def _settle_not_found(self, known: OrderRecord) -> None:
         age = self.send_times.age(known.client_id)
@@ -302,10 +302,10 @@ class VenueSession:
             changed.append(f"{symbol}: held {held}, the venue holds {theirs}")
         return changed
 
-    def check_body(self, known: OrderRecord, found: VenueOrder) -> None:
+    def check_body(self, known: OrderRecord, order: VenueOrder) -> None:
         """Raise :class:`BodyMismatch` if the venue means another order by our id."""
-        if known.order.body_hash() != found.order.body_hash():
-            raise BodyMismatch(f"{self.name}: {found.client_id} is another order at the venue")
+        if known.order.body_hash() != order.order.body_hash():
+            raise BodyMismatch(f"{self.name}: {order.client_id} is another order at the venue")
 
     async def _book_trades(self) -> None:
         while True:

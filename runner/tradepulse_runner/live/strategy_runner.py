@@ -60,13 +60,13 @@ class StrategyRunner:
             log.warning("live_loop.cancel_failed", extra={"why": str(error)})
 
     def _views(self) -> list[MarketView]:
-        found = (
+        views = (
             self._view(session, symbol)
             for session in self._sessions.values()
             if session.reconciled  # of the others nobody knows what they hold
             for symbol in sorted(session.symbols)
         )
-        return [view for view in found if view is not None]
+        return [view for view in views if view is not None]
 
     def _view(self, session: VenueSession, symbol: str) -> MarketView | None:
         quote = session.connector.quote(symbol)

@@ -96,9 +96,9 @@ class VenueSessions:
         for session in self.sessions.values():
             state = session.oms.state
             resting = [r for r in state.working() if r.final is None]
-            if session.reconciled and (found := growing(resting, state.positions)):
+            if session.reconciled and (orders := growing(resting, state.positions)):
                 session.wake.set()
-                await session.cancel_some(found)
+                await session.cancel_some(orders)
 
     async def cancel_unsettled(self) -> None:
         """What our books cannot vouch for is cancelled by the venue's list."""

@@ -276,13 +276,13 @@ class Oms:
         """Close although fills are missing: the venue's trade list was read to its end."""
         self._status(client_id, status, reason)
 
-    def adopt(self, found: VenueOrder, *, filled: Decimal) -> None:
+    def adopt(self, order: VenueOrder, *, filled: Decimal) -> None:
         """Take over an order of ours found at the venue; ``filled`` is already booked of it."""
         self._write(
             t="adopt",
-            id=found.client_id,
-            order=order_to_json(found.order),
-            venue_id=found.venue_id,
+            id=order.client_id,
+            order=order_to_json(order.order),
+            venue_id=order.venue_id,
             filled=str(filled),
             owner=self.owner,
             ts=self._clock(),

@@ -66,8 +66,8 @@ def claim_epoch(
     """
     file, known = _load(state_dir, step)
     epoch = max(known + 1, at_least)
-    found = file.current
-    incarnation = str(found.payload["incarnation"]) if found else secrets.token_hex(4)
+    current = file.current
+    incarnation = str(current.payload["incarnation"]) if current else secrets.token_hex(4)
     file.save({"epoch": epoch, "incarnation": incarnation})
     digest = hashlib.sha256(runner.encode()).hexdigest()[:8]
     return OrderIds(f"tp-{digest}-", incarnation, epoch)
@@ -76,10 +76,10 @@ def claim_epoch(
 def _load(state_dir: Path, step: Step = no_fault) -> tuple[SnapshotFile, int]:
     file = SnapshotFile(state_dir / "epoch.json", EPOCH, step=steps_of("epoch", step))
     try:
-        found = file.load()
+        snapshot = file.load()
     except SnapshotDamaged:
-        found = None
-    epoch = int(found.payload["epoch"]) if found else 0
+        snapshot = None
+    epoch = int(snapshot.payload["epoch"]) if snapshot else 0
     # ``.prev`` may miss the newest epochs: skip far ahead rather than reuse one.
-    unsure = file.damaged or (found and not file.path.exists())
+    unsure = file.damaged or (snapshot and not file.path.exists())
     return file, epoch + (999 if unsure else 0)

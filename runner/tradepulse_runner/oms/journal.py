@@ -33,9 +33,9 @@ def scan(data: bytes, *, name: str = "journal") -> Scan[Record]:
     headed = len(data) >= len(MAGIC) and data[:3] == MAGIC[:3] and data[3] > 0
     if headed:
         JOURNAL.require(data[3], name)
-    found = segments.scan(data, data[: len(MAGIC)] if headed else MAGIC)
-    records = [(seq, json.loads(payload)) for seq, payload in found.records]
-    return Scan(records, found.good_bytes, found.torn_bytes, found.damaged)
+    frame = segments.scan(data, data[: len(MAGIC)] if headed else MAGIC)
+    records = [(seq, json.loads(payload)) for seq, payload in frame.records]
+    return Scan(records, frame.good_bytes, frame.torn_bytes, frame.damaged)
 
 
 def list_segments(directory: Path, venue: str) -> list[Path]:
@@ -101,19 +101,19 @@ class Journal:
         scans = [(path, scan(path.read_bytes(), name=str(path))) for path in self.segments()]
         records: list[tuple[int, Record]] = []
         torn, moved, kept, last, missing = 0, [], [], after, 0
-        for path, found in scans:
-            torn += found.torn_bytes
-            for seq, record in found.records:
+        for path, scanned in scans:
+            torn += scanned.torn_bytes
+            for seq, record in scanned.records:
                 if seq > last:
                     missing += seq - last - 1
                     records.append((seq, record))
                     last = seq
-            if found.damaged:
+            if scanned.damaged:
                 target = quarantine / path.name
                 os.replace(path, target)
                 moved.append(target)
             else:
-                kept.append((path, found.records[-1][0] if found.records else 0))
+                kept.append((path, scanned.records[-1][0] if scanned.records else 0))
         self._log.start(last, number_of(scans[-1][0]) + 1 if scans else 1)
         self._log.sync()
         return Recovery(records, torn, moved, kept, missing)

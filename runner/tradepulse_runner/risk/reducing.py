@@ -29,12 +29,12 @@ def growing(resting: Iterable[OrderRecord], positions: Mapping[str, Decimal]) ->
         for symbol, held in positions.items()
         for side in Side
     }
-    found = []
+    orders = []
     for record in resting:
         key = (record.order.symbol, record.order.side)
         left = room.get(key, ZERO) - record.remaining
         if left < 0:
-            found.append(record.client_id)
+            orders.append(record.client_id)
         else:
             room[key] = left
-    return found
+    return orders

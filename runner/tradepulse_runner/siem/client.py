@@ -125,8 +125,8 @@ class SiemClient:
                 f" secret of client {self._config.client_id}"
             )
         try:
-            found = json.loads(body)
-            text, seconds = found["access_token"], float(found.get("expires_in", UNSAID))
+            grant = json.loads(body)
+            text, seconds = grant["access_token"], float(grant.get("expires_in", UNSAID))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise SiemError(f"{url} answered with something that is no token") from None
         if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
@@ -194,10 +194,10 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
 
 def _stamp(path: Path | None) -> tuple[int, ...]:
     try:
-        found = path.stat() if path else None
+        stat = path.stat() if path else None
     except OSError:
         return ()
-    return (found.st_ino, found.st_size, found.st_mtime_ns) if found else ()
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns) if stat else ()
 
 
 def _why(error: BaseException) -> str:

@@ -53,16 +53,16 @@ class Spool:
     def batch(self, newest: int, most: int) -> Batch | None:
         """The next records, ``most`` at most, none after ``newest``; None when nothing is due.
         Raises :class:`StateError` for a damaged trail."""
-        found: list[AuditRecord] = []
+        records: list[AuditRecord] = []
         first = after = self.position
         for record, end in records_from(self._audit, first.end):
-            full = len(found) >= most or (found and end - first.end > LARGEST)
+            full = len(records) >= most or (records and end - first.end > LARGEST)
             # A record that isn't on disk for sure yet must not be known elsewhere.
             if full or record.seq > newest:
                 break
-            found.append(record)
+            records.append(record)
             after = Position(first.endpoint, record.seq, record.digest, after.end, end)
-        return Batch(tuple(found), after) if found else None
+        return Batch(tuple(records), after) if records else None
 
     def acknowledge(self, batch: Batch) -> None:
         """Remember that ``batch`` was taken. Raises :class:`DurabilityLost`."""
@@ -73,26 +73,26 @@ class Spool:
         """What was acknowledged; nothing when another endpoint did it, or of another trail: it is
         sent from its beginning then, and the receiver knows what it has by the ids."""
         try:
-            found = _position(json.loads(self._path.read_bytes()))
+            position = _position(json.loads(self._path.read_bytes()))
         except FileNotFoundError:
             return Position(endpoint)
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("siem.position_lost", extra={"why": type(error).__name__})
             return Position(endpoint)
-        if found.endpoint == endpoint and self._fits(found):
-            return found
-        log.warning("siem.from_the_beginning", extra={"before": found.endpoint, "now": endpoint})
+        if position.endpoint == endpoint and self._fits(position):
+            return position
+        log.warning("siem.from_the_beginning", extra={"before": position.endpoint, "now": endpoint})
         return Position(endpoint)
 
-    def _fits(self, found: Position) -> bool:
+    def _fits(self, position: Position) -> bool:
         """Whether the record that was acknowledged last still stands where it did."""
-        if not found.seq:
+        if not position.seq:
             return True
         try:
-            record, end = next(records_from(self._audit, found.start))
+            record, end = next(records_from(self._audit, position.start))
         except (StopIteration, StateError):
             return False
-        return (record.digest, record.seq, end) == (found.digest, found.seq, found.end)
+        return (record.digest, record.seq, end) == (position.digest, position.seq, position.end)
 
 
 def _position(raw: dict[str, Any]) -> Position:

@@ -49,10 +49,10 @@ class Siem:
 def siem_secret(environment: Mapping[str, str]) -> WatchedSecret:
     """Raises :class:`ConfigError` when none is named. A file that can't be used is waited for: what
     is optional doesn't keep a runner from its start."""
-    found = WatchedSecret.of(SIEM_SECRET, environment, patient=True)
-    if found is None:
+    secret = WatchedSecret.of(SIEM_SECRET, environment, patient=True)
+    if secret is None:
         raise ConfigError(
             f"admin.siem: neither {SIEM_SECRET} nor {SIEM_SECRET}_PATH is set; remedy: set"
             f" {SIEM_SECRET}_PATH to a file with the client's secret, 16 characters or more"
         )
-    return found
+    return secret

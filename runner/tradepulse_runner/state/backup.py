@@ -204,10 +204,10 @@ class Backups:
         return {"result": Result.RESTORED, **self._restore(key, expected), **_echo(expected)}
 
     def _restore(self, key: str, expected: Expected) -> dict[str, Any]:
-        found = self.verify(key)
-        if expected.sha256 not in ("", found.sha256):
+        backup = self.verify(key)
+        if expected.sha256 not in ("", backup.sha256):
             raise RestoreRefused(
-                f"{self._folder / key}: its manifest has sha256 {found.sha256}, it was"
+                f"{self._folder / key}: its manifest has sha256 {backup.sha256}, it was"
                 f" {expected.sha256} when it was made; remedy: fetch the backup with"
                 " 'tradepulse-runner state restore --from', or use another one"
             )
@@ -217,10 +217,10 @@ class Backups:
         begun = canonical({"id": key, "nonce": expected.nonce}) + b"\n"
         write_durable(self._state / RESTORING, begun, step=self._step)
         self._replace(key, files)
-        done = {"at": self._clock(), "sha256": found.sha256, "nonce": expected.nonce}
+        done = {"at": self._clock(), "sha256": backup.sha256, "nonce": expected.nonce}
         write_durable(self._folder / key / RESTORED, canonical(done) + b"\n", step=self._step)
         self._forget_marker()
-        told = {"files": found.files, "bytes": found.bytes, "sha256": found.sha256}
+        told = {"files": backup.files, "bytes": backup.bytes, "sha256": backup.sha256}
         return {"id": key, **told, "unchanged": self._is_live(files)}
 
     def _keep_replaced(self, key: str, nonce: str) -> None:
@@ -239,13 +239,13 @@ class Backups:
         marker = self._folder / key / RESTORED
         if not os.path.lexists(marker):
             return None
-        found = _record(marker)
-        if nonce and found.get("nonce") != nonce:
+        record = _record(marker)
+        if nonce and record.get("nonce") != nonce:
             return None
         try:
             text, files = self._read(key)
         except StateError:
-            return {"sha256": str(found.get("sha256", ""))[:64], "unchanged": False}
+            return {"sha256": str(record.get("sha256", ""))[:64], "unchanged": False}
         return {"sha256": hashlib.sha256(text).hexdigest(), "unchanged": self._is_live(files)}
 
     def _is_live(self, files: Mapping[str, tuple[str, int]]) -> bool:
@@ -285,7 +285,7 @@ class Backups:
         """Ids of the backups, newest first."""
         if not own.is_directory(self._folder):
             return []
-        found = [
+        folders = [
             path
             for path in self._folder.iterdir()
             if own.is_directory(path)
@@ -293,7 +293,7 @@ class Backups:
             and not path.name.startswith(".")
             and not path.name.endswith("-replaced")
         ]
-        return [path.name for path in sorted(found, key=_age, reverse=True)]
+        return [path.name for path in sorted(folders, key=_age, reverse=True)]
 
     def _replace(self, key: str, files: Mapping[str, tuple[str, int]]) -> None:
         for path in _state_entries(self._state):
@@ -346,12 +346,12 @@ def require_room(folder: Path, size: int) -> None:
 
 def _generations(folder: Path, names: Iterable[str]) -> dict[str, int]:
     """The generation of each snapshot that can be read; a backup keeps also what can't."""
-    found = {}
+    generations = {}
     for name in names:
         if "_oms.json" in name:
             with contextlib.suppress(OSError, RunnerError):
-                found[name] = read_snapshot(folder / name, ORDER_BOOK).generation
-    return found
+                generations[name] = read_snapshot(folder / name, ORDER_BOOK).generation
+    return generations
 
 
 def _require_readable(folder: Path) -> None:
@@ -388,10 +388,10 @@ def manifest_files(manifest: Any) -> dict[str, tuple[str, int]]:
 def _record(path: Path) -> Mapping[str, Any]:
     """A mark's content; nothing where it can't be read."""
     try:
-        found = json.loads(own.read(path))
+        record = json.loads(own.read(path))
     except (OSError, RecursionError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _echo(expected: Expected) -> dict[str, str]:

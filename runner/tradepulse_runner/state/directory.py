@@ -169,13 +169,13 @@ def _epoch(state_dir: Path) -> int | None:
 def export(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
     """:func:`inspect`, all orders, the files' checksums and what is wrong with them: JSON values.
     Only the order state is read: no credentials, nothing of the venue's."""
-    found = inspect(state_dir, clock=clock)
+    overview = inspect(state_dir, clock=clock)
     return {
         "exported_at": clock(),
         "release": load_release().version,
         "schema": {each.kind: each.number for each in (ORDER_BOOK, JOURNAL, BACKUP)},
-        **found,
-        "orders": {venue: state_view.orders(state_dir, venue) for venue in found["venues"]},
+        **overview,
+        "orders": {venue: state_view.orders(state_dir, venue) for venue in overview["venues"]},
         "files": [
             {"name": path.name, "bytes": path.stat().st_size, "sha256": checksum(path)}
             for path in state_files(state_dir)
@@ -209,19 +209,19 @@ def _journal_problem(path: Path) -> str:
 def problems(state_dir: Path, *, clock: Callable[[], float]) -> list[str]:
     """Every snapshot, journal and backup that can't be trusted, one sentence each; empty when all
     can. A torn tail is no damage: a crash leaves one, and the next start cuts it."""
-    found = []
+    sentences = []
     for path in state_files(state_dir):
         if "_oms.json" in path.name:
             try:
                 read_snapshot(path, ORDER_BOOK)
             except (SnapshotDamaged, RunnerError) as error:
-                found.append(str(error))
+                sentences.append(str(error))
         elif "_journal." in path.name and (why := _journal_problem(path)):
-            found.append(why)
+            sentences.append(why)
     backups = Backups(state_dir, clock=clock)
     for key in backups.ids():
         try:
             backups.verify(key)
         except RunnerError as error:
-            found.append(str(error))
-    return found
+            sentences.append(str(error))
+    return sentences

@@ -68,11 +68,11 @@ def read_venue(state_dir: Path, venue: str) -> VenueView:
 
 
 def _replay(path: Path, view: VenueView) -> None:
-    found = scan(path.read_bytes(), name=str(path))
-    view.torn_bytes += found.torn_bytes
-    if found.damaged:
+    scanned = scan(path.read_bytes(), name=str(path))
+    view.torn_bytes += scanned.torn_bytes
+    if scanned.damaged:
         view.damaged.append(path.name)
-    for seq, record in found.records:
+    for seq, record in scanned.records:
         if seq <= view.seq:
             continue
         with written_elsewhere(f"{path}, record {seq}"):

@@ -84,27 +84,27 @@ class Folder:
 
     async def put(self, name: str, source: Path | bytes, sha256: str) -> Stored:
         """Have the object ``name`` be ``source``, whose checksum is ``sha256``."""
-        found = await self._held(name, sha256)
-        if found is None:
+        stored = await self._held(name, sha256)
+        if stored is None:
             self._step("put")
             with _told(f"{self.address}/{name}"):
                 await obstore.put_async(
                     self._store, self._key(name), source, chunk_size=PART, max_concurrency=1
                 )
             self._step("read-back")
-            found = await self._held(name, sha256)
-        if found is None:
+            stored = await self._held(name, sha256)
+        if stored is None:
             raise ObjectStoreError(f"{self.address}/{name}: is not what was sent")
-        return found
+        return stored
 
     async def read(self, name: str) -> bytes:
         """A small object. Raises :class:`ObjectStoreError` when it isn't there."""
-        found = b""
+        data = b""
         async for chunk in self._chunks(name, await self._get(name)):
-            found += chunk
-            if len(found) > SMALL:
+            data += chunk
+            if len(data) > SMALL:
                 raise ObjectStoreError(f"{self.address}/{name}: larger than {SMALL} bytes")
-        return found
+        return data
 
     async def fetch(self, name: str, target: Path, sha256: str) -> None:
         """Write the object to the file ``target``, synced. Raises :class:`ObjectStoreError` when
@@ -126,8 +126,8 @@ class Folder:
         """Every object below the folder, relative to it."""
         with _told(self.address):
             batches = obstore.list(self._store, prefix=self._path)
-            found = [item["path"] async for batch in batches for item in batch]
-        return sorted(path.removeprefix(f"{self._path}/") for path in found)
+            names = [item["path"] async for batch in batches for item in batch]
+        return sorted(path.removeprefix(f"{self._path}/") for path in names)
 
     async def _held(self, name: str, sha256: str) -> Stored | None:
         """The object, when it is there and its checksum is ``sha256``."""
@@ -176,7 +176,7 @@ def _told(what: str) -> Iterator[None]:
 def _why(error: Exception) -> str:
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         return "refused our credentials; remedy: look at the Secret and at the bucket's policy"
-    found = _STATUS.search(str(error))
-    if found:
-        return f"answered with status {found.group(1)}"
+    match = _STATUS.search(str(error))
+    if match:
+        return f"answered with status {match.group(1)}"
     return "gives no answer; remedy: look whether it runs, and whether its certificate is trusted"

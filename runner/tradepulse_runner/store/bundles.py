@@ -78,10 +78,10 @@ def bundle(state_dir: Path, name: str) -> Bundle:
     if kind == FOLDER:
         manifest, entries = Backups(state_dir, clock=float).manifest(key)
         return Bundle(name, folder, manifest, {n: str(e["sha256"]) for n, e in entries.items()})
-    found = {path: checksum(path) for path in _files(folder)}
-    files = {p.name: {"sha256": sha, "bytes": p.stat().st_size} for p, sha in found.items()}
+    checksums = {path: checksum(path) for path in _files(folder)}
+    files = {p.name: {"sha256": sha, "bytes": p.stat().st_size} for p, sha in checksums.items()}
     manifest = canonical({"schema": INCIDENT.number, "files": files}) + b"\n"
-    return Bundle(name, folder, manifest, {path.name: sha for path, sha in found.items()})
+    return Bundle(name, folder, manifest, {path.name: sha for path, sha in checksums.items()})
 
 
 def _files(folder: Path) -> list[Path]:
@@ -97,11 +97,11 @@ def place(config: ObjectStoreConfig, runner: str) -> str:
     return "/".join(part for part in (*config.prefix.split("/"), runner) if part)
 
 
-async def upload(root: Folder, found: Bundle) -> Stored:
+async def upload(root: Folder, content: Bundle) -> Stored:
     """Store a bundle, the manifest last. Raises :class:`ObjectStoreError`, OSError."""
-    for name, sha256 in sorted(found.files.items()):
-        await root.put(f"{found.name}/{name}", found.folder / name, sha256)
-    return await root.put(f"{found.name}/{MANIFEST}", found.manifest, found.sha256)
+    for name, sha256 in sorted(content.files.items()):
+        await root.put(f"{content.name}/{name}", content.folder / name, sha256)
+    return await root.put(f"{content.name}/{MANIFEST}", content.manifest, content.sha256)
 
 
 async def stored(root: Folder) -> list[str]:

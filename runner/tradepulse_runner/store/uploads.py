@@ -168,8 +168,8 @@ class Uploader:
 
     async def _store(self, folder: Folder, name: str) -> None:
         seen = bundles.look(self._state_dir, name)
-        found = await asyncio.to_thread(bundles.bundle, self._state_dir, name)
-        done = await bundles.upload(folder, found)
+        content = await asyncio.to_thread(bundles.bundle, self._state_dir, name)
+        done = await bundles.upload(folder, content)
         self._tell_versions(bool(done.version))
         mark = {
             "store": self._where,

@@ -13,8 +13,8 @@ from tradepulse_runner.strategy.trend import Trend, TrendParameters
 def _trend(sense: int) -> Callable[[StrategyConfig, str], Strategy]:
     def build(config: StrategyConfig, source: str) -> Strategy:
         prefix = "strategy.parameters"
-        found = parse_model(TrendParameters, config.parameters, source=source, prefix=prefix)
-        return Trend(config.name, found, sense=sense)
+        parameters = parse_model(TrendParameters, config.parameters, source=source, prefix=prefix)
+        return Trend(config.name, parameters, sense=sense)
 
     return build
 

@@ -31,7 +31,7 @@ _RANGE = "[0-9]{1,2}-[0-9]{1,2}"
 
 
 def _ranges_rise(schedule: str) -> bool:
-    ranges = [found.split("-") for found in re.findall(_RANGE, schedule)]
+    ranges = [span.split("-") for span in re.findall(_RANGE, schedule)]
     return all(int(first) <= int(last) for first, last in ranges)
 
 

@@ -58,7 +58,7 @@ class Kube:
         params = {"limit": str(_PAGE)}
         params |= {"labelSelector": labels} if labels else {}
         params |= {"fieldSelector": fields} if fields else {}
-        found: Manifests = []
+        items: Manifests = []
         while True:
             page = await self._send.json(
                 Call(
@@ -71,22 +71,22 @@ class Kube:
                     idempotent=True,
                 )
             )
-            found += [
+            items += [
                 {**item, "apiVersion": kind[0], "kind": kind[1]} for item in page.get("items") or []
             ]
             token = (page.get("metadata") or {}).get("continue")
             if not token:
-                return found
+                return items
             params = {**params, "continue": token}
 
     async def serves(self, kind: Kind) -> bool:
         """Whether the API server knows `kind` (a CustomResourceDefinition may be missing)."""
         call = Call("discover", kind[1], "GET", group_path(kind[0]), idempotent=True)
         try:
-            found = await self._send.json(call)
+            resources = await self._send.json(call)
         except NotFound:
             return False
-        return any(item.get("kind") == kind[1] for item in found.get("resources") or [])
+        return any(item.get("kind") == kind[1] for item in resources.get("resources") or [])
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply under the operator's field manager; takes over contested fields."""

@@ -76,12 +76,12 @@ class Transport:
         """The decoded object of the answer."""
         text = await self.text(call)
         try:
-            found = json.loads(text)
+            parsed = json.loads(text)
         except ValueError as error:
             raise Unavailable(0, "Malformed", f"{call.path}: no JSON: {text[:200]}") from error
-        if not isinstance(found, dict):
+        if not isinstance(parsed, dict):
             raise Unavailable(0, "Malformed", f"{call.path}: no object: {text[:200]}")
-        return found
+        return parsed
 
     async def text(self, call: Call) -> str:
         """The answer as text. Reads are tried three times, writes once: the queue asks anew."""

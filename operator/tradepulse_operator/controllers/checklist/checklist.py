@@ -72,11 +72,11 @@ def gate(observed: CutoverObserved) -> Step | None:
     runner = observed.runner
     if runner is None:
         return None
-    found = dict(_found(observed, runner))
-    changes = _news(observed, runner, found)
-    never = next((name for name, each in found.items() if each.final), "")
+    outcomes = dict(_found(observed, runner))
+    changes = _news(observed, runner, outcomes)
+    never = next((name for name, each in outcomes.items() if each.final), "")
     if never:
-        message = f"{never}: {found[never].message}"
+        message = f"{never}: {outcomes[never].message}"
         reason = CutoverReason.CHECK_FAILED
         phase = CutoverPhase.FAILED
         return enter(observed, phase, f"{reason}: {message}", reason=reason, **changes)
@@ -120,31 +120,31 @@ def _found(observed: CutoverObserved, runner: TradingRunner) -> Iterator[tuple[s
 
 
 def _news(
-    observed: CutoverObserved, runner: TradingRunner, found: dict[str, Finding]
+    observed: CutoverObserved, runner: TradingRunner, outcomes: dict[str, Finding]
 ) -> dict[str, Any]:
     """What of the findings isn't in the status yet."""
     status, changes = observed.cutover.status, dict[str, Any]()
-    records = tuple(_record(observed, name, each) for name, each in found.items())
+    records = tuple(_record(observed, name, each) for name, each in outcomes.items())
     if records != status.checklist:
         changes["checklist"] = records
     policy = rehearsal_policy(observed.cutover, runner)
-    if policy and found[REHEARSAL].result is not CheckResult.WAIVED and observed.target_config:
+    if policy and outcomes[REHEARSAL].result is not CheckResult.WAIVED and observed.target_config:
         begun = rehearsed(observed, policy)[1]
         changes |= {"rehearsal": begun} if begun != status.rehearsal else {}
-    image = found.get(Check.IMAGE)
+    image = outcomes.get(Check.IMAGE)
     if image and image.result is CheckResult.PASS and status.target:
         target = status.target.model_copy(update={"image_id": image.message})
         changes |= {"target": target} if target != status.target else {}
     return changes
 
 
-def _record(observed: CutoverObserved, name: str, found: Finding) -> CheckRecord:
+def _record(observed: CutoverObserved, name: str, outcome: Finding) -> CheckRecord:
     known = recorded(observed, name)
     new = CheckRecord(
         name=name,
-        result=found.result,
-        message=found.message,
-        by=found.by,
+        result=outcome.result,
+        message=outcome.message,
+        by=outcome.by,
         at=timestamp(observed.now),
     )
     same = known is not None and known == new.model_copy(update={"at": known.at})

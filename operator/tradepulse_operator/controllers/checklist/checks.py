@@ -68,19 +68,19 @@ def _image(observed: CutoverObserved, _: ChecklistItem) -> Finding:
 
 
 def _config(observed: CutoverObserved, _: ChecklistItem) -> Finding:
-    found = answer(observed.check)
-    if found is None:
+    said = answer(observed.check)
+    if said is None:
         return _before(observed, Check.CONFIG)
-    if found.lost:
-        return failed(found.lost, final=found.misunderstood)
-    return failed(found.config, final=True) if found.config else PASSED
+    if said.lost:
+        return failed(said.lost, final=said.misunderstood)
+    return failed(said.config, final=True) if said.config else PASSED
 
 
 def _secrets(observed: CutoverObserved, _: ChecklistItem) -> Finding:
-    found = answer(observed.check)
-    if found is None or found.lost:
+    said = answer(observed.check)
+    if said is None or said.lost:
         return _before(observed, Check.SECRETS)
-    return failed(found.secrets) if found.secrets else PASSED
+    return failed(said.secrets) if said.secrets else PASSED
 
 
 def _before(observed: CutoverObserved, check: Check) -> Finding:
@@ -112,11 +112,11 @@ def answer(pod: BesideView | None) -> Answer | None:
 def _said(message: str) -> Mapping[str, Any] | None:
     """The answer of `config check`, which has had these members from the first release on; None
     for anything else."""
-    found = answered(message)
+    parsed = answered(message)
     wanted = {"ok": bool, "config": str, "secrets": str}
-    if found is None:
+    if parsed is None:
         return None
-    return found if all(type(found.get(key)) is kind for key, kind in wanted.items()) else None
+    return parsed if all(type(parsed.get(key)) is kind for key, kind in wanted.items()) else None
 
 
 def _volume(observed: CutoverObserved, _: ChecklistItem) -> Finding:
@@ -131,8 +131,8 @@ def _one_cutover(observed: CutoverObserved, _: ChecklistItem) -> Finding:
     return _as_preflight(one_cutover(observed))
 
 
-def _as_preflight(found: Hold | None) -> Finding:
-    return PASSED if found is None else pending(found.message)
+def _as_preflight(refusal: Hold | None) -> Finding:
+    return PASSED if refusal is None else pending(refusal.message)
 
 
 def _space(observed: CutoverObserved, _: ChecklistItem) -> Finding:

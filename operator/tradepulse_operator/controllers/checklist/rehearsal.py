@@ -137,6 +137,6 @@ def _closed(
     known: RehearsalStatus, result: CheckResult, message: str, now: float
 ) -> tuple[Finding, RehearsalStatus]:
     update = {"result": result, "message": message[:1024], "finished_at": timestamp(now)}
-    found = known.model_copy(update=update)
+    record = known.model_copy(update=update)
     finding = failed(message) if result is CheckResult.FAIL else Finding(result, message)
-    return finding, found
+    return finding, record

@@ -66,14 +66,14 @@ def service_of(
     gave no answer. Pure, so that it can be derived again from the recorded samples."""
     if recording.outage:
         return None
-    found = measure(recording, at, seconds(policy.window), held)
-    errors, p95 = own_limits(found, policy.error_rate_increase, policy.p95_increase)
+    measured = measure(recording, at, seconds(policy.window), held)
+    errors, p95 = own_limits(measured, policy.error_rate_increase, policy.p95_increase)
     return ServiceBaseline(
         window=policy.window,
-        requests=found.requests,
-        failed=found.failed,
-        timed=found.timed,
-        p95_latency=found.p95,
+        requests=measured.requests,
+        failed=measured.failed,
+        timed=measured.timed,
+        p95_latency=measured.p95,
         error_rate_limit=errors,
         p95_limit=p95,
     )
@@ -135,15 +135,15 @@ def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
 
 def against(cutover: ReleaseCutover, held: Limits) -> Limits:
     """`held`, tightened by the baseline that was recorded."""
-    found = _service(cutover)
-    return tightened(held, found.error_rate_limit, found.p95_limit) if found else held
+    service = _service(cutover)
+    return tightened(held, service.error_rate_limit, service.p95_limit) if service else held
 
 
 def still_worse(cutover: ReleaseCutover, seen: Tally) -> str:
     """A remark, where even the release of before fails more than it did: then it isn't the new
     release that made the difference. "" otherwise."""
-    found = _service(cutover)
-    limit = found.error_rate_limit if found else None
+    service = _service(cutover)
+    limit = service.error_rate_limit if service else None
     if limit is None or not beyond_chance(seen.failed, seen.requests, limit):
         return ""
     return (
@@ -153,5 +153,5 @@ def still_worse(cutover: ReleaseCutover, seen: Tally) -> str:
 
 
 def _service(cutover: ReleaseCutover) -> ServiceBaseline | None:
-    found = cutover.status.baseline
-    return found.service if found else None
+    baseline = cutover.status.baseline
+    return baseline.service if baseline else None

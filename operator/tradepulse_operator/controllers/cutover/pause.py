@@ -31,13 +31,13 @@ def paused(observed: CutoverObserved) -> Step | None:
 def _clocks(observed: CutoverObserved, phase: CutoverPhase) -> dict[str, Any]:
     """Deadlines begin now, and so does the watch; verified seconds stay verified."""
     status, at = observed.cutover.status, timestamp(observed.now)
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     if status.rollback:
-        found["rollback"] = status.rollback.model_copy(update={"step_at": at, "started_at": at})
+        changes["rollback"] = status.rollback.model_copy(update={"step_at": at, "started_at": at})
     if phase is CutoverPhase.BAKING:
         old = checkpoint(status.bake, observed.now)
         now = begin(observed.now)
-        found["bake"] = stored(replace(now, verified_seconds=old.verified_seconds))
+        changes["bake"] = stored(replace(now, verified_seconds=old.verified_seconds))
     if phase is CutoverPhase.VERIFYING:
-        found["verification"] = stored(begin(observed.now))
-    return found
+        changes["verification"] = stored(begin(observed.now))
+    return changes

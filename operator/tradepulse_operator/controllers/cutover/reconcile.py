@@ -55,9 +55,9 @@ def decide(observed: CutoverObserved) -> Step:
         held = _held(observed, facts)
         if held:
             return held
-    found = _step(observed, phase)
-    over = facts.final and isinstance(found, Wait)
-    return (tidy(observed) if over else None) or found
+    step = _step(observed, phase)
+    over = facts.final and isinstance(step, Wait)
+    return (tidy(observed) if over else None) or step
 
 
 # One case a phase, so that the type checker refuses a phase that has none.

@@ -47,8 +47,8 @@ def entered(status: ReleaseCutoverStatus) -> float:
 
 def waits_for(status: ReleaseCutoverStatus) -> str:
     """Reason of the present wait."""
-    found = find_condition(status.conditions, RECONCILING)
-    return found.reason if found else ""
+    condition = find_condition(status.conditions, RECONCILING)
+    return condition.reason if condition else ""
 
 
 def expected_end(cutover: ReleaseCutover) -> float | None:
@@ -130,7 +130,7 @@ def _conditions(
     observed: CutoverObserved, phase: CutoverPhase, reason: str, message: str
 ) -> Conditions:
     """kstatus: Ready always, Reconciling while it moves, Stalled after a bad end; never both."""
-    found = observed.cutover.status.conditions
+    result = observed.cutover.status.conditions
     generation = observed.cutover.metadata.generation
 
     def put(conditions: Conditions, kind: str, status: ConditionStatus) -> Conditions:
@@ -140,7 +140,9 @@ def _conditions(
 
     meant = facts(phase)
     good = meant.end is End.GOOD
-    found = put(found, READY, ConditionStatus.TRUE if good else ConditionStatus.FALSE)
+    result = put(result, READY, ConditionStatus.TRUE if good else ConditionStatus.FALSE)
     for kind, present in ((RECONCILING, not meant.final), (STALLED, meant.stalled)):
-        found = put(found, kind, ConditionStatus.TRUE) if present else drop_condition(found, kind)
-    return found
+        result = (
+            put(result, kind, ConditionStatus.TRUE) if present else drop_condition(result, kind)
+        )
+    return result

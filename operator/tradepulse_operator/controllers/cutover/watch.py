@@ -71,15 +71,15 @@ def checkpoint(stored: BakeStatus | None, at: float) -> Checkpoint:
     )
 
 
-def stored(found: Checkpoint) -> BakeStatus:
+def stored(checkpoint: Checkpoint) -> BakeStatus:
     """`found` as the status keeps it."""
     return BakeStatus(
-        started_at=timestamp(found.started_at),
-        evaluated_until=timestamp(found.evaluated_until),
-        verified_seconds=found.verified_seconds,
-        consecutive=found.consecutive,
-        evidence_at=None if found.evidence_at is None else timestamp(found.evidence_at),
-        **asdict(found.tally),
+        started_at=timestamp(checkpoint.started_at),
+        evaluated_until=timestamp(checkpoint.evaluated_until),
+        verified_seconds=checkpoint.verified_seconds,
+        consecutive=checkpoint.consecutive,
+        evidence_at=None if checkpoint.evidence_at is None else timestamp(checkpoint.evidence_at),
+        **asdict(checkpoint.tally),
     )
 
 
@@ -94,24 +94,24 @@ def overdue(before: Checkpoint, after: Checkpoint) -> bool:
     return after.evaluated_until - before.evaluated_until >= _LONGEST_STRETCH
 
 
-def record(found: Verdict) -> VerdictRecord:
+def record(verdict: Verdict) -> VerdictRecord:
     """A verdict as it is persisted."""
-    decisive = found.decisive
+    decisive = verdict.decisive
     return VerdictRecord(
         verdict=decisive.kind,
         guardrail=decisive.guardrail,
         value=decisive.value,
         limit=decisive.limit,
-        at=timestamp(found.at),
+        at=timestamp(verdict.at),
         message=f"{decisive.reason}: {decisive.message}",
     )
 
 
-def in_words(found: Verdict | None, release: str) -> tuple[str, str]:
+def in_words(verdict: Verdict | None, release: str) -> tuple[str, str]:
     """(reason, message) of a watch that goes on; the same as long as the finding is."""
-    if found is None:
+    if verdict is None:
         return CutoverReason.WATCHING, f"watches release {release}"
-    decisive = found.decisive
+    decisive = verdict.decisive
     if decisive.kind is VerdictKind.OK:
         return CutoverReason.WATCHING, f"watches release {release}: every guardrail is kept"
     if decisive.kind is VerdictKind.UNKNOWN:

@@ -60,12 +60,14 @@ def compare(
     """What `process` says at `now` (unix seconds) beside the baseline; None where the runner has
     neither event bus nor database. `moved`: it runs another configuration than was measured."""
     spec = runner.spec if runner else None
-    found = list[Compared]()
+    compared = list[Compared]()
     if before.kafka or (spec and spec.event_bus):
-        found.append(_kafka(before, process.bus if process else None, policy, now, moved))
+        compared.append(_kafka(before, process.bus if process else None, policy, now, moved))
     if before.postgres or (spec and spec.database):
-        found.append(_postgres(before, process.database if process else None, policy, now, moved))
-    return sum(found, Compared()) if found else None
+        compared.append(
+            _postgres(before, process.database if process else None, policy, now, moved)
+        )
+    return sum(compared, Compared()) if compared else None
 
 
 def _kafka(
@@ -117,12 +119,12 @@ def compared(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserv
     """`observed` with what was found in the cutover's status, for the write that ends it."""
     cutover = observed.cutover
     before = cutover.status.baseline
-    found = before and compare(
+    result = before and compare(
         before, observed.process, observed.runner, cutover.spec.baseline, observed.now, moved=moved
     )
-    if not found:
+    if not result:
         return observed
-    truth, reason, message = _verdict(found)
+    truth, reason, message = _verdict(result)
     conditions = set_condition(
         cutover.status.conditions,
         ConditionType.STREAMS_INTACT,
@@ -133,35 +135,35 @@ def compared(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserv
         generation=cutover.metadata.generation,
     )
     status = cutover.status.model_copy(
-        update={"streams": record(found, observed.now), "conditions": conditions}
+        update={"streams": record(result, observed.now), "conditions": conditions}
     )
     return replace(observed, cutover=cutover.model_copy(update={"status": status}))
 
 
-def record(found: Compared, now: float) -> StreamsRecord:
+def record(compared: Compared, now: float) -> StreamsRecord:
     """`found` as the status keeps it."""
     return StreamsRecord(
         at=timestamp(now),
-        differences=found.differences[:MOST_DIFFERENCES],
-        differences_left_out=max(0, len(found.differences) - MOST_DIFFERENCES),
-        remarks=found.remarks[:MOST_DIFFERENCES],
-        unknown=found.unknown,
+        differences=compared.differences[:MOST_DIFFERENCES],
+        differences_left_out=max(0, len(compared.differences) - MOST_DIFFERENCES),
+        remarks=compared.remarks[:MOST_DIFFERENCES],
+        unknown=compared.unknown,
     )
 
 
-def _verdict(found: Compared) -> tuple[ConditionStatus, CutoverReason, str]:
-    if found.differences:
-        more = len(found.differences) - 3
-        text = "; ".join(found.differences[:3]) + (f"; and {more} more" if more > 0 else "")
+def _verdict(compared: Compared) -> tuple[ConditionStatus, CutoverReason, str]:
+    if compared.differences:
+        more = len(compared.differences) - 3
+        text = "; ".join(compared.differences[:3]) + (f"; and {more} more" if more > 0 else "")
         return ConditionStatus.FALSE, CutoverReason.STREAMS_DIFFER, text
-    if found.unknown:
-        return ConditionStatus.UNKNOWN, CutoverReason.NOT_COMPARED, "; ".join(found.unknown)
+    if compared.unknown:
+        return ConditionStatus.UNKNOWN, CutoverReason.NOT_COMPARED, "; ".join(compared.unknown)
     return ConditionStatus.TRUE, CutoverReason.COMPARED, "as the baseline has them, or further on"
 
 
 def differing(observed: CutoverObserved) -> str:
     """A remark on what `compared` found; "" when all is as it has to be."""
-    found = observed.cutover.status.streams
-    if found is None or not found.differences:
+    record = observed.cutover.status.streams
+    if record is None or not record.differences:
         return ""
     return " (event bus or database differ from the baseline: see status.streams)"

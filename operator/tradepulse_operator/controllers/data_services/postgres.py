@@ -76,8 +76,8 @@ def _less(now: int | None, before: int | None) -> bool:
 
 def position(lsn: str) -> int | None:
     """Where in the WAL `lsn` is, in bytes; None for text that is no LSN."""
-    found = _LSN.fullmatch(lsn)
-    return int(found[1], 16) << 32 | int(found[2], 16) if found else None
+    match = _LSN.fullmatch(lsn)
+    return int(match[1], 16) << 32 | int(match[2], 16) if match else None
 
 
 def _replicas(

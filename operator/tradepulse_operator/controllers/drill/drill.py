@@ -194,8 +194,8 @@ def _live(view: View, running: RunningDrill) -> Outcome | None:
     if process is not None and engaged and running.scheduled_for not in process.kill_switch_reason:
         other = process.kill_switch_reason
         return Outcome(_failure(f"something else engaged the kill switch: {other}"))
-    found = verdict(view, running)
-    return None if found is None else Outcome(found)
+    outcome = verdict(view, running)
+    return None if outcome is None else Outcome(outcome)
 
 
 _ENDS: dict[DrillTarget, Callable[[View, RunningDrill], Outcome | None]] = {
@@ -236,8 +236,8 @@ def _report(view: View, running: RunningDrill) -> Manifest | None:
 
 def drill(view: View) -> Step | None:
     """The next request of the drill that is under way; or the removal of what is left of others."""
-    found = view.status.drill
-    running = found.running if found else None
+    status = view.status.drill
+    running = status.running if status else None
     if running is not None:
         step = _advance(view, running)
         if step is not None:
@@ -279,12 +279,12 @@ def _prune(view: View, running: RunningDrill | None) -> Step | None:
 
 def pause(view: View) -> float | None:
     """Seconds until time alone changes what drills ask for; None: it doesn't."""
-    found, spec = view.status.drill, view.runner.spec.kill_switch_drill
-    if found is None:
+    status, spec = view.status.drill, view.runner.spec.kill_switch_drill
+    if status is None:
         return None
-    if found.running is not None:
+    if status.running is not None:
         return _SOON
-    due = instant(found.next) - view.seen.now
+    due = instant(status.next) - view.seen.now
     waits = [due if due > 0 else _BLOCKED]
     last = view.status.last_drill
     if spec is not None and spec.max_age and last is not None and last.passed_at:
@@ -298,7 +298,7 @@ def pause(view: View) -> float | None:
 
 def current(view: View) -> tuple[ConditionStatus, RunnerReason, str] | None:
     """Content of the condition DrillCurrent; None where no drills are scheduled."""
-    spec, last, found = (
+    spec, last, status = (
         view.runner.spec.kill_switch_drill,
         view.status.last_drill,
         view.status.drill,
@@ -311,7 +311,7 @@ def current(view: View) -> tuple[ConditionStatus, RunnerReason, str] | None:
             RunnerReason.DRILL_FAILED,
             f"the last drill failed: {last.message}",
         )
-    since = last.passed_at if last else found.since if found else None
+    since = last.passed_at if last else status.since if status else None
     if spec.max_age and since and view.seen.now - instant(since) > seconds(spec.max_age):
         return (
             ConditionStatus.FALSE,

@@ -39,12 +39,12 @@ class Aim:
 
 def asks(runner: TradingRunner, now: float) -> tuple[bool, DrillAlert | None]:
     """Whether the metric, and which alert, is to be looked at now."""
-    found, spec = runner.status.drill, runner.spec.kill_switch_drill
-    if found is None or spec is None:
-        return found is not None and _live(found.running), None
+    status, spec = runner.status.drill, runner.spec.kill_switch_drill
+    if status is None or spec is None:
+        return status is not None and _live(status.running), None
     # Also as it comes due: what was delivered before is counted off.
-    wanted = _live(found.running) if found.running else instant(found.next) <= now
-    return _live(found.running), spec.alert if wanted else None
+    wanted = _live(status.running) if status.running else instant(status.next) <= now
+    return _live(status.running), spec.alert if wanted else None
 
 
 def _live(running: RunningDrill | None) -> bool:
@@ -150,14 +150,14 @@ def _unseen(metric: MetricView | None) -> str:
 
 
 def _paged(view: View, running: RunningDrill) -> Iterator[Aim]:
-    spec, found = view.runner.spec.kill_switch_drill, view.seen.alert
+    spec, alert = view.runner.spec.kill_switch_drill, view.seen.alert
     wanted = spec.alert if spec else None
     if wanted is None:
         why = "spec.killSwitchDrill.alert names no Alertmanager"
         yield Aim("delivered_at", "the alert is delivered", False, why, asked=False)
         return
     within = seconds(wanted.within)
-    unrouted = _unrouted(found, wanted)
+    unrouted = _unrouted(alert, wanted)
     yield Aim(
         "alerted_at",
         f"the alert {KILL_SWITCH_ALERT} goes to {wanted.receiver}",
@@ -165,7 +165,7 @@ def _paged(view: View, running: RunningDrill) -> Iterator[Aim]:
         unrouted,
         within=within,
     )
-    untaken = _untaken(found, running, wanted)
+    untaken = _untaken(alert, running, wanted)
     routed = running.alerted_at is not None
     yield Aim(
         "delivered_at",
@@ -176,28 +176,28 @@ def _paged(view: View, running: RunningDrill) -> Iterator[Aim]:
     )
 
 
-def _unrouted(found: AlertView | None, wanted: DrillAlert) -> str:
+def _unrouted(alert: AlertView | None, wanted: DrillAlert) -> str:
     """Why nobody would be paged; "" when the alert is on its way."""
-    if found is None:
+    if alert is None:
         return "Alertmanager was not asked"
-    if found.problem:
-        return found.problem
-    if found.silenced:
+    if alert.problem:
+        return alert.problem
+    if alert.silenced:
         return "it is silenced or inhibited: end the silence"
-    if wanted.receiver not in found.receivers:
-        others = ", ".join(found.receivers)
+    if wanted.receiver not in alert.receivers:
+        others = ", ".join(alert.receivers)
         return f"it goes to {others}" if others else "Alertmanager has no such alert"
     return ""
 
 
-def _untaken(found: AlertView | None, running: RunningDrill, wanted: DrillAlert) -> str:
+def _untaken(alert: AlertView | None, running: RunningDrill, wanted: DrillAlert) -> str:
     """Why no page counts as delivered; "" when one was taken since the order."""
     if running.taken_before is None:
         return "Alertmanager did not tell before the order what it had delivered"
-    if found is None or found.problem:
-        return found.problem if found else "Alertmanager was not asked"
+    if alert is None or alert.problem:
+        return alert.problem if alert else "Alertmanager was not asked"
     # It counts from 0 again when it was restarted.
-    before = running.taken_before if found.taken >= running.taken_before else 0
-    if found.taken > before:
+    before = running.taken_before if alert.taken >= running.taken_before else 0
+    if alert.taken > before:
         return ""
-    return f"{found.refused} were refused or lost so far, none was taken since the order"
+    return f"{alert.refused} were refused or lost so far, none was taken since the order"

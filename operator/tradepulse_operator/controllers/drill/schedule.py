@@ -18,8 +18,8 @@ def missed(schedule: str, after: float, now: float) -> float | None:
     The newest, so that however many went by, one is made up for.
     """
     # Backwards, cronsim begins before the time that it is given.
-    found = next(CronSim(schedule, _datetime(int(now) + 1), reverse=True)).timestamp()
-    return found if found > after else None
+    newest = next(CronSim(schedule, _datetime(int(now) + 1), reverse=True)).timestamp()
+    return newest if newest > after else None
 
 
 def _datetime(at: float) -> datetime:

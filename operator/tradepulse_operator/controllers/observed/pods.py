@@ -63,10 +63,10 @@ def address(pod: Mapping[str, Any]) -> str:
 
 def container_status(status: Mapping[str, Any], field: str, name: str) -> Mapping[str, Any]:
     """The status of the container of that name; empty while there is none."""
-    found: Mapping[str, Any] = next(
+    status_of: Mapping[str, Any] = next(
         (item for item in status.get(field) or [] if item.get("name") == name), {}
     )
-    return found
+    return status_of
 
 
 def is_ready(status: Mapping[str, Any]) -> bool:

@@ -86,55 +86,55 @@ def statement(message: str) -> Statement:
     return _restore(said.get("restore"), _backup(backup))
 
 
-def _backup(found: object) -> BackupRecord | None:
+def _backup(reported: object) -> BackupRecord | None:
     """A backup that can be recognised when it is restored; None for anything less."""
     known = {"id": str, "files": int, "bytes": int, "sha256": str}
-    if not isinstance(found, dict) or not _typed(found, known) or not found["sha256"]:
+    if not isinstance(reported, dict) or not _typed(reported, known) or not reported["sha256"]:
         return None
-    return BackupRecord(**{key: found[key] for key in known})
+    return BackupRecord(**{key: reported[key] for key in known})
 
 
-def _restore(found: object, backup: BackupRecord | None) -> Statement:
-    if found is None:
+def _restore(said: object, backup: BackupRecord | None) -> Statement:
+    if said is None:
         return Statement(Result.NOTHING, backup=backup)
-    result = _result(found) if isinstance(found, dict) and _typed(found, {"id": str}) else None
-    if result is None or not isinstance(found, dict):
-        return _error(f"its answer about the restore isn't a known one: {json.dumps(found)}")
-    sha256 = found.get("sha256") if result is Result.RESTORED else ""
+    result = _result(said) if isinstance(said, dict) and _typed(said, {"id": str}) else None
+    if result is None or not isinstance(said, dict):
+        return _error(f"its answer about the restore isn't a known one: {json.dumps(said)}")
+    sha256 = said.get("sha256") if result is Result.RESTORED else ""
     if not isinstance(sha256, str) or (result is Result.RESTORED and not sha256):
-        return _error(f"backup {found['id']} was restored, but not said which: it has no sha256")
-    nonce = found.get("nonce")
+        return _error(f"backup {said['id']} was restored, but not said which: it has no sha256")
+    nonce = said.get("nonce")
     if nonce is not None and not isinstance(nonce, str):
-        return _error(f"its answer about the restore isn't a known one: {json.dumps(found)}")
-    return Statement(result, found["id"], sha256, backup, nonce=nonce)
+        return _error(f"its answer about the restore isn't a known one: {json.dumps(said)}")
+    return Statement(result, said["id"], sha256, backup, nonce=nonce)
 
 
-def _result(found: Mapping[str, Any]) -> Result | None:
-    if "result" in found:
+def _result(said: Mapping[str, Any]) -> Result | None:
+    if "result" in said:
         words = {each.value: each for each in Result if each is not Result.ERROR}
-        word = found["result"]
+        word = said["result"]
         return words.get(word) if isinstance(word, str) else None
-    return _protocol_0(found)
+    return _protocol_0(said)
 
 
-def _protocol_0(found: Mapping[str, Any]) -> Result | None:
+def _protocol_0(said: Mapping[str, Any]) -> Result | None:
     """The known shapes, exactly; None for any other."""
-    if _typed(found, {"id": str, "files": int, "bytes": int, "sha256": str}, only=True):
+    if _typed(said, {"id": str, "files": int, "bytes": int, "sha256": str}, only=True):
         return Result.RESTORED
-    if _typed(found, {"id": str, "skipped": str, "sha256": str}, only=True):
-        return Result.RESTORED if found["skipped"] == "restored already" else None
-    if _typed(found, {"id": str, "skipped": str}, only=True):
-        return _SENTENCES.get(found["skipped"])
-    if _typed(found, {"id": str, "frozen": bool}, only=True):
-        return Result.FROZEN if found["frozen"] else None
+    if _typed(said, {"id": str, "skipped": str, "sha256": str}, only=True):
+        return Result.RESTORED if said["skipped"] == "restored already" else None
+    if _typed(said, {"id": str, "skipped": str}, only=True):
+        return _SENTENCES.get(said["skipped"])
+    if _typed(said, {"id": str, "frozen": bool}, only=True):
+        return Result.FROZEN if said["frozen"] else None
     return None
 
 
-def _typed(found: Mapping[str, Any], wanted: Mapping[str, type], *, only: bool = False) -> bool:
+def _typed(said: Mapping[str, Any], wanted: Mapping[str, type], *, only: bool = False) -> bool:
     """Whether each of `wanted` is there and of exactly that type; `only`: and nothing else."""
-    if only and found.keys() != wanted.keys():
+    if only and said.keys() != wanted.keys():
         return False
-    return all(type(found.get(key)) is kind for key, kind in wanted.items())
+    return all(type(said.get(key)) is kind for key, kind in wanted.items())
 
 
 def _error(problem: str) -> Statement:

@@ -88,9 +88,9 @@ def ready(view: View) -> Said:
     """Whether the release that should run does, and trades."""
     if trades(view):
         return Said(TRUE, RunnerPhase.TRADING, _WHY[RunnerPhase.TRADING])
-    found = fault(view)
-    if found and phase(view) in (RunnerPhase.STALLED, RunnerPhase.HALTED):
-        return Said(FALSE, found.reason, found.message)
+    problem = fault(view)
+    if problem and phase(view) in (RunnerPhase.STALLED, RunnerPhase.HALTED):
+        return Said(FALSE, problem.reason, problem.message)
     pod = view.own_pod
     if pod is not None and pod.waiting:
         return Said(FALSE, pod.waiting, f"the pod can't proceed: {pod.waiting}")
@@ -263,7 +263,7 @@ def audit_forwarded(view: View) -> Said | None:
 
 def conditions(view: View) -> Conditions:
     """All conditions, as they are to be written."""
-    found = view.status.conditions
+    result = view.status.conditions
     for kind, said in (
         (ConditionType.READY, ready(view)),
         (ConditionType.TRADING_ENABLED, trading_enabled(view)),
@@ -271,30 +271,32 @@ def conditions(view: View) -> Conditions:
         (ConditionType.RELEASE_DRIFT, release_drift(view)),
         (ConditionType.MONITORED, monitored(view)),
     ):
-        found = _set(view, found, kind, said)
-    found = _while_true(view, found, ConditionType.BACKUPS_STORED, backups_stored(view))
-    found = _while_true(view, found, ConditionType.AUDIT_STORED, audit_stored(view))
-    found = _while_true(view, found, ConditionType.EVENTS_PUBLISHED, events_published(view))
-    found = _while_true(view, found, ConditionType.AUDIT_FORWARDED, audit_forwarded(view))
+        result = _set(view, result, kind, said)
+    result = _while_true(view, result, ConditionType.BACKUPS_STORED, backups_stored(view))
+    result = _while_true(view, result, ConditionType.AUDIT_STORED, audit_stored(view))
+    result = _while_true(view, result, ConditionType.EVENTS_PUBLISHED, events_published(view))
+    result = _while_true(view, result, ConditionType.AUDIT_FORWARDED, audit_forwarded(view))
     broken = fault(view)
     stalled = Said(TRUE, broken.reason, broken.message) if broken and not view.moving else None
-    found = _while_true(view, found, ConditionType.STALLED, stalled)
-    busy = None if is_true(found, ConditionType.STALLED) else reconciling(view)
-    found = _while_true(view, found, ConditionType.RECONCILING, busy)
+    result = _while_true(view, result, ConditionType.STALLED, stalled)
+    busy = None if is_true(result, ConditionType.STALLED) else reconciling(view)
+    result = _while_true(view, result, ConditionType.RECONCILING, busy)
     drills = drill.current(view)
-    found = _while_true(view, found, ConditionType.DRILL_CURRENT, Said(*drills) if drills else None)
-    return _while_true(view, found, ConditionType.IMAGE_MOVED, image_moved(view))
+    result = _while_true(
+        view, result, ConditionType.DRILL_CURRENT, Said(*drills) if drills else None
+    )
+    return _while_true(view, result, ConditionType.IMAGE_MOVED, image_moved(view))
 
 
 def _while_true(
-    view: View, found: Conditions, kind: ConditionType, said: Said | None
+    view: View, conditions: Conditions, kind: ConditionType, said: Said | None
 ) -> Conditions:
-    return _set(view, found, kind, said) if said else drop_condition(found, kind)
+    return _set(view, conditions, kind, said) if said else drop_condition(conditions, kind)
 
 
-def _set(view: View, found: Conditions, kind: ConditionType, said: Said) -> Conditions:
+def _set(view: View, conditions: Conditions, kind: ConditionType, said: Said) -> Conditions:
     return set_condition(
-        found,
+        conditions,
         kind,
         said.status,
         said.reason,

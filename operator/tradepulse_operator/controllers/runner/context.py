@@ -133,9 +133,9 @@ def look(seen: RunnerObserved) -> View:
         wanted = _wanted(seen.runner, seen.user_config)
     except ConfigError as error:
         problem = error
-    found = orders_of(seen)
-    used = found.status.active_release, found.run.release if found.run else None
-    return replace(found, wanted=wanted, problem=problem, configs=_configs(seen, wanted, used))
+    view = orders_of(seen)
+    used = view.status.active_release, view.run.release if view.run else None
+    return replace(view, wanted=wanted, problem=problem, configs=_configs(seen, wanted, used))
 
 
 def orders_of(seen: RunnerObserved) -> View:
@@ -149,11 +149,11 @@ def orders_of(seen: RunnerObserved) -> View:
 
 def _wanted(runner: TradingRunner, user_config: str | None) -> Rendered:
     spec = runner.spec
-    found = render_release(runner, spec.release, user_config)
+    rendered = render_release(runner, spec.release, user_config)
     guardrails, scrape = spec.cutover.template.guardrails, spec.monitoring.scrape_interval
     path = "spec.cutover.template.guardrails"
-    require_seen(found, spec.release.config, guardrails, scrape, path)
-    return found
+    require_seen(rendered, spec.release.config, guardrails, scrape, path)
+    return rendered
 
 
 def _configs(

@@ -99,14 +99,14 @@ def _without_foreign(live: Any, desired: Any, merged: Mapping[str, tuple[str, ..
     """
     if not isinstance(live, Mapping) or not isinstance(desired, Mapping):
         return live
-    found = dict(live)
+    result = dict(live)
     for field in desired.keys() & live.keys():
         value, wanted = live[field], desired[field]
         if isinstance(value, list) and isinstance(wanted, list) and field in merged:
-            found[field] = _known(value, wanted, merged[field], merged)
+            result[field] = _known(value, wanted, merged[field], merged)
         else:
-            found[field] = _without_foreign(value, wanted, merged)
-    return found
+            result[field] = _without_foreign(value, wanted, merged)
+    return result
 
 
 def _known(
@@ -116,9 +116,9 @@ def _known(
     merged: Mapping[str, tuple[str, ...]],
 ) -> list[Any]:
     wanted = {tuple(item.get(key) for key in keys): item for item in desired}
-    found = []
+    result = []
     for item in live:
         match = wanted.get(tuple(item.get(key) for key in keys))
         if match is not None:
-            found.append(_without_foreign(item, match, merged))
-    return found
+            result.append(_without_foreign(item, match, merged))
+    return result

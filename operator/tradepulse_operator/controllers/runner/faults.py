@@ -62,10 +62,10 @@ def config_lost(view: View) -> Fault | None:
 
 def name_taken(view: View) -> Fault | None:
     """An object of another owner has the name of a child."""
-    found = ", ".join(sorted(f"{ref.kind} {ref.name}" for ref in _taken(view)))
-    if not found:
+    names = ", ".join(sorted(f"{ref.kind} {ref.name}" for ref in _taken(view)))
+    if not names:
         return None
-    return Fault(RunnerReason.NAME_TAKEN, f"{found} belongs to someone else: rename or remove it")
+    return Fault(RunnerReason.NAME_TAKEN, f"{names} belongs to someone else: rename or remove it")
 
 
 def _taken(view: View) -> list[Ref]:
@@ -97,10 +97,10 @@ def fault(view: View) -> Fault | None:
             f"{view.cutover.metadata.name} could neither finish nor be rolled back: look at the"
             " positions, then delete it or create another ReleaseCutover",
         )
-    found = name_taken(view) or state_lost(view) or config_lost(view)
-    if found is None and view.problem is not None:
-        found = Fault(view.problem.reason, str(view.problem))
-    return found or rejected(view)
+    first = name_taken(view) or state_lost(view) or config_lost(view)
+    if first is None and view.problem is not None:
+        first = Fault(view.problem.reason, str(view.problem))
+    return first or rejected(view)
 
 
 def unstartable(view: View) -> bool:

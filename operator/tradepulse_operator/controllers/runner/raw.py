@@ -48,10 +48,10 @@ _LOOK = 30.0
 
 @dataclass(frozen=True)
 class RawRunner:
-    """The world around such a runner. `found`, `cutover`: as the API server has them; the latter is
-    the one that is claimed. `now`: unix seconds. `problem`: what can't be parsed."""
+    """The world around such a runner. `manifest`, `cutover`: as the API server has them; the latter
+    is the one that is claimed. `now`: unix seconds. `problem`: what can't be parsed."""
 
-    found: Manifest
+    manifest: Manifest
     now: float
     problem: NotUnderstood
     cutover: Manifest | None = None
@@ -61,21 +61,23 @@ class RawRunner:
     @property
     def meta(self) -> Meta:
         """Metadata, which the API server itself keeps in shape."""
-        return Meta.model_validate(self.found["metadata"])
+        return Meta.model_validate(self.manifest["metadata"])
 
 
 def decide_raw(seen: RawRunner) -> Step:
     """The next request for it, or a wait."""
     for step in (_order, _template, _stop, _tell, _let_go):
-        if found := step(seen):
-            return found
+        if request := step(seen):
+            return request
     return Wait(str(seen.problem), _LOOK)
 
 
 def raw_events(seen: RawRunner) -> list[Event]:
     """That it isn't understood, once that is in its status."""
-    found = _stalled(seen)
-    return [transition(found)] if found and found.reason == RunnerReason.NOT_UNDERSTOOD else []
+    stalled = _stalled(seen)
+    return (
+        [transition(stalled)] if stalled and stalled.reason == RunnerReason.NOT_UNDERSTOOD else []
+    )
 
 
 # -- what stops it -----------------------------------------------------------------------------
@@ -84,18 +86,18 @@ def raw_events(seen: RawRunner) -> list[Event]:
 def _orders(seen: RawRunner, release: str) -> dict[str, str]:
     """The annotations that a pod of `release` needs in order to stop; none for one that may go
     on."""
-    found = {}
+    orders = {}
     if kill := _kill_switch(seen):
-        found[ANNOTATION_KILL_SWITCH] = kill
+        orders[ANNOTATION_KILL_SWITCH] = kill
     if halt := _halt(seen.cutover, release):
-        found[ANNOTATION_TRADING] = halt
-    return found
+        orders[ANNOTATION_TRADING] = halt
+    return orders
 
 
 def _kill_switch(seen: RawRunner) -> str:
     """Why the kill switch is to be engaged; "" when nothing says so."""
-    if true(seen.found, "spec", "killSwitch", "engaged"):
-        return spec_kill(text(seen.found, "spec", "killSwitch", "reason"))
+    if true(seen.manifest, "spec", "killSwitch", "engaged"):
+        return spec_kill(text(seen.manifest, "spec", "killSwitch", "reason"))
     if text(seen.cutover, "status", "phase") == CutoverPhase.HALTED:
         return halted_kill(text(seen.cutover, "metadata", "name"))
     return ""
@@ -143,7 +145,7 @@ def _template(seen: RawRunner) -> Step | None:
 
 def _stop(seen: RawRunner) -> Step | None:
     live = seen.stateful_set
-    ends = seen.meta.deletion_timestamp is not None or true(seen.found, "spec", "suspend")
+    ends = seen.meta.deletion_timestamp is not None or true(seen.manifest, "spec", "suspend")
     if not ends or live is None or deleting(live) or live["spec"].get("replicas", 1) == 0:
         return None
     return Replace({**live, "spec": {**live["spec"], "replicas": 0}})
@@ -182,7 +184,7 @@ def _tell(seen: RawRunner) -> Step | None:
         for each in _conditions(seen)
         if raw(each, "type") not in (ConditionType.STALLED, ConditionType.RECONCILING)
     ]
-    status = raw(seen.found, "status")
+    status = raw(seen.manifest, "status")
     kept = dict(status) if isinstance(status, Mapping) else {}
     return WriteStatus(
         _ref(seen), meta.resource_version, {**kept, "conditions": [*others, new.wire()]}
@@ -190,8 +192,8 @@ def _tell(seen: RawRunner) -> Step | None:
 
 
 def _conditions(seen: RawRunner) -> list[object]:
-    found = raw(seen.found, "status", "conditions")
-    return found if isinstance(found, list) else []
+    result = raw(seen.manifest, "status", "conditions")
+    return result if isinstance(result, list) else []
 
 
 def _stalled(seen: RawRunner) -> Condition | None:

@@ -53,9 +53,9 @@ def decide(observed: RunnerObserved) -> Step:
     """The next request for the observed runner, or a wait."""
     view = look(observed)
     for step in STEPS:
-        found = step(view)
-        if found is not None:
-            return found
+        next_step = step(view)
+        if next_step is not None:
+            return next_step
     return _until(_wait(view), pause(view))
 
 

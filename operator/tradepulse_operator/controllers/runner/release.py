@@ -126,17 +126,17 @@ def settle(view: View, status: TradingRunnerStatus) -> dict[str, Any]:
     active = status.active_release
     if active is None:
         return {}
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     pod = view.pod
     if active.image_id is None and pod and pod.release == active.id and pod.image_id:
         active = active.model_copy(update={"image_id": pod.image_id})
     if view.wanted and view.wanted.release.id == active.id:
-        found["agreed_release"] = active.id
+        changes["agreed_release"] = active.id
         # Names of Secrets aren't part of the identity: they take effect with the next restart.
         wanted = view.wanted.release
         names = {"credentials": wanted.credentials, "secrets": wanted.secrets}
         active = active.model_copy(update=names)
-    return {**found, "active_release": active}
+    return {**changes, "active_release": active}
 
 
 def _leaving(cutover: ReleaseCutover) -> bool:

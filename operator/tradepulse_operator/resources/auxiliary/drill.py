@@ -75,10 +75,10 @@ def drill_pod(runner: TradingRunner, drill: RunningDrill, release: Release) -> M
     )
 
 
-def drill_report(runner: TradingRunner, drill: RunningDrill, found: dict[str, Any]) -> Manifest:
+def drill_report(runner: TradingRunner, drill: RunningDrill, result: dict[str, Any]) -> Manifest:
     """The ConfigMap that keeps what a drill found. `found`: JSON values, see `read`."""
     name = drill_name(runner.metadata.name, drill.scheduled_for)
-    content = {**found, "scheduledFor": drill.scheduled_for, "startedAt": drill.started_at}
+    content = {**result, "scheduledFor": drill.scheduled_for, "startedAt": drill.started_at}
     content["target"] = drill.target.value
     content = {"runner": runner.metadata.name, "releaseId": drill.release, **content}
     return {

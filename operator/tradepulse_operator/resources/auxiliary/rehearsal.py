@@ -35,10 +35,10 @@ def rehearsal_config(text: str) -> str:
 
     `text`: the rendered configuration of the release.
     """
-    found = yaml_text.read(text)
-    kept = {key: found[key] for key in _KEPT if key in found}
+    config = yaml_text.read(text)
+    kept = {key: config[key] for key in _KEPT if key in config}
     # A fresh directory: there is nothing to start warm from, and nothing to set aside.
-    return yaml_text.write({**kept, "venues": [_on_paper(venue) for venue in found["venues"]]})
+    return yaml_text.write({**kept, "venues": [_on_paper(venue) for venue in config["venues"]]})
 
 
 def _on_paper(venue: dict[str, Any]) -> dict[str, Any]:

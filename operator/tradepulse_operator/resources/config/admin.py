@@ -30,8 +30,8 @@ def config(spec: TradingRunnerSpec) -> dict[str, Any]:
     if admin is None:
         return {}
     tls = {"certificate": _file(TLS, "tls.crt"), "key": _file(TLS, "tls.key")}
-    found: dict[str, Any] = {"host": "0.0.0.0", "port": ADMIN_PORT, "tls": tls}
-    return {"admin": found | _oauth(admin) | _mtls(admin) | _siem(admin)}
+    result: dict[str, Any] = {"host": "0.0.0.0", "port": ADMIN_PORT, "tls": tls}
+    return {"admin": result | _oauth(admin) | _mtls(admin) | _siem(admin)}
 
 
 def _oauth(admin: Admin) -> dict[str, Any]:
@@ -61,13 +61,13 @@ def _siem(admin: Admin) -> dict[str, Any]:
     siem = admin.siem
     if siem is None:
         return {}
-    found = {
+    result = {
         "endpoint": siem.endpoint,
         "token_url": siem.token_url,
         "client_id": siem.client_id,
         "scope": siem.scope or "",
     }
-    return {"siem": found | ({"ca_file": _file(SIEM_CA, "ca.crt")} if siem.ca_secret else {})}
+    return {"siem": result | ({"ca_file": _file(SIEM_CA, "ca.crt")} if siem.ca_secret else {})}
 
 
 def secrets(spec: TradingRunnerSpec) -> dict[str, str]:
@@ -89,15 +89,15 @@ def secrets(spec: TradingRunnerSpec) -> dict[str, str]:
 
 def environment(runner: TradingRunner, release: Release) -> list[dict[str, str]]:
     """Variables of a container of `release`."""
-    found = [
+    variables = [
         {"name": name, "value": _file(folder, "secret")}
         for folder, name in _VARIABLES.items()
         if folder in release.secrets
     ]
-    if found and runner.spec.admin is not None:
+    if variables and runner.spec.admin is not None:
         seconds = runner.spec.admin.secret_refresh_interval_seconds
-        found.append({"name": _INTERVAL, "value": str(seconds)})
-    return found
+        variables.append({"name": _INTERVAL, "value": str(seconds)})
+    return variables
 
 
 def ports(release: Release) -> list[dict[str, Any]]:
@@ -123,12 +123,12 @@ def egress(spec: TradingRunnerSpec) -> set[int]:
 def _peer(peer: Peer) -> dict[str, Any]:
     if peer.cidr is not None:
         return {"ipBlock": {"cidr": peer.cidr}}
-    found: dict[str, Any] = {}
+    selectors: dict[str, Any] = {}
     if peer.namespace_labels is not None:
-        found["namespaceSelector"] = {"matchLabels": dict(peer.namespace_labels)}
+        selectors["namespaceSelector"] = {"matchLabels": dict(peer.namespace_labels)}
     if peer.pod_labels is not None:
-        found["podSelector"] = {"matchLabels": dict(peer.pod_labels)}
-    return found
+        selectors["podSelector"] = {"matchLabels": dict(peer.pod_labels)}
+    return selectors
 
 
 def _file(folder: str, name: str) -> str:

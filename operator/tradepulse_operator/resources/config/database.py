@@ -13,14 +13,14 @@ FOLDER = "database"
 
 def config(spec: TradingRunnerSpec) -> dict[str, Any]:
     """Key of `runner.yaml`; nothing without a database, so that no old runner is new."""
-    found = spec.database
-    if found is None:
+    database = spec.database
+    if database is None:
         return {}
     return {
         "database": {
-            "hosts": list(found.hosts),
-            "name": found.name,
-            "user": found.user,
+            "hosts": list(database.hosts),
+            "name": database.name,
+            "user": database.user,
             "ca_file": f"{SECRETS_DIR}/{FOLDER}/ca.crt",
             "cert_file": f"{SECRETS_DIR}/{FOLDER}/tls.crt",
             "key_file": f"{SECRETS_DIR}/{FOLDER}/tls.key",

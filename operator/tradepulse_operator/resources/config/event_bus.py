@@ -16,7 +16,7 @@ def config(spec: TradingRunnerSpec) -> dict[str, Any]:
     bus = spec.event_bus
     if bus is None:
         return {}
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "bootstrap_servers": list(bus.bootstrap_servers),
         "security_protocol": bus.security_protocol,
         "ssl_cafile": f"{SECRETS_DIR}/{TLS}/ca.crt",
@@ -25,14 +25,14 @@ def config(spec: TradingRunnerSpec) -> dict[str, Any]:
         "outbox_max_bytes": bus.outbox_mebibytes << 20,
     }
     if bus.readers:  # else left out: a release that doesn't know them goes on
-        found["readers"] = list(bus.readers)
+        result["readers"] = list(bus.readers)
     if bus.sasl_secret:
-        found["sasl_mechanism"] = bus.sasl_mechanism
-        found["sasl_credentials_dir"] = f"{SECRETS_DIR}/{SASL}"
+        result["sasl_mechanism"] = bus.sasl_mechanism
+        result["sasl_credentials_dir"] = f"{SECRETS_DIR}/{SASL}"
     else:
-        found["ssl_certfile"] = f"{SECRETS_DIR}/{TLS}/tls.crt"
-        found["ssl_keyfile"] = f"{SECRETS_DIR}/{TLS}/tls.key"
-    return {"event_bus": found}
+        result["ssl_certfile"] = f"{SECRETS_DIR}/{TLS}/tls.crt"
+        result["ssl_keyfile"] = f"{SECRETS_DIR}/{TLS}/tls.key"
+    return {"event_bus": result}
 
 
 def secrets(spec: TradingRunnerSpec) -> dict[str, str]:

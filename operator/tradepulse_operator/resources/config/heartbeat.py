@@ -22,14 +22,14 @@ _KEY = "heartbeat_interval"
 
 
 def require_seen(
-    found: Rendered, config_map: str | None, guardrails: Guardrails, scrape: str, path: str
+    rendered: Rendered, config_map: str | None, guardrails: Guardrails, scrape: str, path: str
 ) -> None:
     """Raise ConfigError when `found` beats so seldom that `guardrails` call it a gap.
 
     `config_map`: where the user wrote it; `scrape`: the interval of scrapes, a duration; `path`: of
     the guardrails, for the message.
     """
-    beat = _interval(found.text)
+    beat = _interval(rendered.text)
     if beat is None:
         return  # the runner's own default, a second, is below every gap that the schema allows
     every, gap = seconds(scrape), limits(guardrails, scrape).metric_gap

@@ -34,5 +34,5 @@ def secrets(spec: TradingRunnerSpec) -> dict[str, str]:
     store = spec.state.backups.object_store
     if store is None:
         return {}
-    found = {CREDENTIALS: store.credentials_secret}
-    return found | ({AUTHORITIES: store.ca_secret} if store.ca_secret else {})
+    names = {CREDENTIALS: store.credentials_secret}
+    return names | ({AUTHORITIES: store.ca_secret} if store.ca_secret else {})

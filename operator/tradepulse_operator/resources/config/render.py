@@ -112,8 +112,8 @@ def _risk(risk: Risk) -> dict[str, Any]:
     What isn't set is left out: a release that doesn't know a newer limit goes on, and a newer
     operator doesn't make a new release of an old resource.
     """
-    found = risk.model_dump(mode="json", by_alias=False, exclude_none=True)
-    for field, value in found.items():
+    limits = risk.model_dump(mode="json", by_alias=False, exclude_none=True)
+    for field, value in limits.items():
         if field not in _MAY_BE_ZERO and Decimal(value) <= 0:
             shown = Risk.model_fields[field].alias or field
             raise ConfigError(
@@ -126,9 +126,9 @@ def _risk(risk: Risk) -> dict[str, Any]:
             f"spec.risk.maxOrderNotional {risk.max_order_notional} is above maxNotional"
             f" {risk.max_notional}: lower it",
         )
-    if "duplicate_window_seconds" in found:
-        found["duplicate_window"] = found.pop("duplicate_window_seconds")
-    return found
+    if "duplicate_window_seconds" in limits:
+        limits["duplicate_window"] = limits.pop("duplicate_window_seconds")
+    return limits
 
 
 def _user(release: ReleaseSpec, text: str | None) -> Mapping[str, Any]:
@@ -141,24 +141,24 @@ def _user(release: ReleaseSpec, text: str | None) -> Mapping[str, Any]:
             f"{where} doesn't exist: create it or unset spec.release.config",
         )
     try:
-        found = yaml_text.read(text)
+        settings = yaml_text.read(text)
     except yaml.YAMLError as error:
         raise ConfigError(
             ConfigReason.INVALID_CONFIG, f"{where} isn't valid YAML: {error}"
         ) from error
-    if found is None:
+    if settings is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(settings, dict):
         raise ConfigError(
             ConfigReason.INVALID_CONFIG,
-            f"{where} is a {type(found).__name__}: write a mapping of settings",
+            f"{where} is a {type(settings).__name__}: write a mapping of settings",
         )
     for key, remedy in _RESERVED.items():
-        if key in found:
+        if key in settings:
             raise ConfigError(
                 ConfigReason.CONFIG_CLASH, f"{where}: {key} must not be set: {remedy}"
             )
-    return found
+    return settings
 
 
 def _merge(

@@ -36,7 +36,7 @@ TERMINATION_LOG = "/dev/termination-log"
 def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
     """spec of the pod template."""
     pod = runner.spec.pod
-    found: dict[str, Any] = {
+    spec: dict[str, Any] = {
         "serviceAccountName": runner.metadata.name,
         # The runner's container alone gets one, see `volumes`; the state container needs none.
         "automountServiceAccountToken": False,
@@ -55,20 +55,20 @@ def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
         "containers": [_runner_container(runner, intent)],
         "volumes": volumes(runner, intent),
     }
-    return {**found, **_placement(runner)}
+    return {**spec, **_placement(runner)}
 
 
 def _placement(runner: TradingRunner) -> dict[str, Any]:
     """Where its pods may run, and how they get at the image."""
     pod = runner.spec.pod
-    found: dict[str, Any] = {}
+    placement: dict[str, Any] = {}
     if pod.node_selector:
-        found["nodeSelector"] = dict(pod.node_selector)
+        placement["nodeSelector"] = dict(pod.node_selector)
     if pod.tolerations:
-        found["tolerations"] = [toleration.wire() for toleration in pod.tolerations]
+        placement["tolerations"] = [toleration.wire() for toleration in pod.tolerations]
     if pod.image_pull_secrets:
-        found["imagePullSecrets"] = [{"name": name} for name in pod.image_pull_secrets]
-    return found
+        placement["imagePullSecrets"] = [{"name": name} for name in pod.image_pull_secrets]
+    return placement
 
 
 def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:

@@ -81,9 +81,9 @@ def copies(manifest: Manifest) -> dict[str, str]:
     """
     annotations = manifest.get("metadata", {}).get("annotations") or {}
     try:
-        found = json.loads(annotations.get(ANNOTATION_CONFIGS) or "{}")
+        texts = json.loads(annotations.get(ANNOTATION_CONFIGS) or "{}")
     except json.JSONDecodeError:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(texts, dict):
         return {}
-    return {key: text for key, text in found.items() if isinstance(text, str)}
+    return {key: text for key, text in texts.items() if isinstance(text, str)}

@@ -16,19 +16,19 @@ _TOKEN_SECONDS = 3600
 
 def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
     """State, scratch space, configuration, orders of the operator, and secrets."""
-    found: list[dict[str, Any]] = [
+    result: list[dict[str, Any]] = [
         {"name": "state", "persistentVolumeClaim": {"claimName": pvc_name(runner.metadata.name)}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         {"name": "config", "configMap": {"name": intent.release.config_map}},
         {"name": "control", "downwardAPI": {"items": _control()}},
         {"name": "api-access", "projected": {"defaultMode": _SECRET_MODE, "sources": _access()}},
     ]
-    found += [
+    result += [
         {"name": name, "secret": {"secretName": secret, "defaultMode": _SECRET_MODE}}
         for name, _, secret in credentials(intent)
     ]
     # Optional: a service that may be down may also lack its Secret, and the runner trades on.
-    found += [
+    result += [
         {
             "name": name,
             "secret": {"secretName": secret, "defaultMode": _SECRET_MODE, "optional": True},
@@ -38,8 +38,8 @@ def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
     if intent.prepare and intent.prepare.incident:
         # Optional: nothing auxiliary may keep the previous release from starting.
         incident = {"name": intent.prepare.incident, "optional": True}
-        found.append({"name": "incident", "configMap": incident})
-    return found
+        result.append({"name": "incident", "configMap": incident})
+    return result
 
 
 def credentials(intent: Intent) -> list[tuple[str, str, str]]:

@@ -175,9 +175,9 @@ class BinanceConnector(StreamingConnector):
                 return await self._cancel(ref)
             except OrderNotFound:
                 # Closed, or not there yet. A query tells, by an id that was never used twice.
-                found = await self._fetch(ref, urgent=True)
-                if found.status.terminal:
-                    return found
+                order = await self._fetch(ref, urgent=True)
+                if order.status.terminal:
+                    return order
         raise OutcomeUnknown(f"{self.name}: {ref.client_id} is open, but cannot be cancelled")
 
     async def _cancel(self, ref: OrderRef) -> VenueOrder:

@@ -59,8 +59,8 @@ class TradeReader:
         reads = await together(self._read(symbol, last.get(symbol)) for symbol in symbols)
         trades: list[Trade] = []
         reached = {}
-        for symbol, (found, newest) in zip(symbols, reads, strict=True):
-            trades += found
+        for symbol, (page, newest) in zip(symbols, reads, strict=True):
+            trades += page
             reached[symbol] = newest
         trades.sort(key=lambda trade: trade.timestamp)
         return TradePage(tuple(trades), json.dumps(reached, separators=(",", ":")))
@@ -92,12 +92,12 @@ class TradeReader:
             return known
         params = {"symbol": symbol, "orderId": order_id}
         try:
-            found = await self._rest.signed(Call("GET", "/api/v3/order", params, 4))
+            order = await self._rest.signed(Call("GET", "/api/v3/order", params, 4))
         except OrderNotFound as error:
             # It traded, so it exists; Binance's databases are not of one moment.
             raise Malformed(f"trade {raw['id']} of {symbol}: order {order_id}: {error}") from error
         # Only the id: another's order may be of a kind that we can't even show.
-        client_id = client_id_from(found)
+        client_id = client_id_from(order)
         self._owners.note(symbol, order_id, client_id)
         return client_id
 

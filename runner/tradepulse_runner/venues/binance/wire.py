@@ -226,10 +226,10 @@ def report_from(raw: Mapping[str, Any], fees: Fees) -> tuple[VenueOrder, Trade |
 
 def _traded(text: str) -> Decimal:
     """Price or quantity of a trade: without one there was none, and a made-up one is worse."""
-    found = Decimal(text)
-    if not found.is_finite() or found <= 0:
+    quantity = Decimal(text)
+    if not quantity.is_finite() or quantity <= 0:
         raise ValueError(f"nothing trades for {text!r}")
-    return found
+    return quantity
 
 
 def trade_id(symbol: str, number: int) -> str:

@@ -55,7 +55,7 @@ class Batch(Generic[V]):
             keys = list(self._waiting)[: self._limit]
             asked = {key: self._waiting.pop(key) for key in keys}
             try:
-                found = await self._send(keys)
+                answers = await self._send(keys)
             except asyncio.CancelledError:
                 self._waiting.update(asked)
                 raise
@@ -64,7 +64,7 @@ class Batch(Generic[V]):
                     future.set_exception(error)
                 continue
             for key, future in asked.items():
-                value = found[key] if key in found else self._missing(key)
+                value = answers[key] if key in answers else self._missing(key)
                 if isinstance(value, Exception):
                     future.set_exception(value)
                 else:

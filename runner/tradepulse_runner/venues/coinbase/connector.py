@@ -128,10 +128,10 @@ class CoinbaseConnector(StreamingConnector):
 
     async def _load_products(self) -> None:
         params = [("product_ids", symbol) for symbol in sorted(self.symbols)]
-        found = [
+        listed = [
             product_from(raw) for raw in await self._rest.listed("/products", params, "products")
         ]
-        products = {p.symbol: p for p in found if p.symbol in self.symbols}
+        products = {p.symbol: p for p in listed if p.symbol in self.symbols}
         for symbol in sorted(self.symbols - products.keys()):
             raise ConfigError(f"venues.{self.name}.symbols: {symbol}: unknown to Coinbase")
         self._products = products

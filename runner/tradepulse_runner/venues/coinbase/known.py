@@ -37,12 +37,12 @@ class Known:
             self._venue_ids.popitem(last=False)
 
     def asked(self, venue_id: str) -> Order | None:
-        found = self._orders.get(venue_id)
-        return found.order if found else None
+        order = self._orders.get(venue_id)
+        return order.order if order else None
 
     def client_id(self, venue_id: str) -> str | None:
-        found = self._orders.get(venue_id)
-        return found.client_id if found else None
+        order = self._orders.get(venue_id)
+        return order.client_id if order else None
 
     def venue_id(self, client_id: str) -> str:
         """Empty while unknown."""
@@ -50,8 +50,8 @@ class Known:
 
     async def heard_of(self, venue_id: str, seconds: float) -> VenueOrder | None:
         """The order as it was told last; None if nothing is told within ``seconds``."""
-        if found := self._orders.get(venue_id):
-            return found
+        if order := self._orders.get(venue_id):
+            return order
         awaited = self._awaited.setdefault(venue_id, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(seconds):

@@ -121,27 +121,27 @@ class Orders:
         """All orders that may trade. An order moves from the first list to the second: in this
         order of questions it can't slip through between them."""
         waiting = [("order_status", word) for word in ("PENDING", "QUEUED", "CANCEL_QUEUED")]
-        found: dict[str, VenueOrder] = {}
+        orders: dict[str, VenueOrder] = {}
         # "Cannot pair OPEN orders with other order types" (List Orders).
         for statuses in (waiting, [("order_status", "OPEN")]):
             for raw in await self._rest.listed(LIST, [*statuses, PAGE], "orders"):
                 if order := self._read(raw):
-                    found[order.venue_id] = order
-        return list(found.values())
+                    orders[order.venue_id] = order
+        return list(orders.values())
 
     async def owners(self, venue_ids: Iterable[str]) -> Mapping[str, str]:
         """The client ids of orders."""
         known = {v: self._known.client_id(v) for v in venue_ids}
-        found = {v: c for v, c in known.items() if c is not None}
-        missing = sorted(known.keys() - found.keys())
+        owned = {v: c for v, c in known.items() if c is not None}
+        missing = sorted(known.keys() - owned.keys())
         for start in range(0, len(missing), 50):
             wanted = [("order_ids", venue_id) for venue_id in missing[start : start + 50]]
             for raw in await self._rest.listed(LIST, [*wanted, PAGE], "orders"):
                 self._read(raw)
-                found[text(raw, "order_id")] = text(raw, "client_order_id")
-        if lacking := [v for v in missing if v not in found]:
+                owned[text(raw, "order_id")] = text(raw, "client_order_id")
+        if lacking := [v for v in missing if v not in owned]:
             raise OutcomeUnknown(f"{self._name}: orders {lacking[:3]} have fills but aren't listed")
-        return found
+        return owned
 
     async def fills(self, start: int | None) -> list[Fill]:
         """Fills from ``start`` (microseconds; 0: all) on; None: the newest page of them."""
@@ -171,13 +171,13 @@ class Orders:
         else:
             wanted = [("order_ids", venue_id) for venue_id in venue_ids]
             raws = await self._rest.listed(LIST, [*wanted, PAGE], "orders", urgent=urgent)
-        found: dict[str, VenueOrder | Exception] = {}
+        answers: dict[str, VenueOrder | Exception] = {}
         for raw in raws:
             try:
-                found[text(raw, "order_id")] = self._known.learn(order_from(raw))
+                answers[text(raw, "order_id")] = self._known.learn(order_from(raw))
             except OtherKind as error:
-                found[text(raw, "order_id")] = error
-        return found
+                answers[text(raw, "order_id")] = error
+        return answers
 
     def _not_found(self, venue_id: str) -> Exception:
         return OrderNotFound(f"{self._name}: no order is {venue_id}")
@@ -201,10 +201,10 @@ class Orders:
         """Cancel; the closed order. That it was cancelled is told before it is."""
         venue_id = ref.venue_id or self._known.venue_id(ref.client_id)
         if not venue_id:
-            found = await self._search(ref, urgent=True)
-            if found.status.terminal:
-                return found
-            venue_id = found.venue_id
+            current = await self._search(ref, urgent=True)
+            if current.status.terminal:
+                return current
+            venue_id = current.venue_id
         why = await self._cancels.ask(venue_id)
         if why and why not in _LOST_RACES:
             raise OrderRejected(f"{self._name}: {ref.client_id} is not cancelled: {why}")

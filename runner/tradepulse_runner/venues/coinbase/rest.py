@@ -123,17 +123,17 @@ class Rest:
         self, path: str, params: Params, field: str, *, urgent: bool = False
     ) -> list[Any]:
         """All items of a list, page by page to its end."""
-        found: list[Any] = []
+        collected: list[Any] = []
         cursor = ""
         for _ in range(MAX_PAGES):
             more_of = [("cursor", cursor)] if cursor else []
             page = await self.get(path, [*params, *more_of], urgent=urgent)
-            found += items(page, field)
+            collected += items(page, field)
             # Some lists say has_next, the others end with an empty cursor.
             more, before = page.get("has_next", True), cursor
             cursor = str(page.get("cursor") or "")
             if not (more and cursor) or cursor == before:
-                return found
+                return collected
         raise OutcomeUnknown(f"{self._name}: {path} has more than {MAX_PAGES} pages")
 
     def socket_token(self) -> tuple[str, Credential]:

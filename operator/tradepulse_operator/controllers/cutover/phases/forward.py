@@ -54,26 +54,26 @@ def pending(observed: CutoverObserved) -> Step:
         return say(observed, f"waits for the first release of TradingRunner {name}", 10 * POLL)
     try:
         spec = observed.cutover.spec.release or runner.spec.release
-        found = render_release(runner, spec, observed.user_config)
+        rendered = render_release(runner, spec, observed.user_config)
         guardrails, scrape = (
             observed.cutover.spec.guardrails,
             runner.spec.monitoring.scrape_interval,
         )
-        require_seen(found, spec.config, guardrails, scrape, "spec.guardrails")
+        require_seen(rendered, spec.config, guardrails, scrape, "spec.guardrails")
         require_served(observed.cutover.spec.baseline, runner.spec)
     except ConfigError as error:
         return fail(observed, error.reason, str(error))
-    return _prepared(observed, source, found)
+    return _prepared(observed, source, rendered)
 
 
-def _prepared(observed: CutoverObserved, source: Release, found: Rendered) -> Step:
+def _prepared(observed: CutoverObserved, source: Release, rendered: Rendered) -> Step:
     status = observed.cutover.status
-    if (status.source, status.target) != (source, found.release):
-        message = f"stores the configuration of release {found.release.id}"
-        return say(observed, message, source=source, target=found.release)
+    if (status.source, status.target) != (source, rendered.release):
+        message = f"stores the configuration of release {rendered.release.id}"
+        return say(observed, message, source=source, target=rendered.release)
     if observed.target_config is None and observed.runner is not None:
-        return Apply(config_map(observed.runner, found.text))
-    message = f"checks whether release {source.id} can be moved to {found.release.id}"
+        return Apply(config_map(observed.runner, rendered.text))
+    message = f"checks whether release {source.id} can be moved to {rendered.release.id}"
     return enter(observed, CutoverPhase.PREFLIGHT, message)
 
 
@@ -82,13 +82,13 @@ def checking(observed: CutoverObserved) -> Step:
     is there, and everyone who must has signed. What was checked is checked again after the wait."""
     if observed.cutover.spec.abort:
         return _aborted(observed)
-    found = superseded(observed) or preflight(observed)
-    if isinstance(found, Refusal):
-        return fail(observed, found.reason, found.message)
+    outcome = superseded(observed) or preflight(observed)
+    if isinstance(outcome, Refusal):
+        return fail(observed, outcome.reason, outcome.message)
     asked = gate(observed)
     if asked:
         return asked
-    waits = found.message if found else holding(observed)
+    waits = outcome.message if outcome else holding(observed)
     if waits:
         return say(observed, waits, 5 * POLL)
     return _unsigned(observed) or _halt(observed)
@@ -203,26 +203,26 @@ def baking(observed: CutoverObserved) -> Step:
 
 def _news(observed: CutoverObserved, progress: BakeProgress) -> bool:
     """Whether the guard found something else than what the status tells."""
-    told, found = observed.cutover.status.verdict, progress.verdict
-    if found is None:
+    told, verdict = observed.cutover.status.verdict, progress.verdict
+    if verdict is None:
         return False
-    decisive = found.decisive
+    decisive = verdict.decisive
     return told is None or (told.verdict, told.guardrail) != (decisive.kind, decisive.guardrail)
 
 
 def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
-    found, spec = progress.verdict, observed.cutover.spec
+    verdict, spec = progress.verdict, observed.cutover.spec
     changes: dict[str, Any] = {"bake": stored(progress.checkpoint)}
-    if found:
-        changes["verdict"] = record(found)
+    if verdict:
+        changes["verdict"] = record(verdict)
     if progress.decision is Decision.PROMOTE:
         told = compared(observed, moved=reconfigured(observed.cutover))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
         return enter(told, CutoverPhase.SUCCEEDED, message + differing(told), **changes)
-    if progress.decision is Decision.INCONCLUSIVE or found is None:
+    if progress.decision is Decision.INCONCLUSIVE or verdict is None:
         message = f"the guard could tell nothing for {spec.switch_deadline} (onInconclusive)"
         return roll_back(observed, CutoverReason.INCONCLUSIVE, message, **changes)
-    decisive = found.decisive
+    decisive = verdict.decisive
     message = f"{decisive.guardrail}: {decisive.message}"
     return roll_back(observed, decisive.reason, message, **changes)
 

@@ -122,4 +122,4 @@ CHECKS: tuple[tuple[str, Callable[[CutoverObserved], Outcome]], ...] = (
 
 def preflight(observed: CutoverObserved) -> Outcome:
     """The first check that doesn't hold; None when all do."""
-    return next((found for _, check in CHECKS if (found := check(observed))), None)
+    return next((outcome for _, check in CHECKS if (outcome := check(observed))), None)

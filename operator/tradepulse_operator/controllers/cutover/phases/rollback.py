@@ -230,10 +230,12 @@ def verifying(observed: CutoverObserved) -> Step:
         return stop(observed, broken.reason, message, verification=stored(progress.checkpoint))
     held_up = not (pod and pod.ready and _would_start_source(observed))
     if progress.decision is Decision.PROMOTE and not held_up:
-        found = compared(observed)
-        worse = still_worse(cutover, progress.checkpoint.tally) + differing(found) + unproven(found)
+        checked = compared(observed)
+        worse = (
+            still_worse(cutover, progress.checkpoint.tally) + differing(checked) + unproven(checked)
+        )
         return enter(
-            found,
+            checked,
             CutoverPhase.ROLLED_BACK,
             f"release {source.id} is back and verified{worse}; {rollback.message}",
             reason=rollback.reason,

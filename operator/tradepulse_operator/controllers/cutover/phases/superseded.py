@@ -26,10 +26,10 @@ def superseded(observed: CutoverObserved) -> Refusal | None:
     wanted = runner.spec.release
     if wanted == observed.cutover.spec.release:
         try:
-            found = render_release(runner, wanted, observed.user_config).release
+            release = render_release(runner, wanted, observed.user_config).release
         except ConfigError:
             return None  # The spec means nothing at present, so nothing else either.
-        if found.id == target.id:
+        if release.id == target.id:
             return None
     return Refusal(
         CutoverReason.SUPERSEDED,
