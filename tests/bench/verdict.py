@@ -33,7 +33,7 @@ from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.clock import SystemClock
 from tradepulse_operator.clients.kubernetes.client import Kube
-from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.kubernetes.discovery import DiscoveryCache
 from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.clients.runner_status import Process
 from tradepulse_operator.common.names import LABEL_RELEASE, LABEL_RUNNER
@@ -41,13 +41,13 @@ from tradepulse_operator.common.objects import Manifest
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.manager.apply import Applier
 from tradepulse_operator.manager.collect_incident import Reporter
-from tradepulse_operator.manager.core import needs_recording, reconcilers
 from tradepulse_operator.manager.events import Emitter
 from tradepulse_operator.manager.key import Key
 from tradepulse_operator.manager.loop import Loop
 from tradepulse_operator.manager.metrics import Metrics
 from tradepulse_operator.manager.observe import Observer
 from tradepulse_operator.manager.options import Options
+from tradepulse_operator.manager.reconcilers import needs_recording, reconcilers
 from tradepulse_operator.manager.workqueue import WorkQueue
 from tradepulse_runner.guard.slo import LATENCY_BUCKETS
 
@@ -171,7 +171,7 @@ async def measure(count: int, server: Server, venue: Venue, where: str) -> Round
 def _engine(kube: Cluster, session: aiohttp.ClientSession) -> WorkQueue[Key]:
     """The operator's, as ``engine.app`` puts it together."""
     clock, api = SystemClock(), cast(Kube, kube)
-    metrics, served = Metrics(), Served(api, clock)
+    metrics, served = Metrics(), DiscoveryCache(api, clock)
     observer = Observer(
         api,
         cast(Process, world.FakeProcess()),

@@ -6,8 +6,8 @@ from collections import defaultdict
 from typing import Any
 
 from tradepulse_operator.guard.evidence import HEARTBEAT, LATENCY, OUTCOMES
-from tradepulse_operator.guard.finding import ERROR_RATE, METRIC_GAP, P95_LATENCY, Verdict
 from tradepulse_operator.guard.limits import Limits
+from tradepulse_operator.guard.results import ERROR_RATE, METRIC_GAP, P95_LATENCY, Verdict
 from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.guard.verdict import judge
 

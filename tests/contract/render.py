@@ -15,7 +15,7 @@ from tradepulse_operator.resources.auxiliary.check import check_pod
 from tradepulse_operator.resources.auxiliary.drill import drill_pod
 from tradepulse_operator.resources.auxiliary.rehearsal import rehearsal_pod
 from tradepulse_operator.resources.config.release import render_release
-from tradepulse_operator.resources.desired_run import Intent, Prepare
+from tradepulse_operator.resources.desired_run import DesiredRun, Prepare
 from tradepulse_operator.resources.runner.config_map import config_map
 from tradepulse_operator.resources.runner.stateful_set import stateful_set
 
@@ -40,7 +40,7 @@ def rendered(raw: dict[str, Any], user_config: str | None) -> dict[str, Any]:
     """What an operator makes of the TradingRunner ``raw``: JSON values."""
     owner = TradingRunner.model_validate(raw)
     found = render_release(owner, owner.spec.release, user_config)
-    plain = Intent(release=found.release, replace=True)
+    plain = DesiredRun(release=found.release, replace=True)
     orders = {
         "plain": plain,
         "halted for a cutover": replace(plain, halt=f"halt {UID} cutover"),

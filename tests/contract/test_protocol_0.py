@@ -17,9 +17,9 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.clients.runner_status import view
 from tradepulse_operator.controllers.checklist.checks import answer
 from tradepulse_operator.controllers.observed.termination import Result, statement
-from tradepulse_operator.controllers.observed.views import BesideView, PodView, ProcessView
+from tradepulse_operator.controllers.observed.views import AuxiliaryPodView, PodView, ProcessView
 from tradepulse_operator.controllers.runner.conditions import trades
-from tradepulse_operator.controllers.runner.context import look
+from tradepulse_operator.controllers.runner.context import build_context
 from tradepulse_operator.controllers.step import Apply, Delete
 from tradepulse_operator.resources.auxiliary.drill import read
 from tradepulse_runner.cli.main import main
@@ -181,7 +181,7 @@ def test_this_runner_answers_with_what_an_operator_of_before_reads(tmp_path: Pat
 @pytest.mark.parametrize("name", WORDS["check"])
 def test_every_answer_of_a_check_pod_is_known(name: str) -> None:
     said = WORDS["check"][name]
-    pod = BesideView("u", ended=True, exit_code=said["exitCode"], message=said["message"])
+    pod = AuxiliaryPodView("u", ended=True, exit_code=said["exitCode"], message=said["message"])
     found = answer(pod)
     assert found is not None
     assert found.misunderstood is (name == "unknown argument")
@@ -241,12 +241,12 @@ def cluster() -> World:
 def test_an_upgraded_operator_leaves_a_runner_that_trades_alone() -> None:
     world = cluster()
     before, active = world.pod, world.status["activeRelease"]
-    assert trades(look(world.observe()))
+    assert trades(build_context(world.observe()))
     world.settle()
     assert world.pod == before
     assert world.cutovers == {}
     assert world.status["activeRelease"] == active
-    assert not look(world.observe()).drifted
+    assert not build_context(world.observe()).drifted
     for step in world.log:
         assert not isinstance(step, Delete)
         applied = step.manifest["kind"] if isinstance(step, Apply) else ""

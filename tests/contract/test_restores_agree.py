@@ -21,7 +21,8 @@ from tests.support.operator.cutovers import (
 )
 from tradepulse_operator.api.cutover_status import BackupRecord, RollbackStep
 from tradepulse_operator.controllers.cutover.phases.restored import proven, unrestored
-from tradepulse_operator.controllers.runner.desired_run import Intent, intent
+from tradepulse_operator.controllers.runner.desired_run import desired_run
+from tradepulse_operator.resources.desired_run import DesiredRun
 from tradepulse_operator.resources.runner.pod_spec import pod_spec
 from tradepulse_runner.state.backup import FOLDER, Expected
 from tradepulse_runner.state.directory import Preparation, prepare
@@ -112,10 +113,10 @@ def test_the_state_container_is_told_what_to_expect_once_the_target_is_gone() ->
     assert source
     backup = BackupRecord(id=UID, sha256="a" * 64)
 
-    def run(step: RollbackStep, nonce: str) -> Intent:
+    def run(step: RollbackStep, nonce: str) -> DesiredRun:
         told = rollback(step).model_copy(update={"nonce": nonce})
         found = cutover(status(PHASE.ROLLING_BACK, backup=backup, rollback=told))
-        return intent(runner(), source, found)
+        return desired_run(runner(), source, found)
 
     stopping, starting = run(RollbackStep.STOPPING, ""), run(RollbackStep.STARTING, NONCE)
     assert (stopping.replicas, stopping.release.id) == (0, source.id)

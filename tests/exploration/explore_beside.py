@@ -22,7 +22,7 @@ from tradepulse_operator.common.names import CONFIG_FILE, LABEL_DRILL, check_pod
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover
 from tradepulse_operator.controllers.observed.views import (
-    BesideView,
+    AuxiliaryPodView,
     CutoverObserved,
     DrillPodView,
     RunnerObserved,
@@ -237,11 +237,11 @@ def _result(state: Gate) -> str:
     return str((json.loads(state.status).get("rehearsal") or {}).get("result", ""))
 
 
-def _check_view(state: Gate) -> BesideView | None:
+def _check_view(state: Gate) -> AuxiliaryPodView | None:
     if not state.check:
         return None
     config, secrets = _SAID.get(state.check, ("", ""))
-    return BesideView(
+    return AuxiliaryPodView(
         uid=f"c{state.check_number}",
         deleting=state.check == "leaving",
         ended=state.check in (*_SAID, "lost"),
@@ -253,10 +253,10 @@ def _check_view(state: Gate) -> BesideView | None:
     )
 
 
-def _rehearsal_view(state: Gate) -> BesideView | None:
+def _rehearsal_view(state: Gate) -> AuxiliaryPodView | None:
     if not state.rehearsal:
         return None
-    return BesideView(
+    return AuxiliaryPodView(
         uid=f"r{state.rehearsal_number}",
         ready=state.rehearsal in ("ready", "failing"),
         deleting=state.rehearsal == "leaving",

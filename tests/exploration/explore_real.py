@@ -54,16 +54,16 @@ from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.cutover.baseline import kafka_of
 from tradepulse_operator.controllers.cutover.reconcile import decide as decide_cutover
-from tradepulse_operator.controllers.cutover.watch import stored
+from tradepulse_operator.controllers.cutover.watch import to_status
 from tradepulse_operator.controllers.observed.data_services import PartitionView
 from tradepulse_operator.controllers.observed.views import (
-    BesideView,
+    AuxiliaryPodView,
     CutoverObserved,
     PodView,
     ProcessView,
     RunnerObserved,
 )
-from tradepulse_operator.controllers.runner.desired_run import intent
+from tradepulse_operator.controllers.runner.desired_run import desired_run
 from tradepulse_operator.controllers.runner.reconcile import decide as decide_runner
 from tradepulse_operator.controllers.step import (
     Annotate,
@@ -278,7 +278,7 @@ class Real:
         """All children as they should be: only the StatefulSet is left to be wrong."""
         assert runner.status.active_release is not None
         claimed = cutover if runner.status.cutover else None
-        run = intent(runner, runner.status.active_release, claimed)
+        run = desired_run(runner, runner.status.active_release, claimed)
         texts = {
             release.config_hash: render_release(runner, ReleaseSpec(image=release.image), None).text
             for release in (run.release, runner.status.active_release)
@@ -381,11 +381,11 @@ def _records(checks: str) -> tuple[CheckRecord, ...]:
     )
 
 
-def _check_view(world: World) -> BesideView | None:
+def _check_view(world: World) -> AuxiliaryPodView | None:
     if not world.check:
         return None
     said = {"missing": ("", "missing"), "invalid": ("wrong", "")}.get(world.check, ("", ""))
-    return BesideView(
+    return AuxiliaryPodView(
         uid="c",
         deleting=world.check == "leaving",
         ended=world.check in ("good", "missing", "invalid"),
@@ -417,7 +417,7 @@ def concrete(
             message="could not be filed" if cut.gave_up else "why",
         )
     if phase is CutoverPhase.VERIFYING:
-        changes["verification"] = stored(begin(NOW - age))
+        changes["verification"] = to_status(begin(NOW - age))
     if cut.baseline:
         changes["baseline"] = Baseline(at=timestamp(NOW))
     if cut.backup:

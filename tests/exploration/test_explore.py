@@ -18,17 +18,25 @@ from tests.exploration.explore_real import Real
 from tradepulse_operator.api.cutover_status import RollbackStep
 from tradepulse_operator.common.names import ANNOTATION_TRADING
 from tradepulse_operator.controllers.cutover import reconcile as dispatch
-from tradepulse_operator.controllers.cutover.phases import forward as cutover_forward
-from tradepulse_operator.controllers.cutover.phases import rollback as cutover_rollback
+from tradepulse_operator.controllers.cutover.phases import (
+    backing_up,
+    baking,
+    preflight,
+    rolling_back,
+    source,
+    switching,
+    target,
+    verifying,
+)
 from tradepulse_operator.controllers.observed.views import CutoverObserved, RunnerObserved
 from tradepulse_operator.controllers.runner import context as runner_view
 from tradepulse_operator.controllers.runner.children import pod_ref
-from tradepulse_operator.controllers.runner.context import look
-from tradepulse_operator.controllers.runner.desired_run import intent
+from tradepulse_operator.controllers.runner.context import build_context
+from tradepulse_operator.controllers.runner.desired_run import desired_run
 from tradepulse_operator.controllers.runner.reconcile import decide as decide_runner
 from tradepulse_operator.controllers.step import Annotate, Delete, Step, Wait
 from tradepulse_operator.guard.bake import Decision, advance
-from tradepulse_operator.resources.desired_run import Intent
+from tradepulse_operator.resources.desired_run import DesiredRun
 
 KEEP = {"rollback": {"state": "Keep"}}
 FREEZE = {"rollback": {"state": "Freeze"}}
@@ -111,7 +119,7 @@ def promotes_blindly(patch: pytest.MonkeyPatch) -> None:
     def eager(*args: Any) -> Any:
         return replace(advance(*args), decision=Decision.PROMOTE)
 
-    patch.setattr(cutover_forward, "advance", eager)
+    patch.setattr(baking, "advance", eager)
 
 
 def rolls_back_on_silence(patch: pytest.MonkeyPatch) -> None:
@@ -120,82 +128,82 @@ def rolls_back_on_silence(patch: pytest.MonkeyPatch) -> None:
         unsure = found.verdict is not None and not found.verdict.conclusive
         return replace(found, decision=Decision.ROLLBACK) if unsure else found
 
-    patch.setattr(cutover_forward, "advance", nervous)
+    patch.setattr(baking, "advance", nervous)
 
 
 def forgets_the_verdict(patch: pytest.MonkeyPatch) -> None:
-    real = cutover_rollback.roll_back
+    real = rolling_back.roll_back
 
     def silent(observed: CutoverObserved, reason: str, message: str, **changes: Any) -> Step:
         return real(observed, reason, message, **{**changes, "verdict": None})
 
-    patch.setattr(cutover_forward, "roll_back", silent)
+    for phase in (backing_up, switching, baking, target):
+        patch.setattr(phase, "roll_back", silent)
 
 
 def forgets_the_baseline(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cutover_forward, "measured", lambda _: None)
+    patch.setattr(preflight, "measured", lambda _: None)
 
 
 def skips_the_evidence(patch: pytest.MonkeyPatch) -> None:
     def hasty(observed: CutoverObserved, rollback: Any) -> Step:
-        return cutover_rollback._next(observed, rollback, RollbackStep.STOPPING)
+        return rolling_back._next(observed, rollback, RollbackStep.STOPPING)
 
-    patch.setattr(cutover_rollback, "_collecting", hasty)
+    patch.setattr(rolling_back, "_collecting", hasty)
 
 
 def halts_until_the_evidence(patch: pytest.MonkeyPatch) -> None:
-    real = cutover_rollback._halting
+    real = rolling_back._halting
 
     def content(observed: CutoverObserved, rollback: Any) -> Step:
         filed = bool(observed.report)
         step = RollbackStep.COLLECTING_EVIDENCE
-        return (
-            cutover_rollback._next(observed, rollback, step) if filed else real(observed, rollback)
-        )
+        return rolling_back._next(observed, rollback, step) if filed else real(observed, rollback)
 
-    patch.setattr(cutover_rollback, "_halting", content)
+    patch.setattr(rolling_back, "_halting", content)
 
 
 def rolls_a_rollback_back(patch: pytest.MonkeyPatch) -> None:
     def again(observed: CutoverObserved, reason: str, message: str, **changes: Any) -> Step:
-        return cutover_rollback.roll_back(observed, reason, message, **changes)
+        return rolling_back.roll_back(observed, reason, message, **changes)
 
-    patch.setattr(cutover_rollback, "stop", again)
+    for phase in (rolling_back, verifying, source):
+        patch.setattr(phase, "end_halted", again)
 
 
 def leaves_a_final_phase(patch: pytest.MonkeyPatch) -> None:
     def regret(observed: CutoverObserved) -> Step:
-        return cutover_rollback.roll_back(observed, "Regret", "after all")
+        return rolling_back.roll_back(observed, "Regret", "after all")
 
     patch.setattr(dispatch, "unreported", regret)
 
 
 def halts_unsigned(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cutover_forward, "_unsigned", lambda _: None)
+    patch.setattr(preflight, "_unsigned", lambda _: None)
 
 
 def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dispatch, "switching", lambda _: Wait("for ever"))
 
 
-def intends(change: Callable[[Intent], Intent]) -> Callable[[pytest.MonkeyPatch], None]:
+def intends(change: Callable[[DesiredRun], DesiredRun]) -> Callable[[pytest.MonkeyPatch], None]:
     def apply(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(runner_view, "intent", lambda *args: change(intent(*args)))
+        patch.setattr(runner_view, "intent", lambda *args: change(desired_run(*args)))
 
     return apply
 
 
-def without_backup(found: Intent) -> Intent:
+def without_backup(found: DesiredRun) -> DesiredRun:
     backs_up = found.prepare is not None and found.prepare.backup
     return replace(found, prepare=None) if backs_up else found
 
 
-def without_restore(found: Intent) -> Intent:
+def without_restore(found: DesiredRun) -> DesiredRun:
     restores = found.prepare is not None and found.prepare.restore
     return replace(found, prepare=None) if restores else found
 
 
-def makes_room_at_once(found: Intent) -> Intent:
+def makes_room_at_once(found: DesiredRun) -> DesiredRun:
     return replace(found, replace=True)
 
 
@@ -205,7 +213,7 @@ def runner_that(change: Callable[[RunnerObserved, Step], Step]) -> Callable[...,
 
 def lets_the_target_go(observed: RunnerObserved, step: Step) -> Step:
     """Takes back what another step of the same reconciler orders: they never come to rest."""
-    view = look(observed)
+    view = build_context(observed)
     pod, source = view.pod, view.status.active_release
     halted = pod is not None and pod.annotations.get(ANNOTATION_TRADING)
     if (
@@ -220,7 +228,7 @@ def lets_the_target_go(observed: RunnerObserved, step: Step) -> Step:
 
 
 def lets_the_source_go(observed: RunnerObserved, step: Step) -> Step:
-    view = look(observed)
+    view = build_context(observed)
     pod, source = view.pod, view.status.active_release
     forward = view.run is not None and source is not None and view.run.release.id != source.id
     halted = pod is not None and pod.annotations.get(ANNOTATION_TRADING) and not pod.deleting
@@ -263,13 +271,13 @@ def test_a_halt_without_the_signature_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_halt_without_the_checklist_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutover_forward, "holding", lambda _: "")
+    monkeypatch.setattr(preflight, "open_items", lambda _: "")
     with pytest.raises(Violation, match="halted unchecked"):
         explored(CHECKED, 0, ())
 
 
 def holds_up_for_streams(patch: pytest.MonkeyPatch) -> None:
-    real = cutover_rollback.verifying
+    real = verifying.verifying
 
     def careful(observed: CutoverObserved) -> Step:
         bus = observed.process.bus if observed.process else None
@@ -279,7 +287,7 @@ def holds_up_for_streams(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_the_streams(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cutover_rollback, "compared", lambda observed: observed)
+    patch.setattr(verifying, "record_comparison", lambda observed: observed)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +305,8 @@ def test_a_deliberate_bug_with_streams_is_found(
 @deep
 def test_running_ahead_of_the_stateful_set_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rollback is told done while a lost pod would come back as the failed release."""
-    monkeypatch.setattr(cutover_rollback, "_would_start_source", lambda _: True)
+    for phase in (rolling_back, verifying):
+        monkeypatch.setattr(phase, "would_start_source", lambda _: True)
     with pytest.raises(Violation, match="on the state of the new one"):
         explored({}, 1, ())
 

@@ -10,7 +10,7 @@ from tests.exploration.explore_beside import DrillWorld, GateWorld, explore
 from tradepulse_operator.api.cutover_status import CutoverPhase as PHASE
 from tradepulse_operator.controllers.checklist import checklist, rehearsal
 from tradepulse_operator.controllers.cutover import reconcile as dispatch
-from tradepulse_operator.controllers.cutover.phases import forward as cutover_forward
+from tradepulse_operator.controllers.cutover.phases import preflight
 from tradepulse_operator.controllers.drill import drill as drills
 
 
@@ -27,11 +27,11 @@ def test_whatever_happens_a_drill_runs_once_and_is_recorded_once() -> None:
 
 
 def halts_unrehearsed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cutover_forward, "holding", lambda _: "")
+    patch.setattr(preflight, "open_items", lambda _: "")
 
 
 def leaves_pods_behind(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(dispatch, "tidy", lambda _: None)
+    patch.setattr(dispatch, "delete_finished_pods", lambda _: None)
 
 
 def counts_another_pods_time(patch: pytest.MonkeyPatch) -> None:

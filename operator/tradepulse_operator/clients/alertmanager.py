@@ -16,11 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tradepulse_operator.api.spec.drill import DrillAlert
 from tradepulse_operator.api.untrusted import LARGEST, parse
+from tradepulse_operator.clients.http import bounded, redacted_url
 from tradepulse_operator.common.names import KILL_SWITCH_ALERT
 from tradepulse_operator.controllers.observed.views import AlertView
-
-from .http_body import bounded
-from .http_place import place
 
 TIMEOUT = 2.0
 _LARGEST = 4 * 1024 * 1024
@@ -55,7 +53,7 @@ class Alertmanager:
             )
             return view(alerts, metrics, wanted)
         except Unclear as error:
-            return AlertView(problem=f"{place('Alertmanager', url)} {error}")
+            return AlertView(problem=f"{redacted_url('Alertmanager', url)} {error}")
 
     async def _get(self, url: str, params: list[tuple[str, str]]) -> bytes:
         try:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tradepulse_operator.guard.promql import Endpoint, Question
+from tradepulse_operator.guard.promql import Endpoint, SampleQuery
 from tradepulse_operator.guard.samples import Series
 
 #: Seconds that an answer may lack at its end. Its steps are a second apart in any case, and a
@@ -32,7 +32,7 @@ class _Asked:
     until: float
     answer: asyncio.Task[Answer]
 
-    def serves(self, question: Question) -> bool:
+    def serves(self, question: SampleQuery) -> bool:
         """Whether its answer holds what `question` wants to know; a failure is no answer."""
         done = self.answer.done()
         failed = done and (self.answer.cancelled() or self.answer.exception() is not None)
@@ -43,11 +43,11 @@ class _Asked:
 class ControlSeries:
     """The newest answer of each endpoint. `ask` puts the query, and raises what it raises."""
 
-    def __init__(self, ask: Callable[[Question], Awaitable[Answer]]) -> None:
+    def __init__(self, ask: Callable[[SampleQuery], Awaitable[Answer]]) -> None:
         self._ask = ask
         self._newest: dict[Endpoint, _Asked] = {}
 
-    async def within(self, question: Question) -> Answer:
+    async def within(self, question: SampleQuery) -> Answer:
         """Scrapes from `since` to `until` of `question`, at most SHARED s short of that."""
         known = self._newest.get(question.endpoint)
         if known is None or not known.serves(question):
@@ -64,10 +64,10 @@ class ControlSeries:
         while len(self._newest) > REMEMBERED:
             self._newest.pop(next(iter(self._newest)))
 
-    async def _answer(self, question: Question) -> Answer:
+    async def _answer(self, question: SampleQuery) -> Answer:
         return await self._ask(question)
 
 
-def _cut(series: Series, question: Question) -> Series:
+def _cut(series: Series, question: SampleQuery) -> Series:
     """Without what was scraped after `until`: no sample may be newer than the look it serves."""
     return Series(series.labels, tuple(p for p in series.points if p[0] <= question.until))

@@ -13,14 +13,13 @@ from typing import Any
 import aiohttp
 
 from tradepulse_operator.api.untrusted import LONGEST, parse
+from tradepulse_operator.clients.http import TooLarge, bounded, redacted_url
 from tradepulse_operator.controllers.observed.views import MetricView
 from tradepulse_operator.guard import promql
-from tradepulse_operator.guard.promql import Endpoint, Question
+from tradepulse_operator.guard.promql import Endpoint, SampleQuery
 from tradepulse_operator.guard.samples import Recording, Series
 
 from .control_series import ControlSeries
-from .http_body import TooLarge, bounded
-from .http_place import place
 
 TIMEOUT = 10.0
 #: Largest answer: eight hours of a runner's series at 15 s are about 2 MiB.
@@ -47,7 +46,7 @@ class Prometheus:
         self._largest = largest
         self._control = ControlSeries(self._scrapes)
 
-    async def record(self, question: Question) -> Recording:
+    async def record(self, question: SampleQuery) -> Recording:
         """The samples that `question` asks for; all of them, or an outage."""
         try:
             runner, control, *own = await self._all(question)
@@ -74,7 +73,7 @@ class Prometheus:
         engaged = [series.points[-1][0] for series in matrix if series.points[-1][1] == 1]
         return MetricView(engaged_at=max(engaged, default=None))
 
-    async def _all(self, question: Question) -> list[tuple[Series, ...]]:
+    async def _all(self, question: SampleQuery) -> list[tuple[Series, ...]]:
         asked = [
             self._at(question, promql.raw(question)),
             self._control.within(question),
@@ -90,15 +89,15 @@ class Prometheus:
                 raise item
         return [item for item in answers if not isinstance(item, BaseException)]
 
-    async def _scrapes(self, question: Question) -> tuple[Series, ...]:
+    async def _scrapes(self, question: SampleQuery) -> tuple[Series, ...]:
         """`up` at the very times of the scrapes, of whatever was scraped."""
         return _scrapes(await self._range(question, promql.CONTROL, 1.0))
 
-    async def _at(self, question: Question, query: str) -> tuple[Series, ...]:
+    async def _at(self, question: SampleQuery, query: str) -> tuple[Series, ...]:
         params = {"query": query, "time": f"{question.until:.3f}"}
         return await self._matrix(question.endpoint, "/api/v1/query", params)
 
-    async def _range(self, question: Question, query: str, step: float) -> tuple[Series, ...]:
+    async def _range(self, question: SampleQuery, query: str, step: float) -> tuple[Series, ...]:
         start, step = promql.steps(question, step)
         params = {
             "query": query,
@@ -111,7 +110,7 @@ class Prometheus:
     async def _matrix(
         self, endpoint: Endpoint, path: str, params: Mapping[str, str]
     ) -> tuple[Series, ...]:
-        where = place("Prometheus", endpoint.url)
+        where = redacted_url("Prometheus", endpoint.url)
         # The server gives up by itself before we do, and frees what the query holds.
         params = {**params, "timeout": f"{self._seconds:g}s"}
         try:

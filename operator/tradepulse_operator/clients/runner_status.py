@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import aiohttp
 
 from tradepulse_operator.api.untrusted import Unreadable, finite, mapping, parse, text, truth, whole
+from tradepulse_operator.clients.http import bounded
 from tradepulse_operator.common.names import HTTP_PORT
 from tradepulse_operator.controllers.observed.views import ProcessView
 
 from . import runner_data_services as streams
-from .http_body import bounded
 
 TIMEOUT = 2.0
 #: A status is about 1 KiB, and up to 400 KiB with 256 partitions of topics with long names that

@@ -18,7 +18,7 @@ LABEL_SETTINGS_HASH = f"{GROUP}/settings-hash"
 LABEL_CUTOVER = f"{GROUP}/cutover"
 #: Runner of a pod beside the runner's own, which checks, rehearses or drills; not `LABEL_RUNNER`,
 #: by which that one is found.
-LABEL_BESIDE = f"{GROUP}/beside"
+LABEL_AUXILIARY = f"{GROUP}/beside"
 LABEL_DRILL = f"{GROUP}/drill"
 LABEL_APP = "app.kubernetes.io/name"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -97,6 +97,6 @@ def drill_key(scheduled_for: str) -> str:
     return "".join(filter(str.isdigit, scheduled_for))[:12]
 
 
-def beside_policy_name(runner: str) -> str:
+def auxiliary_policy_name(runner: str) -> str:
     """The NetworkPolicy of the pods beside a runner's own."""
     return f"{runner}-beside"

@@ -15,9 +15,9 @@ from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.reasons import GuardReason
 
 from .evidence import Evidence, evidence
-from .finding import METRIC_GAP, Verdict, unknown, verdict
 from .limits import Limits
 from .overall import overall, weighed
+from .results import METRIC_GAP, Verdict, unknown, verdict
 from .samples import Recording
 from .silence import covered, scraping
 from .tally import NOTHING, Tally

@@ -10,12 +10,12 @@ from dataclasses import replace
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.reasons import GuardReason
 
-from .finding import ERROR_RATE, P95_LATENCY, Finding, Verdict
 from .limits import Limits
+from .results import ERROR_RATE, P95_LATENCY, GuardrailResult, Verdict
 from .tally import SLOWER, Tally, beyond_chance
 
 
-def overall(tally: Tally, limits: Limits) -> tuple[Finding, ...]:
+def overall(tally: Tally, limits: Limits) -> tuple[GuardrailResult, ...]:
     """The guardrails whose share of everything seen is above its limit: a breach where chance can't
     explain it, unknown where it can."""
     findings = (
@@ -39,12 +39,12 @@ def weighed(verdict: Verdict, tally: Tally, limits: Limits) -> Verdict:
 
 def _above(
     guardrail: str, reason: GuardReason, bad: float, total: float, limit: float
-) -> Finding | None:
+) -> GuardrailResult | None:
     if total <= 0 or bad <= limit * total:
         return None
     what = "failed" if guardrail == ERROR_RATE else "slower than the limit"
     message = f"{bad:g} of all {total:g} requests {what}, allowed are at most {limit:g} of them"
     if beyond_chance(bad, total, limit):
-        return Finding(VerdictKind.BREACH, guardrail, reason, message, bad / total, limit)
+        return GuardrailResult(VerdictKind.BREACH, guardrail, reason, message, bad / total, limit)
     doubt = f"{message}; too few to tell it from chance"
-    return Finding(VerdictKind.UNKNOWN, guardrail, reason, doubt, bad / total, limit)
+    return GuardrailResult(VerdictKind.UNKNOWN, guardrail, reason, doubt, bad / total, limit)

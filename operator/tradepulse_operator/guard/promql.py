@@ -37,7 +37,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Question:
+class SampleQuery:
     """What one judgement wants to know. `since`, `until`: unix seconds; `step`: seconds."""
 
     endpoint: Endpoint
@@ -56,7 +56,7 @@ def quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-def raw(question: Question) -> str:
+def raw(question: SampleQuery) -> str:
     """Range selector of the runner's raw samples, up to the time of the query."""
     names = "|".join(METRICS)
     labels = ",".join(
@@ -76,7 +76,7 @@ def kill_switch(namespace: str, runner: str) -> str:
     return f"tradepulse_kill_switch_engaged{{{labels}}}[5m]"
 
 
-def custom(question: Question, query: str) -> str:
+def custom(question: SampleQuery, query: str) -> str:
     """A user's query with `$runner`, `$namespace` and `$release` replaced.
 
     The values are names of Kubernetes objects and a hash; they are escaped all the same, as what
@@ -92,14 +92,14 @@ def custom(question: Question, query: str) -> str:
     )
 
 
-def steps(question: Question, step: float) -> tuple[float, float]:
+def steps(question: SampleQuery, step: float) -> tuple[float, float]:
     """(start, step) of a range query that ends at `until`. The step grows with a long span."""
     span = max(1.0, question.until - question.since)
     wide = max(1.0, step, span / _STEPS)
     return question.until - math.floor(span / wide) * wide, wide
 
 
-def queries(question: Question) -> dict[str, str]:
+def queries(question: SampleQuery) -> dict[str, str]:
     """Every query of `question` by what it is for; `metrics` and `control` are the built-in ones.
 
     A custom guardrail of those names keeps its own entry, under `custom:`.

@@ -13,16 +13,16 @@ from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant
 
 from .limits import Limits, limits
-from .promql import Endpoint, Question
+from .promql import Endpoint, SampleQuery
 
 UNCONFIGURED = (
     "no Prometheus is known: set spec.guardrails.prometheus, or the operator's --default-prometheus"
 )
 
 
-def question(
+def sample_query(
     cutover: ReleaseCutover, runner: TradingRunner, now: float, default: str
-) -> Question | None:
+) -> SampleQuery | None:
     """What to ask Prometheus; None when it is unknown which one, or which release is meant.
 
     `default`: URL to ask when the cutover names none. The span begins where the last checkpoint
@@ -38,7 +38,7 @@ def question(
     before = current(cutover.status).before_halt
     span = max(held.lookback, _before(cutover, held)) if before else held.lookback
     back = math.ceil(span / held.interval) * held.interval
-    return Question(
+    return SampleQuery(
         endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
         runner=cutover.spec.runner,
@@ -50,9 +50,9 @@ def question(
     )
 
 
-def baseline_question(
+def baseline_query(
     cutover: ReleaseCutover, runner: TradingRunner, default: str
-) -> Question | None:
+) -> SampleQuery | None:
     """Once more, what the baseline was measured on; None when there is nothing to ask for."""
     status, guardrails = cutover.status, cutover.spec.guardrails
     url = guardrails.prometheus or default
@@ -60,7 +60,7 @@ def baseline_question(
         return None
     held = limits(guardrails, runner.spec.monitoring.scrape_interval)
     at = instant(status.baseline.at)
-    return Question(
+    return SampleQuery(
         endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
         runner=cutover.spec.runner,

@@ -13,8 +13,8 @@ from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.reasons import GuardReason
 
 from .evidence import Evidence
-from .finding import METRIC_GAP, Finding, unknown
 from .limits import Limits
+from .results import METRIC_GAP, GuardrailResult, unknown
 
 #: Without proof that Prometheus scraped all the time, a silence must be this much longer.
 _WEAK = 3
@@ -26,7 +26,7 @@ def scraping(seen: Evidence, at: float, limits: Limits) -> bool:
     return newest > 0 and at - seen.control[newest - 1] <= limits.metric_gap
 
 
-def silence(seen: Evidence, at: float, limits: Limits) -> Finding:
+def silence(seen: Evidence, at: float, limits: Limits) -> GuardrailResult:
     """ok, gap or unknown for the interval that ends at `at`."""
     before = max(seen.start, at - limits.interval)
     doubt = seen.heartbeat.doubt(min(before, at - limits.metric_gap), at)
@@ -49,7 +49,7 @@ def silence(seen: Evidence, at: float, limits: Limits) -> Finding:
         return unknown(
             METRIC_GAP, GuardReason.AWAITING_FIRST_SAMPLE, "the runner hasn't been scraped yet"
         )
-    return Finding(
+    return GuardrailResult(
         VerdictKind.OK,
         METRIC_GAP,
         GuardReason.WITHIN_LIMITS,
@@ -102,7 +102,9 @@ def _gap(seen: Evidence, since: float, until: float, limits: Limits) -> bool:
     return False
 
 
-def _found(seen: Evidence, since: float, until: float, at: float, limits: Limits) -> Finding:
+def _found(
+    seen: Evidence, since: float, until: float, at: float, limits: Limits
+) -> GuardrailResult:
     newest = seen.heartbeat.last(at)
     frozen = newest is not None and until - newest <= limits.metric_gap and until == at
     reason, what = (
@@ -110,7 +112,7 @@ def _found(seen: Evidence, since: float, until: float, at: float, limits: Limits
         if frozen
         else (GuardReason.RUNNER_SILENT, "the runner gave no heartbeat")
     )
-    return Finding(
+    return GuardrailResult(
         VerdictKind.GAP,
         METRIC_GAP,
         reason,

@@ -16,9 +16,9 @@ from tradepulse_operator.api.guardrails import CustomGuardrail
 from tradepulse_operator.api.reasons import GuardReason
 
 from .evidence import LATENCY, REQUIRED, Counter, Evidence, evidence
-from .finding import ERROR_RATE, METRIC_GAP, P95_LATENCY, Finding, Verdict, unknown, verdict
 from .limits import Limits
 from .quantile import MalformedBuckets, Quantile, quantile
+from .results import ERROR_RATE, METRIC_GAP, P95_LATENCY, GuardrailResult, Verdict, unknown, verdict
 from .samples import Recording
 from .silence import scraping, silence
 from .tally import SLOWER, Tally, beyond_chance, slower
@@ -81,7 +81,7 @@ def missing(recording: Recording, at: float, limits: Limits) -> str:
     return f"Prometheus has no fresh samples of {', '.join(stale)}" if stale else ""
 
 
-def _error_rate(counter: Counter, after: float, at: float, limits: Limits) -> Finding:
+def _error_rate(counter: Counter, after: float, at: float, limits: Limits) -> GuardrailResult:
     useless = _useless(counter, ERROR_RATE, after, at, limits)
     if useless:
         return useless
@@ -116,7 +116,7 @@ def tally(seen: Evidence, after: float, at: float, limits: Limits) -> Tally:
     return Tally(requests, failed, timed, slower(limits.p95, buckets))
 
 
-def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Finding:
+def _latency(counter: Counter, after: float, at: float, limits: Limits) -> GuardrailResult:
     useless = _useless(counter, P95_LATENCY, after, at, limits)
     if useless:
         return useless
@@ -132,13 +132,13 @@ def _latency(counter: Counter, after: float, at: float, limits: Limits) -> Findi
     return replace(_quantile(p95, limits), sure=beyond_chance(slow, total, SLOWER))
 
 
-def _quantile(p95: Quantile, limits: Limits) -> Finding:
+def _quantile(p95: Quantile, limits: Limits) -> GuardrailResult:
     if not p95.open:
         return _compared(P95_LATENCY, GuardReason.LATENCY_ABOVE_LIMIT, p95.value, limits.p95, "s")
     message = f"p95 is above the last bucket, {p95.value:g} s; allowed are {limits.p95:g} s"
     if p95.value < limits.p95:
         return unknown(P95_LATENCY, GuardReason.BUCKETS_TOO_COARSE, message)
-    return Finding(
+    return GuardrailResult(
         VerdictKind.BREACH,
         P95_LATENCY,
         GuardReason.LATENCY_ABOVE_LIMIT,
@@ -160,7 +160,7 @@ def latency_buckets(counter: Counter, after: float, at: float) -> Mapping[float,
     return buckets
 
 
-def _custom(rule: CustomGuardrail, seen: Evidence, at: float, limits: Limits) -> Finding:
+def _custom(rule: CustomGuardrail, seen: Evidence, at: float, limits: Limits) -> GuardrailResult:
     after = max(seen.start, at - max(limits.interval, limits.metric_gap))
     tracks = [
         track
@@ -180,7 +180,7 @@ def _custom(rule: CustomGuardrail, seen: Evidence, at: float, limits: Limits) ->
     if rule.max is not None and value > rule.max:
         return _compared(rule.name, GuardReason.ABOVE_MAX, value, rule.max, "")
     if rule.min is not None and value < rule.min:
-        return Finding(
+        return GuardrailResult(
             VerdictKind.BREACH,
             rule.name,
             GuardReason.BELOW_MIN,
@@ -189,12 +189,14 @@ def _custom(rule: CustomGuardrail, seen: Evidence, at: float, limits: Limits) ->
             rule.min,
         )
     limit = rule.max if rule.max is not None else rule.min
-    return Finding(VerdictKind.OK, rule.name, GuardReason.WITHIN_LIMITS, f"{value:g}", value, limit)
+    return GuardrailResult(
+        VerdictKind.OK, rule.name, GuardReason.WITHIN_LIMITS, f"{value:g}", value, limit
+    )
 
 
 def _useless(
     counter: Counter, guardrail: str, after: float, at: float, limits: Limits
-) -> Finding | None:
+) -> GuardrailResult | None:
     """Why `counter` can't be judged; None when it can."""
     last = counter.last(at)
     if last is None:
@@ -206,20 +208,20 @@ def _useless(
     return unknown(guardrail, doubt.reason, f"{counter.metric}: {doubt.message}") if doubt else None
 
 
-def _too_few(guardrail: str, total: float, limits: Limits) -> Finding:
+def _too_few(guardrail: str, total: float, limits: Limits) -> GuardrailResult:
     message = f"{total:g} requests in the window, {limits.min_requests} are needed"
     if limits.quiet:
-        return Finding(VerdictKind.OK, guardrail, GuardReason.QUIET, message)
+        return GuardrailResult(VerdictKind.OK, guardrail, GuardReason.QUIET, message)
     return unknown(guardrail, GuardReason.INSUFFICIENT_REQUESTS, message)
 
 
 def _compared(
     guardrail: str, reason: GuardReason, value: float, limit: float, unit: str
-) -> Finding:
+) -> GuardrailResult:
     if value > limit:
         message = f"{value:.4g} {unit}".rstrip() + f", allowed are at most {limit:g}"
-        return Finding(VerdictKind.BREACH, guardrail, reason, message, value, limit)
-    return Finding(
+        return GuardrailResult(VerdictKind.BREACH, guardrail, reason, message, value, limit)
+    return GuardrailResult(
         VerdictKind.OK,
         guardrail,
         GuardReason.WITHIN_LIMITS,

@@ -16,8 +16,8 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.guard.evidence import evidence
-from tradepulse_operator.guard.finding import ERROR_RATE, METRIC_GAP, P95_LATENCY, Finding
 from tradepulse_operator.guard.limits import Limits
+from tradepulse_operator.guard.results import ERROR_RATE, METRIC_GAP, P95_LATENCY, GuardrailResult
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.guard.verdict import judge_evidence
 
@@ -56,7 +56,7 @@ def curves(recording: Recording, held: Limits, start: float, until: float) -> tu
     seen = evidence(recording, held, start)
     count = max(0, int((until - since) / step))
     times = [until - number * step for number in reversed(range(count + 1))]
-    findings: dict[str, dict[float, Finding]] = {}
+    findings: dict[str, dict[float, GuardrailResult]] = {}
     for at in times:
         for one in judge_evidence(seen, at, held).findings:
             findings.setdefault(one.guardrail, {})[at] = one
@@ -65,7 +65,7 @@ def curves(recording: Recording, held: Limits, start: float, until: float) -> tu
     return tuple(sorted(worth, key=lambda one: not one.bad))
 
 
-def _curve(name: str, times: Sequence[float], findings: Mapping[float, Finding]) -> Curve:
+def _curve(name: str, times: Sequence[float], findings: Mapping[float, GuardrailResult]) -> Curve:
     """A point for each of `times`: at some of them nothing at all may have been found."""
     points = tuple(
         (at, one.value if one else None, one is not None and one.kind in _BAD)

@@ -18,8 +18,8 @@ from tradepulse_operator.api.phases import End, current
 from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.common.time import instant, timestamp
 
-from .before import baseline, people
 from .evidence import Evidence
+from .preparation import baseline, people
 from .redact import redact
 from .streams import streams
 from .tables import bullets, cell, number, table

@@ -17,13 +17,13 @@ from tradepulse_operator.api.cutover_status import VerdictKind, VerdictRecord
 from tradepulse_operator.api.guardrails import CustomGuardrail
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant
-from tradepulse_operator.controllers.cutover.baseline import against, service_of
-from tradepulse_operator.controllers.cutover.watch import checkpoint
+from tradepulse_operator.controllers.cutover.baseline import service_of, tighten
+from tradepulse_operator.controllers.cutover.watch import from_status
 from tradepulse_operator.guard import limits_file
 from tradepulse_operator.guard.evidence import evidence
-from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits
 from tradepulse_operator.guard.overall import weighed
+from tradepulse_operator.guard.results import Verdict
 from tradepulse_operator.guard.verdict import judge_evidence, tally
 
 from . import samples
@@ -79,7 +79,7 @@ def replay(parts: Mapping[str, str]) -> Replay:
     at, start = instant(recorded.at), instant(bake.started_at)
     if recording.since > at - limits.window:
         raise Unreplayable("samples.json: it begins too late, its oldest samples were left out")
-    seen, whole = evidence(recording, limits, start), checkpoint(bake, start).tally
+    seen, whole = evidence(recording, limits, start), from_status(bake, start).tally
     earlier = (at - number * limits.interval for number in reversed(range(limits.consecutive)))
     derived = (
         # What had been counted by then: all of it, less what came after.
@@ -109,7 +109,7 @@ def _baseline(parts: Mapping[str, str], cutover: ReleaseCutover, held: Limits) -
         return "its samples lead to another one"
     spec = cutover.spec.guardrails
     plain = replace(held, error_rate=spec.error_rate, p95=seconds(spec.p95_latency))
-    return "" if against(cutover, plain) == held else "limits.json has other limits"
+    return "" if tighten(cutover, plain) == held else "limits.json has other limits"
 
 
 def _limits(stored: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limits:

@@ -31,7 +31,7 @@ def streams(evidence: Evidence) -> str:
     (kafka, kafka_now), (postgres, postgres_now) = _kafka(evidence), _postgres(evidence)
     if not any((kafka, kafka_now, postgres, postgres_now)):
         return "Neither an event bus nor a database was told of."
-    parts = [bullets(cell(line) for line in _in_words(evidence))]
+    parts = [bullets(cell(line) for line in _sentences(evidence))]
     if kafka or kafka_now:
         parts.append(_offsets(kafka, kafka_now))
     if postgres or postgres_now:
@@ -115,7 +115,7 @@ def _found(evidence: Evidence) -> Compared:
     return compared or Compared()
 
 
-def _in_words(evidence: Evidence) -> Iterator[str]:
+def _sentences(evidence: Evidence) -> Iterator[str]:
     compared = _found(evidence)
     yield from (f"Differs: {one}." for one in compared.differences)
     yield from (f"Changed: {one}." for one in compared.remarks)

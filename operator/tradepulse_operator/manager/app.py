@@ -22,7 +22,7 @@ from tradepulse_operator.clients.clock import SystemClock
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.clients.kubernetes.config import Connection, connect
-from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.kubernetes.discovery import DiscoveryCache
 from tradepulse_operator.clients.kubernetes.errors import KubeError
 from tradepulse_operator.clients.kubernetes.http import Transport
 from tradepulse_operator.clients.prometheus import Prometheus
@@ -31,7 +31,6 @@ from tradepulse_operator.clients.runner_status import Process
 from . import handlers
 from .apply import Applier
 from .collect_incident import Reporter
-from .core import needs_recording, reconcilers
 from .events import Emitter
 from .health import Health
 from .key import Key
@@ -40,8 +39,9 @@ from .loop import Loop
 from .metrics import Metrics
 from .observe import Observer
 from .options import Options
-from .resync import Audit
-from .watch_tracker import Witness
+from .reconcilers import needs_recording, reconcilers
+from .resync import Resync
+from .watch_tracker import WatchTracker
 from .workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)
@@ -64,14 +64,14 @@ class App:
         self._kube = kube
         clock = SystemClock()
         self._metrics = metrics
-        self._witness = Witness()
+        self._witness = WatchTracker()
         self._lease = Lease(
             Kube(Transport(leases, meter=metrics.requested)),
             clock,
             options.namespace,
             options.identity,
         )
-        served = Served(kube, clock)
+        served = DiscoveryCache(kube, clock)
         observer = Observer(
             kube,
             Process(session),
@@ -94,7 +94,7 @@ class App:
         self._queue: WorkQueue[Key] = WorkQueue(
             self._loop.reconcile, clock, workers=options.workers, meter=self._metrics
         )
-        self._audit = Audit(
+        self._audit = Resync(
             kube,
             clock,
             self._witness,
@@ -197,7 +197,7 @@ class App:
         await asyncio.wait({watch}, timeout=5)
 
     async def _watch(self) -> None:
-        edge = handlers.Edge(self._queue.add, self._witness)
+        edge = handlers.EventRouter(self._queue.add, self._witness)
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(edge, handlers.Login(self._connection)),

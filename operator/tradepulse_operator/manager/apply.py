@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from tradepulse_operator.clients.kubernetes.client import Kube
-from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.kubernetes.discovery import DiscoveryCache
 from tradepulse_operator.clients.kubernetes.errors import Conflict, NotFound
 from tradepulse_operator.controllers.step import (
     Annotate,
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class Applier:
     """The only place from which the operator changes anything."""
 
-    def __init__(self, kube: Kube, reporter: Reporter, served: Served) -> None:
+    def __init__(self, kube: Kube, reporter: Reporter, served: DiscoveryCache) -> None:
         self._kube = kube
         self._reporter = reporter
         self._served = served

@@ -34,7 +34,7 @@ from tradepulse_operator.controllers.cutover.watch import bake_limits
 from tradepulse_operator.controllers.observed.pods import address
 from tradepulse_operator.controllers.step import FileReport
 from tradepulse_operator.guard.promql import queries
-from tradepulse_operator.guard.query import question
+from tradepulse_operator.guard.query import sample_query
 from tradepulse_operator.incident.bundle import Filed, build, head
 from tradepulse_operator.incident.evidence import Evidence
 
@@ -135,7 +135,7 @@ class Reporter:
             asyncio.gather(self._logs(parts, pod), self._configs(parts, cutover)),
         )
         now = self._clock.now()
-        asked = question(cutover, runner, now, self._default) if runner else None
+        asked = sample_query(cutover, runner, now, self._default) if runner else None
         return Evidence(
             cutover=cutover,
             at=now,

@@ -16,7 +16,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.clients.kubernetes.config import Connection
 from tradepulse_operator.common.names import (
     GROUP,
-    LABEL_BESIDE,
+    LABEL_AUXILIARY,
     LABEL_CUTOVER,
     LABEL_MANAGED_BY,
     LABEL_RUNNER,
@@ -26,7 +26,7 @@ from tradepulse_operator.common.names import (
 
 from . import key as keys
 from .key import Key
-from .watch_tracker import Witness
+from .watch_tracker import WatchTracker
 
 #: (group, version, plural) of the children, watched by label.
 CHILDREN = (
@@ -55,10 +55,10 @@ _CONNECT_TIMEOUT = 5
 _LOGIN_BACKOFF = 5
 
 
-class Edge:
+class EventRouter:
     """Turns events into keys. `add`: the work queue's."""
 
-    def __init__(self, add: Callable[[Key], None], witness: Witness) -> None:
+    def __init__(self, add: Callable[[Key], None], witness: WatchTracker) -> None:
         self._add = add
         self._witness = witness
         #: Runner → its claimed cutover, which moves on what happens to the runner's pod.
@@ -84,7 +84,7 @@ class Edge:
         """An event of an object that carries the operator's label."""
         meta = event["object"]["metadata"]
         labels = meta.get("labels") or {}
-        name = labels.get(LABEL_RUNNER) or labels.get(LABEL_BESIDE)
+        name = labels.get(LABEL_RUNNER) or labels.get(LABEL_AUXILIARY)
         if name:
             self._wake(keys.runner(meta["namespace"], name))
 
@@ -131,7 +131,7 @@ class Login:
         )
 
 
-def registry(edge: Edge, login: Login) -> kopf.OperatorRegistry:
+def registry(edge: EventRouter, login: Login) -> kopf.OperatorRegistry:
     """kopf's handlers."""
     handlers = kopf.OperatorRegistry()
 

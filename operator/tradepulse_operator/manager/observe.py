@@ -20,7 +20,7 @@ from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.clock import Clock
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
-from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.kubernetes.discovery import DiscoveryCache
 from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.clients.runner_status import Process
 from tradepulse_operator.common.names import (
@@ -31,7 +31,7 @@ from tradepulse_operator.common.names import (
     LABEL_MANAGED_BY,
     LABEL_RUNNER,
     MANAGER,
-    beside_policy_name,
+    auxiliary_policy_name,
     check_pod_name,
     incident_name,
     pod_name,
@@ -41,11 +41,11 @@ from tradepulse_operator.common.names import (
 from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 from tradepulse_operator.controllers.checklist.checklist import needs_pods
 from tradepulse_operator.controllers.drill.live import asks
-from tradepulse_operator.controllers.observed.auxiliary import beside_view
+from tradepulse_operator.controllers.observed.auxiliary import auxiliary_view
 from tradepulse_operator.controllers.observed.pods import address, drill_view, pod_view
 from tradepulse_operator.controllers.observed.views import (
     AlertView,
-    BesideView,
+    AuxiliaryPodView,
     CutoverObserved,
     DrillPodView,
     MetricView,
@@ -54,7 +54,7 @@ from tradepulse_operator.controllers.observed.views import (
 )
 from tradepulse_operator.controllers.runner.raw import RawRunner
 from tradepulse_operator.guard.promql import Endpoint
-from tradepulse_operator.guard.query import UNCONFIGURED, baseline_question, question
+from tradepulse_operator.guard.query import UNCONFIGURED, baseline_query, sample_query
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.incident.bundle import Filed, filed
 
@@ -90,7 +90,7 @@ class Observer:
         clock: Clock,
         *,
         alertmanager: Alertmanager,
-        served: Served,
+        served: DiscoveryCache,
         default_prometheus: str = "",
         needs_recording: Callable[[ReleaseCutover], bool],
         nonce: Callable[[], str] = lambda: secrets.token_hex(16),
@@ -116,7 +116,7 @@ class Observer:
         if live is None:
             return None
         runner = read(TradingRunner, live)
-        unserved = await self._served.missing(kinds.SERVICE_MONITOR)
+        unserved = await self._served.missing_kinds(kinds.SERVICE_MONITOR)
         listed, children, pod, user_config, drills = await asyncio.gather(
             self._cutovers(namespace, name, claimed=runner.status.cutover),
             self._children(namespace, name, unserved),
@@ -240,7 +240,7 @@ class Observer:
         if runner is None or not (always or self._needs_recording(cutover)):
             return None
         now = self._clock.now()
-        asked = question(cutover, runner, now, self._default)
+        asked = sample_query(cutover, runner, now, self._default)
         if asked is None:
             return Recording(now, now, outage=UNCONFIGURED)
         return await self._prometheus.record(asked)
@@ -250,7 +250,7 @@ class Observer:
     ) -> Recording | None:
         """Once more, the samples that the baseline was measured on; without the control series,
         which tells nothing of them. None when none was measured."""
-        asked = baseline_question(cutover, runner, self._default) if runner else None
+        asked = baseline_query(cutover, runner, self._default) if runner else None
         if asked is None:
             return None
         return replace(await self._prometheus.record(asked), control=())
@@ -274,7 +274,7 @@ class Observer:
 
     async def _beside(
         self, cutover: ReleaseCutover, runner: TradingRunner | None
-    ) -> tuple[BesideView | None, BesideView | None, ProcessView | None]:
+    ) -> tuple[AuxiliaryPodView | None, AuxiliaryPodView | None, ProcessView | None]:
         """The pods that check and rehearse the target, where the policy asks for such."""
         meta, (checks, rehearses) = cutover.metadata, needs_pods(cutover, runner)
         check, rehearsal = await asyncio.gather(
@@ -282,8 +282,8 @@ class Observer:
             self._named(meta.namespace, rehearsal_pod_name(meta.uid) if rehearses else ""),
         )
         return (
-            beside_view(check, meta.uid) if check else None,
-            beside_view(rehearsal, meta.uid) if rehearsal else None,
+            auxiliary_view(check, meta.uid) if check else None,
+            auxiliary_view(rehearsal, meta.uid) if rehearsal else None,
             await self.process(address(rehearsal)) if rehearsal else None,
         )
 
@@ -310,7 +310,7 @@ class Observer:
         self, namespace: str, runner: str, unserved: frozenset[kinds.Kind]
     ) -> dict[Ref, Manifest]:
         refs = [kinds.ref(kind, namespace, runner) for kind in _NAMED if kind not in unserved]
-        refs.append(kinds.ref(kinds.NETWORK_POLICY, namespace, beside_policy_name(runner)))
+        refs.append(kinds.ref(kinds.NETWORK_POLICY, namespace, auxiliary_policy_name(runner)))
         refs.append(kinds.ref(kinds.PVC, namespace, pvc_name(runner)))
         labels = f"{LABEL_RUNNER}={runner},{LABEL_MANAGED_BY}={MANAGER},!{LABEL_CUTOVER}"
         configs, named = await asyncio.gather(

@@ -17,21 +17,21 @@ from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.clients.kubernetes.errors import KubeError
 
 from .key import Key
-from .watch_tracker import Witness
+from .watch_tracker import WatchTracker
 
 EVERY = 30.0
 
 _log = logging.getLogger(__name__)
 
 
-class Audit:
+class Resync:
     """`add`, `later`: the work queue's."""
 
     def __init__(
         self,
         kube: Kube,
         clock: Clock,
-        witness: Witness,
+        witness: WatchTracker,
         add: Callable[[Key], None],
         later: Callable[[Key, float], None],
         *,

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from .key import Key
 
 
-class Witness:
+class WatchTracker:
     """What the watch delivered, against what lists showed. Versions compare as numbers."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ def cutover_name(runner: TradingRunner, target: Release) -> str:
     return f"{runner.metadata.name}-{target.id}-g{runner.metadata.generation}"
 
 
-def stamped(runner: TradingRunner, target: Release) -> Manifest:
+def automatic_cutover(runner: TradingRunner, target: Release) -> Manifest:
     """A cutover to `target`, which spec.release resolved to.
 
     spec.release is written out: a later change of the runner's spec must not move the target.
@@ -33,6 +33,6 @@ def stamped(runner: TradingRunner, target: Release) -> Manifest:
     }
 
 
-def is_stamped(cutover: ReleaseCutover, runner: TradingRunner) -> bool:
+def is_automatic(cutover: ReleaseCutover, runner: TradingRunner) -> bool:
     """Whether the operator started it for what the runner's spec meant; else a person wrote it."""
     return any(owner.uid == runner.metadata.uid for owner in cutover.metadata.owner_references)

@@ -30,7 +30,7 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class Intent:
+class DesiredRun:
     """The desired run of a runner. Empty `halt` and `kill_switch` mean: trade."""
 
     release: Release

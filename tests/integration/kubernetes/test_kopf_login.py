@@ -17,12 +17,12 @@ from tradepulse_operator.clients.kubernetes.errors import Unavailable
 from tradepulse_operator.common.names import GROUP, VERSION
 from tradepulse_operator.manager import handlers
 from tradepulse_operator.manager.key import Key
-from tradepulse_operator.manager.watch_tracker import Witness
+from tradepulse_operator.manager.watch_tracker import WatchTracker
 
 
-def edge() -> handlers.Edge:
+def edge() -> handlers.EventRouter:
     seen: list[Key] = []
-    return handlers.Edge(seen.append, Witness())
+    return handlers.EventRouter(seen.append, WatchTracker())
 
 
 async def test_kopf_logs_in_as_the_operator_does_and_again_when_it_is_refused(

@@ -18,14 +18,14 @@ from aiohttp.test_utils import TestServer
 from tradepulse_operator.clients import control_series
 from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.guard import promql
-from tradepulse_operator.guard.promql import Endpoint, Question
+from tradepulse_operator.guard.promql import Endpoint, SampleQuery
 from tradepulse_operator.guard.samples import Recording
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def ask(url: str, **custom: str) -> Question:
-    return Question(
+def ask(url: str, **custom: str) -> SampleQuery:
+    return SampleQuery(
         Endpoint(url), "trading", "btc", "abc123", since=100.0, until=160.0, custom=custom
     )
 
@@ -158,7 +158,7 @@ async def test_a_refused_connection_is_an_outage_that_tells_no_password() -> Non
 
 
 def test_values_cannot_leave_their_quotes() -> None:
-    question = Question(
+    question = SampleQuery(
         Endpoint("http://p"), 'n"} or vector(1) #', "r\\", "x\n", since=0, until=1.2
     )
     assert promql.raw(question).endswith(
@@ -173,7 +173,7 @@ def test_values_cannot_leave_their_quotes() -> None:
 @pytest.mark.parametrize("span", [0.5, 60.0, 90_000.0])
 @pytest.mark.parametrize("step", [0.1, 1.0, 15.0])
 def test_ranges_end_at_the_judged_instant_and_are_bounded(span: float, step: float) -> None:
-    question = Question(Endpoint("http://p"), "n", "r", "x", since=1000.0, until=1000.0 + span)
+    question = SampleQuery(Endpoint("http://p"), "n", "r", "x", since=1000.0, until=1000.0 + span)
     start, wide = promql.steps(question, step)
     count = (question.until - start) / wide
     assert count == pytest.approx(round(count), abs=1e-6)

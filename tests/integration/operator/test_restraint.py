@@ -18,11 +18,11 @@ from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.clients.runner_status import Process
 from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.apply import Applier
-from tradepulse_operator.manager.core import reconcilers
 from tradepulse_operator.manager.events import Emitter
 from tradepulse_operator.manager.loop import Loop
 from tradepulse_operator.manager.metrics import Metrics
 from tradepulse_operator.manager.observe import Observer
+from tradepulse_operator.manager.reconcilers import reconcilers
 
 KEY = keys.runner("ns", "btc")
 KILL, HALT = "tradepulse.io/kill-switch", "tradepulse.io/trading"

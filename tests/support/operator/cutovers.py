@@ -22,7 +22,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import LABEL_RELEASE
 from tradepulse_operator.common.objects import Manifest
 from tradepulse_operator.common.time import timestamp
-from tradepulse_operator.controllers.cutover.watch import stored
+from tradepulse_operator.controllers.cutover.watch import to_status
 from tradepulse_operator.controllers.observed.views import CutoverObserved, PodView, ProcessView
 from tradepulse_operator.controllers.step import WriteStatus
 from tradepulse_operator.guard.bake import begin
@@ -73,11 +73,11 @@ def status(phase: CutoverPhase | None, age: float = 1.0, **changes: Any) -> Rele
     if phase is not PHASE.PENDING:
         found |= {"source": SOURCE, "target": TARGET}
     if phase is PHASE.BAKING:
-        found["bake"] = stored(begin(at))
+        found["bake"] = to_status(begin(at))
     if phase is PHASE.VERIFYING:
         found |= {
             "rollback": rollback(RollbackStep.STARTING, age),
-            "verification": stored(begin(at)),
+            "verification": to_status(begin(at)),
         }
     return ReleaseCutoverStatus(**{**found, **changes})
 

@@ -13,13 +13,13 @@ from tradepulse_operator.api.spec.drill import DrillAlert
 from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
-from tradepulse_operator.clients.kubernetes.discovery import Served
+from tradepulse_operator.clients.kubernetes.discovery import DiscoveryCache
 from tradepulse_operator.clients.prometheus import Prometheus
 from tradepulse_operator.clients.runner_status import Process
 from tradepulse_operator.common.names import API_VERSION
 from tradepulse_operator.common.objects import Manifest
 from tradepulse_operator.controllers.observed.views import AlertView, MetricView, ProcessView
-from tradepulse_operator.guard.promql import Endpoint, Question
+from tradepulse_operator.guard.promql import Endpoint, SampleQuery
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.manager.collect_incident import Reporter
 from tradepulse_operator.manager.observe import Observer
@@ -97,9 +97,9 @@ class FakePrometheus:
     """Remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.asked: list[Question] = []
+        self.asked: list[SampleQuery] = []
 
-    async def record(self, question: Question) -> Recording:
+    async def record(self, question: SampleQuery) -> Recording:
         self.asked.append(question)
         return Recording(question.since, question.until)
 
@@ -136,7 +136,7 @@ class World:
         ):
             self.kube.put(item)
         kube = cast(Kube, self.kube)
-        self.served = Served(kube, self.clock)
+        self.served = DiscoveryCache(kube, self.clock)
         self.observer = Observer(
             kube,
             cast(Process, self.process),

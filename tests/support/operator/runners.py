@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.operator.runner_world import spec
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.resources.config.release import render_release
-from tradepulse_operator.resources.desired_run import Intent
+from tradepulse_operator.resources.desired_run import DesiredRun
 
 BINANCE = {
     "name": "binance",
@@ -24,7 +24,7 @@ def runner(name: str = "demo", **changes: Any) -> TradingRunner:
     return TradingRunner.model_validate({"metadata": meta, "spec": spec(**changes)})
 
 
-def intent_of(owner: TradingRunner, **changes: Any) -> Intent:
+def intent_of(owner: TradingRunner, **changes: Any) -> DesiredRun:
     """The intent to run what the spec means."""
     release = render_release(owner, owner.spec.release, None).release
-    return Intent(**{"release": release, **changes})
+    return DesiredRun(**{"release": release, **changes})

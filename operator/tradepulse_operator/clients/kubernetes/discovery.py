@@ -11,7 +11,7 @@ from .kinds import Kind
 _LASTS = 60.0
 
 
-class Served:
+class DiscoveryCache:
     """Answers from memory, asks the API server when that is old."""
 
     def __init__(self, kube: Kube, clock: Clock) -> None:
@@ -19,7 +19,7 @@ class Served:
         self._clock = clock
         self._known: dict[Kind, tuple[bool, float]] = {}
 
-    async def missing(self, *wanted: Kind) -> frozenset[Kind]:
+    async def missing_kinds(self, *wanted: Kind) -> frozenset[Kind]:
         """Those of `wanted` that the API server has no definition of. Raises KubeError."""
         return frozenset([kind for kind in wanted if not await self._serves(kind)])
 

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.exceptions import OpenApiException
 
-from tradepulse_operator.clients.http_body import TooLarge, bounded
+from tradepulse_operator.clients.http import TooLarge, bounded
 
 from .config import Connection
 from .errors import KubeError, Unavailable, failure

@@ -27,14 +27,14 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import CONFIG_FILE, check_pod_name, rehearsal_pod_name
 from tradepulse_operator.common.objects import Ref
 from tradepulse_operator.common.time import timestamp
-from tradepulse_operator.controllers.cutover.status import enter, say
-from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
+from tradepulse_operator.controllers.cutover.status import enter_phase, wait_with_message
+from tradepulse_operator.controllers.observed.views import AuxiliaryPodView, CutoverObserved
 from tradepulse_operator.controllers.step import Apply, Delete, Step
 from tradepulse_operator.resources.auxiliary.check import check_pod
 from tradepulse_operator.resources.auxiliary.rehearsal import rehearsal_pod
 
 from .checks import IN_A_POD, check, recorded, settled
-from .outcome import Finding, failed, pending
+from .outcome import CheckOutcome, failed, pending
 from .rehearsal import rehearsed
 
 #: Seconds after which a pod that found a fault is made anew: someone may have put it right.
@@ -67,25 +67,27 @@ def needs_pods(cutover: ReleaseCutover, runner: TradingRunner | None) -> tuple[b
     return in_a_pod, rehearsal_policy(cutover, runner) is not None
 
 
-def gate(observed: CutoverObserved) -> Step | None:
+def next_step(observed: CutoverObserved) -> Step | None:
     """The next request that the checklist needs; None when it needs none now."""
     runner = observed.runner
     if runner is None:
         return None
-    outcomes = dict(_found(observed, runner))
-    changes = _news(observed, runner, outcomes)
+    outcomes = dict(_outcomes(observed, runner))
+    changes = _status_changes(observed, runner, outcomes)
     never = next((name for name, each in outcomes.items() if each.final), "")
     if never:
         message = f"{never}: {outcomes[never].message}"
         reason = CutoverReason.CHECK_FAILED
         phase = CutoverPhase.FAILED
-        return enter(observed, phase, f"{reason}: {message}", reason=reason, **changes)
+        return enter_phase(observed, phase, f"{reason}: {message}", reason=reason, **changes)
     if changes:
-        return say(observed, _waits(changes.get("checklist", ())) or "is checked", **changes)
-    return next(_pods(observed, runner), None) or tidy(observed)
+        return wait_with_message(
+            observed, _waits(changes.get("checklist", ())) or "is checked", **changes
+        )
+    return next(_pods(observed, runner), None) or delete_finished_pods(observed)
 
 
-def holding(observed: CutoverObserved) -> str:
+def open_items(observed: CutoverObserved) -> str:
     """What the cutover waits for, in words; "" when the whole checklist is settled."""
     return _waits(observed.cutover.status.checklist)
 
@@ -95,32 +97,34 @@ def _waits(records: Iterable[CheckRecord]) -> str:
     return f"waits for the checklist: {', '.join(open_ones)}" if open_ones else ""
 
 
-def _found(observed: CutoverObserved, runner: TradingRunner) -> Iterator[tuple[str, Finding]]:
+def _outcomes(
+    observed: CutoverObserved, runner: TradingRunner
+) -> Iterator[tuple[str, CheckOutcome]]:
     spec = observed.cutover.spec
     waived = {each.check: each for each in spec.waivers}
     vouched = {each.check: each for each in spec.confirmations}
     for item in items(observed.cutover, runner):
         if waiver := waived.get(item.name):
-            yield item.name, Finding(CheckResult.WAIVED, waiver.reason, by=waiver.by)
+            yield item.name, CheckOutcome(CheckResult.WAIVED, waiver.reason, by=waiver.by)
         elif item.manual is None:
             yield item.name, check(observed, item)
         elif said := vouched.get(item.name):
-            yield item.name, Finding(CheckResult.PASS, said.note, by=said.by)
+            yield item.name, CheckOutcome(CheckResult.PASS, said.note, by=said.by)
         else:
             yield item.name, pending(f"waits for someone to vouch for it: {item.manual}")
     policy = rehearsal_policy(observed.cutover, runner)
     if policy is None:
         return
     if waiver := waived.get(REHEARSAL):
-        yield REHEARSAL, Finding(CheckResult.WAIVED, waiver.reason, by=waiver.by)
+        yield REHEARSAL, CheckOutcome(CheckResult.WAIVED, waiver.reason, by=waiver.by)
     elif observed.target_config is None:
         yield REHEARSAL, failed("the target's configuration is gone: create a new ReleaseCutover")
     else:
         yield REHEARSAL, rehearsed(observed, policy)[0]
 
 
-def _news(
-    observed: CutoverObserved, runner: TradingRunner, outcomes: dict[str, Finding]
+def _status_changes(
+    observed: CutoverObserved, runner: TradingRunner, outcomes: dict[str, CheckOutcome]
 ) -> dict[str, Any]:
     """What of the findings isn't in the status yet."""
     status, changes = observed.cutover.status, dict[str, Any]()
@@ -138,7 +142,7 @@ def _news(
     return changes
 
 
-def _record(observed: CutoverObserved, name: str, outcome: Finding) -> CheckRecord:
+def _record(observed: CutoverObserved, name: str, outcome: CheckOutcome) -> CheckRecord:
     known = recorded(observed, name)
     new = CheckRecord(
         name=name,
@@ -171,7 +175,7 @@ def _pods(observed: CutoverObserved, runner: TradingRunner) -> Iterator[Step]:
             yield from _delete(pod, cutover, rehearsal_pod_name(cutover.metadata.uid))
 
 
-def _may_try_again(pod: BesideView, now: float) -> bool:
+def _may_try_again(pod: AuxiliaryPodView, now: float) -> bool:
     return pod.ended and pod.ended_at is not None and now - pod.ended_at >= RECHECK
 
 
@@ -197,7 +201,7 @@ def _settled(observed: CutoverObserved, name: str) -> bool:
     return settled(recorded(observed, name))
 
 
-def tidy(observed: CutoverObserved) -> Step | None:
+def delete_finished_pods(observed: CutoverObserved) -> Step | None:
     """Remove a pod that has nothing to answer any more."""
     uid = observed.cutover.metadata.uid
     for pod, name, wanted in (
@@ -209,6 +213,6 @@ def tidy(observed: CutoverObserved) -> Step | None:
     return None
 
 
-def _delete(pod: BesideView, cutover: ReleaseCutover, name: str) -> Iterator[Step]:
+def _delete(pod: AuxiliaryPodView, cutover: ReleaseCutover, name: str) -> Iterator[Step]:
     if not pod.deleting:
         yield Delete(Ref("v1", "Pod", cutover.metadata.namespace, name), pod.uid)

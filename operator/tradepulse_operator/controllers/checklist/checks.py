@@ -20,17 +20,17 @@ from tradepulse_operator.api.checklist import (
 from tradepulse_operator.api.spec.drill import DrillResult
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant
-from tradepulse_operator.controllers.cutover.phases.preflight import (
-    Hold,
+from tradepulse_operator.controllers.checklist.preconditions import (
+    NotYet,
     one_cutover,
     samples,
     volume,
 )
 from tradepulse_operator.controllers.observed.termination import answered
-from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
+from tradepulse_operator.controllers.observed.views import AuxiliaryPodView, CutoverObserved
 
 from .data_services import kafka, postgres
-from .outcome import PASSED, Finding, failed, pending
+from .outcome import PASSED, CheckOutcome, failed, pending
 
 #: The checks that a pod of the target release makes.
 IN_A_POD = frozenset({Check.IMAGE, Check.CONFIG, Check.SECRETS})
@@ -60,14 +60,14 @@ def settled(record: CheckRecord | None) -> bool:
     return record is not None and record.result in (CheckResult.PASS, CheckResult.WAIVED)
 
 
-def _image(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def _image(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     pod = observed.check
     if pod and pod.image_id:
-        return Finding(CheckResult.PASS, pod.image_id)
+        return CheckOutcome(CheckResult.PASS, pod.image_id)
     return failed(pod.waiting) if pod and pod.waiting else _before(observed, Check.IMAGE)
 
 
-def _config(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def _config(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     said = answer(observed.check)
     if said is None:
         return _before(observed, Check.CONFIG)
@@ -76,22 +76,22 @@ def _config(observed: CutoverObserved, _: ChecklistItem) -> Finding:
     return failed(said.config, final=True) if said.config else PASSED
 
 
-def _secrets(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def _secrets(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     said = answer(observed.check)
     if said is None or said.lost:
         return _before(observed, Check.SECRETS)
     return failed(said.secrets) if said.secrets else PASSED
 
 
-def _before(observed: CutoverObserved, check: Check) -> Finding:
+def _before(observed: CutoverObserved, check: Check) -> CheckOutcome:
     """What an earlier pod told, while this one tells nothing."""
     known = recorded(observed, check)
     if known is None or known.result is CheckResult.WAIVED:
         return pending("waits for a pod of the target release to tell")
-    return Finding(known.result, known.message)
+    return CheckOutcome(known.result, known.message)
 
 
-def answer(pod: BesideView | None) -> Answer | None:
+def answer(pod: AuxiliaryPodView | None) -> Answer | None:
     """None while it has not answered yet."""
     if pod is None or not pod.ended:
         return None
@@ -119,23 +119,23 @@ def _said(message: str) -> Mapping[str, Any] | None:
     return parsed if all(type(parsed.get(key)) is kind for key, kind in wanted.items()) else None
 
 
-def _volume(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def _volume(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     return _as_preflight(volume(observed))
 
 
-def _samples(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def _samples(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     return _as_preflight(samples(observed))
 
 
-def _one_cutover(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def _one_cutover(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     return _as_preflight(one_cutover(observed))
 
 
-def _as_preflight(refusal: Hold | None) -> Finding:
+def _as_preflight(refusal: NotYet | None) -> CheckOutcome:
     return PASSED if refusal is None else pending(refusal.message)
 
 
-def _space(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def _space(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     process = observed.process
     if process is None:
         return pending("waits for the active release to tell how much space is free")
@@ -149,7 +149,7 @@ def _space(observed: CutoverObserved, _: ChecklistItem) -> Finding:
     return PASSED
 
 
-def _drill(observed: CutoverObserved, item: ChecklistItem) -> Finding:
+def _drill(observed: CutoverObserved, item: ChecklistItem) -> CheckOutcome:
     limit = item.max_age or DRILL_AGE
     last = observed.runner.status.last_drill if observed.runner else None
     if last is None or last.passed_at is None:
@@ -161,7 +161,7 @@ def _drill(observed: CutoverObserved, item: ChecklistItem) -> Finding:
     return PASSED
 
 
-CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], Finding]] = {
+CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], CheckOutcome]] = {
     Check.IMAGE: _image,
     Check.CONFIG: _config,
     Check.SECRETS: _secrets,
@@ -175,7 +175,7 @@ CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], Finding]] = {
 }
 
 
-def check(observed: CutoverObserved, item: ChecklistItem) -> Finding:
+def check(observed: CutoverObserved, item: ChecklistItem) -> CheckOutcome:
     """What is found of an item that the operator checks itself."""
     known = {each.value: each for each in CHECKS}
     if item.name not in known:

@@ -24,7 +24,7 @@ from tradepulse_operator.controllers.observed.data_services import (
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.resources.config.render import ConfigError
 
-from .outcome import PASSED, Finding, failed, pending
+from .outcome import PASSED, CheckOutcome, failed, pending
 
 #: Readers that a message names.
 _NAMED = 4
@@ -46,7 +46,7 @@ def _unserved(policy: str, field: str) -> ConfigError:
     )
 
 
-def kafka(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def kafka(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     """Brokers answer and take what is told, and no reader is too far behind."""
     runner, process = observed.runner, observed.process
     if runner is None or runner.spec.event_bus is None:
@@ -87,7 +87,7 @@ def _behind(bus: BusView, most: int) -> Iterator[str]:
                 yield f"{group} on {one.topic}"
 
 
-def postgres(observed: CutoverObserved, _: ChecklistItem) -> Finding:
+def postgres(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     """The primary takes records, and each replica follows it closely enough."""
     runner, process = observed.runner, observed.process
     if runner is None or runner.spec.database is None:
@@ -122,7 +122,7 @@ def _replica(one: ReplicaView, longest: str | None) -> str:
     return ""
 
 
-def _not_there(check: Check, field: str) -> Finding:
+def _not_there(check: Check, field: str) -> CheckOutcome:
     return failed(f"the runner has no {field}: add it, or remove the item {check} or waive it")
 
 

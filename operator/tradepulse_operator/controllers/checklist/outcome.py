@@ -8,7 +8,7 @@ from tradepulse_operator.api.checklist import CheckResult
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckOutcome:
     """What was found. `final`: it can't come true any more. `by`: who said so."""
 
     result: CheckResult
@@ -17,14 +17,14 @@ class Finding:
     by: str | None = None
 
 
-PASSED = Finding(CheckResult.PASS)
+PASSED = CheckOutcome(CheckResult.PASS)
 
 
-def failed(message: str, *, final: bool = False) -> Finding:
+def failed(message: str, *, final: bool = False) -> CheckOutcome:
     """It doesn't hold."""
-    return Finding(CheckResult.FAIL, message, final)
+    return CheckOutcome(CheckResult.FAIL, message, final)
 
 
-def pending(message: str) -> Finding:
+def pending(message: str) -> CheckOutcome:
     """It can't be told yet."""
-    return Finding(CheckResult.PENDING, message)
+    return CheckOutcome(CheckResult.PENDING, message)

@@ -15,10 +15,14 @@ from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.rehearsal import RehearsalPolicy, RehearsalStatus
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant, timestamp
-from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved, ProcessView
+from tradepulse_operator.controllers.observed.views import (
+    AuxiliaryPodView,
+    CutoverObserved,
+    ProcessView,
+)
 from tradepulse_operator.guard.tally import beyond_chance
 
-from .outcome import Finding, failed, pending
+from .outcome import CheckOutcome, failed, pending
 
 #: Seconds beyond the rehearsal in which its process has to answer.
 _GRACE = 30.0
@@ -27,11 +31,11 @@ _TRADING = "TRADING"
 
 def rehearsed(
     observed: CutoverObserved, policy: RehearsalPolicy
-) -> tuple[Finding, RehearsalStatus | None]:
+) -> tuple[CheckOutcome, RehearsalStatus | None]:
     """What is found of it, and what of it belongs in the status."""
     known, pod = observed.cutover.status.rehearsal, observed.rehearsal
     if known and known.result:
-        return Finding(known.result, known.message), known
+        return CheckOutcome(known.result, known.message), known
     if pod is None or pod.deleting:
         return pending("waits for a pod that trades the release on paper"), known
     if known is None or known.pod != pod.uid:
@@ -40,8 +44,8 @@ def rehearsed(
 
 
 def _starting(
-    observed: CutoverObserved, pod: BesideView, policy: RehearsalPolicy
-) -> tuple[Finding, RehearsalStatus | None]:
+    observed: CutoverObserved, pod: AuxiliaryPodView, policy: RehearsalPolicy
+) -> tuple[CheckOutcome, RehearsalStatus | None]:
     process = observed.rehearsal_process
     if pod.ready and process and process.state == _TRADING:
         at = timestamp(observed.now)
@@ -62,8 +66,11 @@ def _starting(
 
 
 def _trading(
-    observed: CutoverObserved, pod: BesideView, known: RehearsalStatus, policy: RehearsalPolicy
-) -> tuple[Finding, RehearsalStatus | None]:
+    observed: CutoverObserved,
+    pod: AuxiliaryPodView,
+    known: RehearsalStatus,
+    policy: RehearsalPolicy,
+) -> tuple[CheckOutcome, RehearsalStatus | None]:
     if pod.ended and pod.exit_code is None:
         return pending("the pod of the rehearsal was lost: another one follows"), known
     process, now = observed.rehearsal_process, observed.now
@@ -91,13 +98,13 @@ def _on(policy: RehearsalPolicy) -> str:
     return f"trades on paper for {policy.duration}"
 
 
-def _ended(pod: BesideView) -> str:
+def _ended(pod: AuxiliaryPodView) -> str:
     if not pod.ended:
         return ""
     return f"its process ended with exit code {pod.exit_code}: {pod.message}".rstrip(": ")
 
 
-def _why(process: ProcessView | None, pod: BesideView) -> str:
+def _why(process: ProcessView | None, pod: AuxiliaryPodView) -> str:
     state = f", its process says {process.state}" if process else ", its process doesn't answer"
     return f": {pod.waiting}" if pod.waiting else state
 
@@ -135,8 +142,8 @@ def _counts(process: ProcessView) -> dict[str, Any]:
 
 def _closed(
     known: RehearsalStatus, result: CheckResult, message: str, now: float
-) -> tuple[Finding, RehearsalStatus]:
+) -> tuple[CheckOutcome, RehearsalStatus]:
     update = {"result": result, "message": message[:1024], "finished_at": timestamp(now)}
     record = known.model_copy(update=update)
-    finding = failed(message) if result is CheckResult.FAIL else Finding(result, message)
+    finding = failed(message) if result is CheckResult.FAIL else CheckOutcome(result, message)
     return finding, record

@@ -133,13 +133,13 @@ def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
     )
 
 
-def against(cutover: ReleaseCutover, held: Limits) -> Limits:
+def tighten(cutover: ReleaseCutover, held: Limits) -> Limits:
     """`held`, tightened by the baseline that was recorded."""
     service = _service(cutover)
     return tightened(held, service.error_rate_limit, service.p95_limit) if service else held
 
 
-def still_worse(cutover: ReleaseCutover, seen: Tally) -> str:
+def remaining_degradation(cutover: ReleaseCutover, seen: Tally) -> str:
     """A remark, where even the release of before fails more than it did: then it isn't the new
     release that made the difference. "" otherwise."""
     service = _service(cutover)

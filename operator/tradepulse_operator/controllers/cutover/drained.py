@@ -45,3 +45,16 @@ def _why(observed: CutoverObserved) -> str:
         f"{process.open_orders} of its orders rest at the venues, of {process.unknown_orders} the"
         " outcome is unknown"
     )
+
+
+def drained_reason(observed: CutoverObserved, release: Release | None) -> str:
+    """Why the process of `release` sends no more orders, in words; "" while it may."""
+    pod, process = observed.pod, observed.process
+    if pod is None or release is None or pod.release != release.id:
+        return "its pod is gone"
+    if pod.phase in {"Failed", "Succeeded"}:
+        return "its process has ended"
+    uid = observed.cutover.metadata.uid
+    if process and process.halt_token == uid and process.halt_complete:
+        return "its orders are cancelled and drained"
+    return ""

@@ -7,24 +7,24 @@ from typing import Any
 
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.common.time import timestamp
-from tradepulse_operator.controllers.cutover.phases.preflight import stopping
+from tradepulse_operator.controllers.checklist.preconditions import require_running
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step
 from tradepulse_operator.guard.bake import begin
 
-from .status import PAUSED, POLL, enter, say, waits_for
-from .watch import checkpoint, stored
+from .status import PAUSED, POLL, enter_phase, wait_reason, wait_with_message
+from .watch import from_status, to_status
 
 
 def paused(observed: CutoverObserved) -> Step | None:
     """The pause, or its end; None when the runner runs."""
-    why = stopping(observed)
+    why = require_running(observed)
     status = observed.cutover.status
     if why:
         message = "pauses: the runner is suspended or being deleted"
-        return say(observed, message, 10 * POLL, reason=PAUSED)
-    if waits_for(status) == PAUSED and status.phase:
-        return enter(observed, status.phase, "goes on", **_clocks(observed, status.phase))
+        return wait_with_message(observed, message, 10 * POLL, reason=PAUSED)
+    if wait_reason(status) == PAUSED and status.phase:
+        return enter_phase(observed, status.phase, "goes on", **_clocks(observed, status.phase))
     return None
 
 
@@ -35,9 +35,9 @@ def _clocks(observed: CutoverObserved, phase: CutoverPhase) -> dict[str, Any]:
     if status.rollback:
         changes["rollback"] = status.rollback.model_copy(update={"step_at": at, "started_at": at})
     if phase is CutoverPhase.BAKING:
-        old = checkpoint(status.bake, observed.now)
+        old = from_status(status.bake, observed.now)
         now = begin(observed.now)
-        changes["bake"] = stored(replace(now, verified_seconds=old.verified_seconds))
+        changes["bake"] = to_status(replace(now, verified_seconds=old.verified_seconds))
     if phase is CutoverPhase.VERIFYING:
-        changes["verification"] = stored(begin(observed.now))
+        changes["verification"] = to_status(begin(observed.now))
     return changes

@@ -1,7 +1,8 @@
 """A release's move: (cutover, what was observed) → one step.
 
 The cutover writes its own status and nothing that runs. What a phase means for the runner's pod is
-derived from it in `intent.py`, so this decision can be taken again at any time, by anyone.
+derived from it in `runner/desired_run.py`, so this decision can be taken again at any time, by
+anyone.
 """
 
 from __future__ import annotations
@@ -11,29 +12,26 @@ from typing import assert_never
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.phases import OnAbort, PhaseFacts, current
 from tradepulse_operator.api.reasons import CutoverReason
-from tradepulse_operator.controllers.checklist.checklist import tidy
-from tradepulse_operator.controllers.cutover.phases.forward import (
-    backing_up,
-    baking,
-    checking,
-    fail,
-    halting,
-    pending,
-    switching,
+from tradepulse_operator.controllers.checklist.checklist import delete_finished_pods
+from tradepulse_operator.controllers.cutover.phases.backing_up import backing_up
+from tradepulse_operator.controllers.cutover.phases.baking import baking
+from tradepulse_operator.controllers.cutover.phases.ends import (
+    end_failed,
+    end_halted,
+    ended,
     unreported,
 )
-from tradepulse_operator.controllers.cutover.phases.rollback import (
-    ended,
-    roll_back,
-    rolling_back,
-    stop,
-    verifying,
-)
+from tradepulse_operator.controllers.cutover.phases.halting import halting
+from tradepulse_operator.controllers.cutover.phases.pending import pending
+from tradepulse_operator.controllers.cutover.phases.preflight import checking
+from tradepulse_operator.controllers.cutover.phases.rolling_back import roll_back, rolling_back
+from tradepulse_operator.controllers.cutover.phases.switching import switching
+from tradepulse_operator.controllers.cutover.phases.verifying import verifying
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait
 
 from .pause import paused
-from .status import POLL, enter, say
+from .status import POLL, enter_phase, wait_with_message
 from .watch import needs_recording
 
 __all__ = ["decide", "needs_recording"]
@@ -47,7 +45,7 @@ def decide(observed: CutoverObserved) -> Step:
         return Wait("is being deleted")
     if phase is None:
         message = f"waits until TradingRunner {cutover.spec.runner} is free for it"
-        return enter(observed, CutoverPhase.PENDING, message)
+        return enter_phase(observed, CutoverPhase.PENDING, message)
     facts = current(cutover.status)
     if observed.runner_problem and not facts.final:
         return _without_runner(observed, facts)
@@ -57,7 +55,7 @@ def decide(observed: CutoverObserved) -> Step:
             return held
     step = _step(observed, phase)
     over = facts.final and isinstance(step, Wait)
-    return (tidy(observed) if over else None) or step
+    return (delete_finished_pods(observed) if over else None) or step
 
 
 # One case a phase, so that the type checker refuses a phase that has none.
@@ -96,13 +94,13 @@ def _without_runner(observed: CutoverObserved, facts: PhaseFacts) -> Step:
                 return roll_back(observed, CutoverReason.ABORTED, "aborted by spec.abort")
             case OnAbort.END:
                 message = "aborted by spec.abort before anything was switched"
-                return fail(observed, CutoverReason.ABORTED, message)
+                return end_failed(observed, CutoverReason.ABORTED, message)
             case OnAbort.IGNORE:
                 pass
             case _:
                 assert_never(facts.on_abort)
     message = f"waits: {observed.runner_problem}"
-    return say(observed, message, 10 * POLL, reason=CutoverReason.NOT_UNDERSTOOD)
+    return wait_with_message(observed, message, 10 * POLL, reason=CutoverReason.NOT_UNDERSTOOD)
 
 
 def _held(observed: CutoverObserved, facts: PhaseFacts) -> Step | None:
@@ -110,7 +108,7 @@ def _held(observed: CutoverObserved, facts: PhaseFacts) -> Step | None:
     cutover, runner = observed.cutover, observed.runner
     if runner is None:
         message = f"TradingRunner {cutover.spec.runner} was deleted"
-        end = fail if facts.on_abort is OnAbort.END else stop
+        end = end_failed if facts.on_abort is OnAbort.END else end_halted
         return end(observed, CutoverReason.RUNNER_GONE, message)
     if runner.status.cutover != cutover.metadata.name:
         # Not the runner's cutover any more: whatever is seen of the pod isn't ours to judge.

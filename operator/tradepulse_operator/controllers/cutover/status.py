@@ -34,18 +34,18 @@ _MOST_PHASES = 64
 POLL = 1.0
 
 
-def ref(cutover: ReleaseCutover) -> Ref:
+def cutover_ref(cutover: ReleaseCutover) -> Ref:
     """The cutover in the API."""
     meta = cutover.metadata
     return Ref(API_VERSION, ReleaseCutover.KIND, meta.namespace, meta.name)
 
 
-def entered(status: ReleaseCutoverStatus) -> float:
+def entered_at(status: ReleaseCutoverStatus) -> float:
     """When the present phase was entered, unix seconds."""
     return instant(status.phases[-1].at) if status.phases else 0.0
 
 
-def waits_for(status: ReleaseCutoverStatus) -> str:
+def wait_reason(status: ReleaseCutoverStatus) -> str:
     """Reason of the present wait."""
     condition = find_condition(status.conditions, RECONCILING)
     return condition.reason if condition else ""
@@ -58,26 +58,26 @@ def expected_end(cutover: ReleaseCutover) -> float | None:
     """
     status = cutover.status
     limit = current(status).expected_within
-    if limit is None or waits_for(status) == PAUSED:
+    if limit is None or wait_reason(status) == PAUSED:
         return None
     rollback = status.rollback
     if rollback is None:
-        began = entered(status)
+        began = entered_at(status)
     else:
         began = instant(rollback.started_at if limit is Limit.ROLLBACK else rollback.step_at)
     return began + allowed(limit, cutover.spec)
 
 
-def write(observed: CutoverObserved, **changes: Any) -> WriteStatus:
+def write_status(observed: CutoverObserved, **changes: Any) -> WriteStatus:
     """The status with `changes` (field → value)."""
     cutover = observed.cutover
     status = cutover.status.model_copy(
         update={"observed_generation": cutover.metadata.generation, **changes}
     )
-    return WriteStatus(ref(cutover), cutover.metadata.resource_version, status.wire())
+    return WriteStatus(cutover_ref(cutover), cutover.metadata.resource_version, status.wire())
 
 
-def enter(
+def enter_phase(
     observed: CutoverObserved,
     phase: CutoverPhase,
     message: str,
@@ -88,7 +88,7 @@ def enter(
     """`phase` begins now. `reason`: CamelCase, the phase's name when left out."""
     status, at = observed.cutover.status, timestamp(observed.now)
     record = PhaseRecord(phase=phase, at=at, message=message)
-    return write(
+    return write_status(
         observed,
         phase=phase,
         message=message[:LONGEST_MESSAGE],
@@ -100,7 +100,7 @@ def enter(
     )
 
 
-def say(
+def wait_with_message(
     observed: CutoverObserved,
     message: str,
     seconds: float | None = POLL,
@@ -115,10 +115,10 @@ def say(
     cutover, status = observed.cutover, observed.cutover.status
     phase = status.phase or CutoverPhase.PENDING
     reason = reason or phase.value
-    same = (status.message, waits_for(status)) == (message[:LONGEST_MESSAGE], reason)
+    same = (status.message, wait_reason(status)) == (message[:LONGEST_MESSAGE], reason)
     if same and not changes and status.observed_generation == cutover.metadata.generation:
         return Wait(message, None if seconds is None else max(0.0, seconds))
-    return write(
+    return write_status(
         observed,
         message=message[:LONGEST_MESSAGE],
         conditions=_conditions(observed, phase, reason, message),

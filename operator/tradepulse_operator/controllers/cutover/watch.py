@@ -13,11 +13,11 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.guard.bake import Checkpoint, begin
-from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits, limits
+from tradepulse_operator.guard.results import Verdict
 from tradepulse_operator.guard.tally import Tally
 
-from .baseline import against
+from .baseline import tighten
 
 #: The longest time between two checkpoints: what lies between is judged again at every look.
 _LONGEST_STRETCH = 300.0
@@ -39,7 +39,7 @@ def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
         required=seconds(spec.bake),
         patience=None if patient else seconds(spec.switch_deadline),
     )
-    return against(cutover, held)
+    return tighten(cutover, held)
 
 
 def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
@@ -57,7 +57,7 @@ def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
     )
 
 
-def checkpoint(stored: BakeStatus | None, at: float) -> Checkpoint:
+def from_status(stored: BakeStatus | None, at: float) -> Checkpoint:
     """A stored checkpoint, or one that begins at `at`."""
     if stored is None:
         return begin(at)
@@ -71,7 +71,7 @@ def checkpoint(stored: BakeStatus | None, at: float) -> Checkpoint:
     )
 
 
-def stored(checkpoint: Checkpoint) -> BakeStatus:
+def to_status(checkpoint: Checkpoint) -> BakeStatus:
     """`found` as the status keeps it."""
     return BakeStatus(
         started_at=timestamp(checkpoint.started_at),
@@ -83,13 +83,16 @@ def stored(checkpoint: Checkpoint) -> BakeStatus:
     )
 
 
-def due(before: Checkpoint, after: Checkpoint, held: Limits) -> bool:
+def checkpoint_due(before: Checkpoint, after: Checkpoint, held: Limits) -> bool:
     """Whether `after` is far enough from the stored `before` to be stored itself."""
     stretch = max(held.interval, held.required / 4)
-    return overdue(before, after) or after.evaluated_until - before.evaluated_until >= stretch
+    return (
+        checkpoint_overdue(before, after)
+        or after.evaluated_until - before.evaluated_until >= stretch
+    )
 
 
-def overdue(before: Checkpoint, after: Checkpoint) -> bool:
+def checkpoint_overdue(before: Checkpoint, after: Checkpoint) -> bool:
     """Whether so much lies between them that judging it again becomes work."""
     return after.evaluated_until - before.evaluated_until >= _LONGEST_STRETCH
 
@@ -107,7 +110,7 @@ def record(verdict: Verdict) -> VerdictRecord:
     )
 
 
-def in_words(verdict: Verdict | None, release: str) -> tuple[str, str]:
+def describe(verdict: Verdict | None, release: str) -> tuple[str, str]:
     """(reason, message) of a watch that goes on; the same as long as the finding is."""
     if verdict is None:
         return CutoverReason.WATCHING, f"watches release {release}"

@@ -115,7 +115,7 @@ def reconfigured(cutover: ReleaseCutover) -> bool:
     return not (source and target and source.config_hash == target.config_hash)
 
 
-def compared(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserved:
+def record_comparison(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserved:
     """`observed` with what was found in the cutover's status, for the write that ends it."""
     cutover = observed.cutover
     before = cutover.status.baseline
@@ -161,7 +161,7 @@ def _verdict(compared: Compared) -> tuple[ConditionStatus, CutoverReason, str]:
     return ConditionStatus.TRUE, CutoverReason.COMPARED, "as the baseline has them, or further on"
 
 
-def differing(observed: CutoverObserved) -> str:
+def difference_note(observed: CutoverObserved) -> str:
     """A remark on what `compared` found; "" when all is as it has to be."""
     record = observed.cutover.status.streams
     if record is None or not record.differences:

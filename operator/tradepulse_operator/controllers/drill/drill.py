@@ -32,7 +32,7 @@ from tradepulse_operator.common.objects import Manifest, Ref
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.conditions import is_true
 from tradepulse_operator.controllers.observed.views import DrillPodView
-from tradepulse_operator.controllers.runner.context import View
+from tradepulse_operator.controllers.runner.context import RunnerContext
 from tradepulse_operator.controllers.runner.diff import deleting
 from tradepulse_operator.controllers.step import Apply, Delete, Step
 from tradepulse_operator.resources.auxiliary.drill import LONGEST, drill_pod, drill_report, read
@@ -67,7 +67,7 @@ class Outcome:
 # -- the status ----------------------------------------------------------------------------------
 
 
-def progress(view: View) -> dict[str, Any]:
+def progress(view: RunnerContext) -> dict[str, Any]:
     """Changes of the status: a drill that begins, one that ended, and when the next is due."""
     drill, spec = view.status.drill, view.runner.spec.kill_switch_drill
     if drill is not None and drill.running is not None:
@@ -85,14 +85,14 @@ def progress(view: View) -> dict[str, Any]:
     return {"drill": drill.model_copy(update=changes)}
 
 
-def _after(view: View, drill: DrillStatus) -> float:
+def _after(view: RunnerContext, drill: DrillStatus) -> float:
     """The moment after which the schedule counts."""
     last = view.status.last_drill
     since = instant(drill.since)
     return max(since, instant(last.scheduled_for)) if last else since
 
 
-def _begin(view: View, spec: KillSwitchDrill, after: float) -> RunningDrill | None:
+def _begin(view: RunnerContext, spec: KillSwitchDrill, after: float) -> RunningDrill | None:
     now, active = view.seen.now, view.status.active_release
     due = missed(spec.schedule, after, now)
     if due is None or active is None or _blocked(view, spec.target):
@@ -109,7 +109,7 @@ def _begin(view: View, spec: KillSwitchDrill, after: float) -> RunningDrill | No
     )
 
 
-def _blocked(view: View, target: DrillTarget) -> str:
+def _blocked(view: RunnerContext, target: DrillTarget) -> str:
     """Why no drill begins now, although one is due; "" when one may."""
     if view.deleting or view.runner.spec.suspend:
         return "the runner is suspended or being deleted"
@@ -132,7 +132,7 @@ def _blocked(view: View, target: DrillTarget) -> str:
     return ""
 
 
-def _go_on(view: View, drill: DrillStatus, running: RunningDrill) -> dict[str, Any]:
+def _go_on(view: RunnerContext, drill: DrillStatus, running: RunningDrill) -> dict[str, Any]:
     if recorded(view, running):
         return {} if _pod(view, running) else {"drill": _rested(view, drill)}
     live = running.target is DrillTarget.LIVE
@@ -149,18 +149,18 @@ def _go_on(view: View, drill: DrillStatus, running: RunningDrill) -> dict[str, A
     return {"last_drill": last}
 
 
-def _rested(view: View, drill: DrillStatus) -> DrillStatus:
+def _rested(view: RunnerContext, drill: DrillStatus) -> DrillStatus:
     after = coming(drill.schedule, _after(view, drill))
     return drill.model_copy(update={"running": None, "next": timestamp(after)})
 
 
-def recorded(view: View, running: RunningDrill) -> bool:
+def recorded(view: RunnerContext, running: RunningDrill) -> bool:
     """Whether its outcome is in the status."""
     last = view.status.last_drill
     return last is not None and last.scheduled_for == running.scheduled_for
 
 
-def _record(view: View, running: RunningDrill, outcome: Outcome) -> LastDrill:
+def _record(view: RunnerContext, running: RunningDrill, outcome: Outcome) -> LastDrill:
     now, before = timestamp(view.seen.now), view.status.last_drill
     passed = outcome.result is DrillResult.PASSED
     return LastDrill(
@@ -178,7 +178,7 @@ def _record(view: View, running: RunningDrill, outcome: Outcome) -> LastDrill:
 # -- how a drill ends ----------------------------------------------------------------------------
 
 
-def _rehearsed(view: View, running: RunningDrill) -> Outcome | None:
+def _rehearsed(view: RunnerContext, running: RunningDrill) -> Outcome | None:
     pod = _pod(view, running)
     if pod is not None and pod.phase in ("Succeeded", "Failed"):
         return Outcome(read(pod.exit_code, pod.message))
@@ -188,7 +188,7 @@ def _rehearsed(view: View, running: RunningDrill) -> Outcome | None:
     return None
 
 
-def _live(view: View, running: RunningDrill) -> Outcome | None:
+def _live(view: RunnerContext, running: RunningDrill) -> Outcome | None:
     process = view.seen.process
     engaged = process is not None and process.kill_switch
     if process is not None and engaged and running.scheduled_for not in process.kill_switch_reason:
@@ -198,7 +198,7 @@ def _live(view: View, running: RunningDrill) -> Outcome | None:
     return None if outcome is None else Outcome(outcome)
 
 
-_ENDS: dict[DrillTarget, Callable[[View, RunningDrill], Outcome | None]] = {
+_ENDS: dict[DrillTarget, Callable[[RunnerContext, RunningDrill], Outcome | None]] = {
     DrillTarget.REHEARSAL: _rehearsed,
     DrillTarget.LIVE: _live,
 }
@@ -208,33 +208,33 @@ def _failure(message: str) -> dict[str, Any]:
     return {"passed": False, "checks": [], "measures": {}, "message": message}
 
 
-def _filed(view: View, running: RunningDrill, outcome: Outcome) -> bool:
+def _filed(view: RunnerContext, running: RunningDrill, outcome: Outcome) -> bool:
     """Whether the outcome may be recorded: with its report, or without when that can't be filed."""
     overdue = _age(view, running) > _START + LONGEST + _FILING
     return overdue or _report(view, running) is not None
 
 
-def _age(view: View, running: RunningDrill) -> float:
+def _age(view: RunnerContext, running: RunningDrill) -> float:
     return view.seen.now - instant(running.started_at)
 
 
-def _name(view: View, running: RunningDrill) -> str:
+def _name(view: RunnerContext, running: RunningDrill) -> str:
     return drill_name(view.runner.metadata.name, running.scheduled_for)
 
 
-def _pod(view: View, running: RunningDrill) -> DrillPodView | None:
+def _pod(view: RunnerContext, running: RunningDrill) -> DrillPodView | None:
     name = _name(view, running)
     return next((pod for pod in view.seen.drills if pod.name == name), None)
 
 
-def _report(view: View, running: RunningDrill) -> Manifest | None:
+def _report(view: RunnerContext, running: RunningDrill) -> Manifest | None:
     return view.child("v1", "ConfigMap", _name(view, running))
 
 
 # -- what is asked for ---------------------------------------------------------------------------
 
 
-def drill(view: View) -> Step | None:
+def drill(view: RunnerContext) -> Step | None:
     """The next request of the drill that is under way; or the removal of what is left of others."""
     status = view.status.drill
     running = status.running if status else None
@@ -245,7 +245,7 @@ def drill(view: View) -> Step | None:
     return _prune(view, running)
 
 
-def _advance(view: View, running: RunningDrill) -> Step | None:
+def _advance(view: RunnerContext, running: RunningDrill) -> Step | None:
     if recorded(view, running):
         return None
     outcome = _ENDS[running.target](view, running)
@@ -259,7 +259,7 @@ def _advance(view: View, running: RunningDrill) -> Step | None:
     return Apply(drill_pod(view.runner, running, active)) if active.id == running.release else None
 
 
-def _prune(view: View, running: RunningDrill | None) -> Step | None:
+def _prune(view: RunnerContext, running: RunningDrill | None) -> Step | None:
     """Pods of drills that are recorded, and reports beyond those that are kept."""
     meta = view.runner.metadata
     kept = _name(view, running) if running and not recorded(view, running) else ""
@@ -277,7 +277,7 @@ def _prune(view: View, running: RunningDrill | None) -> Step | None:
     return None
 
 
-def pause(view: View) -> float | None:
+def pause(view: RunnerContext) -> float | None:
     """Seconds until time alone changes what drills ask for; None: it doesn't."""
     status, spec = view.status.drill, view.runner.spec.kill_switch_drill
     if status is None:
@@ -296,7 +296,7 @@ def pause(view: View) -> float | None:
 # -- what is said --------------------------------------------------------------------------------
 
 
-def current(view: View) -> tuple[ConditionStatus, RunnerReason, str] | None:
+def current(view: RunnerContext) -> tuple[ConditionStatus, RunnerReason, str] | None:
     """Content of the condition DrillCurrent; None where no drills are scheduled."""
     spec, last, status = (
         view.runner.spec.kill_switch_drill,

@@ -16,7 +16,7 @@ from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import KILL_SWITCH_ALERT
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.observed.views import AlertView, MetricView
-from tradepulse_operator.controllers.runner.context import View
+from tradepulse_operator.controllers.runner.context import RunnerContext
 
 #: Seconds that the running process has to engage its kill switch and to cancel everything.
 PROCESS = 60.0
@@ -51,14 +51,14 @@ def _live(running: RunningDrill | None) -> bool:
     return running is not None and running.target is DrillTarget.LIVE
 
 
-def marked(view: View, running: RunningDrill) -> RunningDrill:
+def marked(view: RunnerContext, running: RunningDrill) -> RunningDrill:
     """The drill with the time of everything that is so by now."""
     at = timestamp(view.seen.now)
     news = {a.field: at for a in _aims(view, running) if a.so and not getattr(running, a.field)}
     return running.model_copy(update=news) if news else running
 
 
-def verdict(view: View, running: RunningDrill) -> dict[str, Any] | None:
+def verdict(view: RunnerContext, running: RunningDrill) -> dict[str, Any] | None:
     """What the drill found, as JSON values; None while it goes on."""
     took = view.seen.now - instant(running.started_at)
     aims = list(_aims(view, running))
@@ -92,13 +92,13 @@ def _after(running: RunningDrill, aim: Aim) -> float:
     return round(instant(getattr(running, aim.field)) - instant(running.started_at), 1)
 
 
-def _aims(view: View, running: RunningDrill) -> Iterator[Aim]:
+def _aims(view: RunnerContext, running: RunningDrill) -> Iterator[Aim]:
     yield from _of_process(view)
     yield _shown(view, running)
     yield from _paged(view, running)
 
 
-def _of_process(view: View) -> Iterator[Aim]:
+def _of_process(view: RunnerContext) -> Iterator[Aim]:
     process = view.seen.process
     engaged = process is not None and process.kill_switch
     left = process.open_orders + process.unknown_orders if process else 0
@@ -125,7 +125,7 @@ def _of_process(view: View) -> Iterator[Aim]:
     )
 
 
-def _shown(view: View, running: RunningDrill) -> Aim:
+def _shown(view: RunnerContext, running: RunningDrill) -> Aim:
     metric = view.seen.metric
     asked = metric is not None
     scrape = seconds(view.runner.spec.monitoring.scrape_interval)
@@ -149,7 +149,7 @@ def _unseen(metric: MetricView | None) -> str:
     return metric.problem or "Prometheus has no sample that says so"
 
 
-def _paged(view: View, running: RunningDrill) -> Iterator[Aim]:
+def _paged(view: RunnerContext, running: RunningDrill) -> Iterator[Aim]:
     spec, alert = view.runner.spec.kill_switch_drill, view.seen.alert
     wanted = spec.alert if spec else None
     if wanted is None:

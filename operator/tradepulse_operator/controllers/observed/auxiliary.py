@@ -9,10 +9,10 @@ from tradepulse_operator.common.names import CONTAINER
 from tradepulse_operator.common.time import instant
 
 from .pods import container_status, is_ready, message_of, stuck
-from .views import BesideView
+from .views import AuxiliaryPodView
 
 
-def beside_view(pod: Mapping[str, Any], uid: str) -> BesideView | None:
+def auxiliary_view(pod: Mapping[str, Any], uid: str) -> AuxiliaryPodView | None:
     """The view of a live pod; None when it isn't of the cutover with that uid."""
     meta, status = pod["metadata"], pod.get("status") or {}
     if uid not in {owner.get("uid") for owner in meta.get("ownerReferences") or []}:
@@ -21,7 +21,7 @@ def beside_view(pod: Mapping[str, Any], uid: str) -> BesideView | None:
     state = container.get("state") or {}
     ended: Mapping[str, Any] = state.get("terminated") or {}
     at = ended.get("finishedAt")
-    return BesideView(
+    return AuxiliaryPodView(
         uid=meta["uid"],
         ready=is_ready(status),
         deleting=bool(meta.get("deletionTimestamp")),

@@ -110,7 +110,7 @@ class ProcessView:
 
 
 @dataclass(frozen=True)
-class BesideView:
+class AuxiliaryPodView:
     """A pod that checks or rehearses a release beside the runner's own. Times: unix seconds."""
 
     uid: str
@@ -175,8 +175,8 @@ class CutoverObserved:
     #: Samples of the release that is judged; None in phases that judge nothing.
     recording: Recording | None = None
     #: The pods that check and rehearse the target, where they exist, and the rehearsal's own word.
-    check: BesideView | None = None
-    rehearsal: BesideView | None = None
+    check: AuxiliaryPodView | None = None
+    rehearsal: AuxiliaryPodView | None = None
     rehearsal_process: ProcessView | None = None
     #: Stage of the filed report: "", "evidence" or "final"; and its newest hash.
     report: str = ""

@@ -15,12 +15,12 @@ from tradepulse_operator.controllers.step import Annotate, Delete, Step
 from tradepulse_operator.resources.runner.children import children
 from tradepulse_operator.resources.runner.stateful_set import orders
 
-from .context import View
+from .context import RunnerContext
 from .diff import deleting, is_controller, repair, taken
 from .faults import state_lost, unstartable
 
 
-def restrain(view: View) -> Step | None:
+def enforce_halt(view: RunnerContext) -> Step | None:
     """Halt the pod, or engage its kill switch, before anything else is looked at.
 
     The kill switch goes on any pod; a halt is for the release that it was decided for.
@@ -34,7 +34,7 @@ def restrain(view: View) -> Step | None:
     return _annotate(view, pod.uid, wanted)
 
 
-def release(view: View) -> Step | None:
+def lift_halt(view: RunnerContext) -> Step | None:
     """Let the pod trade again: only one of the intended release, and when its template is right."""
     pod, run = view.own_pod, view.run
     if pod is None or run is None:
@@ -42,36 +42,36 @@ def release(view: View) -> Step | None:
     return _annotate(view, pod.uid, orders(run))
 
 
-def _annotate(view: View, uid: str, wanted: dict[str, str]) -> Step | None:
+def _annotate(view: RunnerContext, uid: str, wanted: dict[str, str]) -> Step | None:
     live = view.pod.annotations if view.pod else {}
     changed: dict[str, str | None] = {k: v for k, v in wanted.items() if live.get(k, "") != v}
     return Annotate(pod_ref(view), uid, changed) if changed else None
 
 
-def pod_ref(view: View) -> Ref:
+def pod_ref(view: RunnerContext) -> Ref:
     """Reference of the runner's pod."""
     meta = view.runner.metadata
     return Ref("v1", "Pod", meta.namespace, pod_name(meta.name))
 
 
-def desired(view: View) -> tuple[Manifest, ...]:
+def desired(view: RunnerContext) -> tuple[Manifest, ...]:
     """What the children should be; nothing before the first start."""
     if view.run is None:
         return ()
     return children(view.runner, view.run, view.configs, view.claim)
 
 
-def restore(view: View) -> Step | None:
+def apply_children(view: RunnerContext) -> Step | None:
     """Put the first child right that the pod needs."""
     return next(_repairs(view, auxiliary=False), None)
 
 
-def restore_auxiliary(view: View) -> Step | None:
+def apply_optional_children(view: RunnerContext) -> Step | None:
     """Put right what the pod can do without: whatever refuses these must not hold up the rest."""
     return next(_repairs(view, auxiliary=True), None)
 
 
-def _repairs(view: View, *, auxiliary: bool) -> Iterator[Step]:
+def _repairs(view: RunnerContext, *, auxiliary: bool) -> Iterator[Step]:
     lost = state_lost(view) is not None
     for manifest in desired(view):
         ref = ref_of(manifest)
@@ -94,7 +94,7 @@ def _is_auxiliary(ref: Ref, live: Manifest | None) -> bool:
     )
 
 
-def make_room(view: View) -> Step | None:
+def delete_outdated_pod(view: RunnerContext) -> Step | None:
     """Delete a pod that isn't what the StatefulSet would start now.
 
     Not while the intent keeps it, even if it is stuck: a failed release's pod is its evidence.
@@ -109,7 +109,7 @@ def make_room(view: View) -> Step | None:
     return None
 
 
-def template_seen(view: View) -> bool:
+def template_seen(view: RunnerContext) -> bool:
     """Whether the StatefulSet's controller has seen the template; else it starts the old one."""
     live = view.stateful_set
     if live is None:
@@ -118,7 +118,7 @@ def template_seen(view: View) -> bool:
     return bool(observed >= live["metadata"].get("generation", 0))
 
 
-def _stuck_on_old_template(view: View) -> bool:
+def _stuck_on_old_template(view: RunnerContext) -> bool:
     """Whether a pod of the right release can't proceed and a newer template waits for it.
 
     Under OnDelete nobody else replaces it (kubernetes#67250).
@@ -130,7 +130,7 @@ def _stuck_on_old_template(view: View) -> bool:
     return bool(status.get("replicas") == 1 and not status.get("updatedReplicas"))
 
 
-def old_configs(view: View) -> Iterator[tuple[Ref, Manifest]]:
+def old_configs(view: RunnerContext) -> Iterator[tuple[Ref, Manifest]]:
     """The runner's own versioned ConfigMaps that live, with their references."""
     for ref, live in view.seen.children.items():
         meta = live["metadata"]

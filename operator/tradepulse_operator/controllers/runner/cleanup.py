@@ -9,10 +9,10 @@ from tradepulse_operator.common.objects import Ref
 from tradepulse_operator.controllers.step import Delete, Step
 
 from .children import old_configs
-from .context import View
+from .context import RunnerContext
 
 
-def prune_cutovers(view: View) -> Step | None:
+def prune_cutovers(view: RunnerContext) -> Step | None:
     """Delete the oldest finished cutover over the limit.
 
     Only those that the operator made: one by hand may be in Git, which would make it again. The
@@ -30,7 +30,7 @@ def prune_cutovers(view: View) -> Step | None:
     return Delete(ref, meta.uid)
 
 
-def _finished(view: View, cutover: ReleaseCutover) -> bool:
+def _finished(view: RunnerContext, cutover: ReleaseCutover) -> bool:
     meta = cutover.metadata
     return (
         final(cutover.status)
@@ -40,7 +40,7 @@ def _finished(view: View, cutover: ReleaseCutover) -> bool:
     )
 
 
-def prune_configs(view: View) -> Step | None:
+def prune_configs(view: RunnerContext) -> Step | None:
     """Delete a versioned ConfigMap that no release in use refers to.
 
     A cutover that has no target yet may just have applied the ConfigMap of its target.

@@ -24,9 +24,9 @@ from tradepulse_operator.controllers.conditions import (
 )
 from tradepulse_operator.controllers.drill import drill
 
-from .context import View
+from .context import RunnerContext
 from .faults import fault, rejected, unstartable
-from .release import by_hand
+from .release import manually_diverged
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -40,7 +40,7 @@ class Said:
     message: str
 
 
-def phase(view: View) -> RunnerPhase:
+def phase(view: RunnerContext) -> RunnerPhase:
     """The summary for people."""
     if view.deleting:
         return RunnerPhase.STOPPING
@@ -55,13 +55,13 @@ def phase(view: View) -> RunnerPhase:
     return _running(view)
 
 
-def _before_first_start(view: View) -> RunnerPhase:
+def _before_first_start(view: RunnerContext) -> RunnerPhase:
     if view.runner.spec.suspend:
         return RunnerPhase.SUSPENDED
     return RunnerPhase.STALLED if fault(view) else RunnerPhase.PENDING
 
 
-def _running(view: View) -> RunnerPhase:
+def _running(view: RunnerContext) -> RunnerPhase:
     if trades(view):
         return RunnerPhase.TRADING
     if process_halted(view):
@@ -69,14 +69,14 @@ def _running(view: View) -> RunnerPhase:
     return RunnerPhase.STALLED if unstartable(view) else RunnerPhase.STARTING
 
 
-def trades(view: View) -> bool:
+def trades(view: RunnerContext) -> bool:
     """Whether its pod says so by being ready, and its process doesn't say otherwise."""
     pod, process = view.own_pod, view.seen.process
     # The pod is ready only while it trades; a status request that failed must not look like a halt.
     return pod is not None and pod.ready and (process is None or process.state == "TRADING")
 
 
-def process_halted(view: View) -> bool:
+def process_halted(view: RunnerContext) -> bool:
     """Whether the process runs and keeps from trading."""
     process = view.seen.process
     if process is None:
@@ -84,7 +84,7 @@ def process_halted(view: View) -> bool:
     return process.state == "HALTED" or process.kill_switch
 
 
-def ready(view: View) -> Said:
+def ready(view: RunnerContext) -> Said:
     """Whether the release that should run does, and trades."""
     if trades(view):
         return Said(TRUE, RunnerPhase.TRADING, _WHY[RunnerPhase.TRADING])
@@ -109,7 +109,7 @@ _WHY = {
 }
 
 
-def trading_enabled(view: View) -> Said:
+def trading_enabled(view: RunnerContext) -> Said:
     """Whether orders may leave it now."""
     if trades(view):
         return Said(TRUE, RunnerPhase.TRADING, "orders may leave the runner")
@@ -119,7 +119,7 @@ def trading_enabled(view: View) -> Said:
     return Said(FALSE, phase(view), f"no order leaves the runner: {_WHY[phase(view)]}")
 
 
-def kill_switch(view: View) -> Said:
+def kill_switch(view: RunnerContext) -> Said:
     """Whether it is engaged: by the operator, or latched in the process, which alone resets it."""
     process, asked = view.seen.process, view.run.kill_switch if view.run else ""
     if process is not None and process.kill_switch:
@@ -135,7 +135,7 @@ def kill_switch(view: View) -> Said:
     return Said(FALSE, RunnerReason.RELEASED, "the kill switch is not engaged")
 
 
-def release_drift(view: View) -> Said:
+def release_drift(view: RunnerContext) -> Said:
     """Whether the spec means another release than the one that is active."""
     if view.wanted is None or view.status.active_release is None:
         why = view.problem.reason if view.problem else RunnerReason.NOT_STARTED
@@ -153,8 +153,8 @@ def release_drift(view: View) -> Said:
     return Said(TRUE, reason, f"the spec means {image}: {message}")
 
 
-def _drift_reason(view: View) -> tuple[RunnerReason | RunnerPhase, str]:
-    if by_hand(view):
+def _drift_reason(view: RunnerContext) -> tuple[RunnerReason | RunnerPhase, str]:
+    if manually_diverged(view):
         return (
             RunnerReason.MOVED_BY_HAND,
             "a cutover by hand moved away from it; write what runs to the spec",
@@ -169,7 +169,7 @@ def _drift_reason(view: View) -> tuple[RunnerReason | RunnerPhase, str]:
     return RunnerReason.CUTOVER_PENDING, "a cutover is about to start"
 
 
-def monitored(view: View) -> Said:
+def monitored(view: RunnerContext) -> Said:
     """Whether Prometheus can find it; without that a cutover has no evidence to go on."""
     if "ServiceMonitor" in view.seen.unserved:
         message = "this cluster has no ServiceMonitor: install the Prometheus operator"
@@ -177,7 +177,7 @@ def monitored(view: View) -> Said:
     return Said(TRUE, RunnerReason.SERVICE_MONITOR, "a ServiceMonitor makes Prometheus scrape it")
 
 
-def reconciling(view: View) -> Said | None:
+def reconciling(view: RunnerContext) -> Said | None:
     """Whether something is under way that ends by itself."""
     if view.moving or (view.status.cutover is not None and not view.halted):
         return Said(TRUE, RunnerPhase.CUTTING_OVER, f"{view.status.cutover} is in progress")
@@ -187,7 +187,7 @@ def reconciling(view: View) -> Said | None:
     return None
 
 
-def image_moved(view: View) -> Said | None:
+def image_moved(view: RunnerContext) -> Said | None:
     """Whether the tag of the active release names other bytes than when it became active."""
     active, pod = view.status.active_release, view.pod
     if active is None or pod is None or pod.release != active.id:
@@ -201,7 +201,7 @@ def image_moved(view: View) -> Said | None:
     )
 
 
-def backups_stored(view: View) -> Said | None:
+def backups_stored(view: RunnerContext) -> Said | None:
     """Whether the object store, if there is one, holds every backup and report."""
     if view.runner.spec.state.backups.object_store is None:
         return None
@@ -211,7 +211,7 @@ def backups_stored(view: View) -> Said | None:
     return _stored(view, ConditionType.BACKUPS_STORED, problem, fine)
 
 
-def audit_stored(view: View) -> Said | None:
+def audit_stored(view: RunnerContext) -> Said | None:
     """Whether the database, if there is one, takes the audit trail."""
     if view.runner.spec.database is None:
         return None
@@ -220,7 +220,7 @@ def audit_stored(view: View) -> Said | None:
     return _stored(view, ConditionType.AUDIT_STORED, problem, "the database takes every record")
 
 
-def events_published(view: View) -> Said | None:
+def events_published(view: RunnerContext) -> Said | None:
     """Whether the brokers, if there are any, take what is told."""
     if view.runner.spec.event_bus is None:
         return None
@@ -231,7 +231,7 @@ def events_published(view: View) -> Said | None:
 
 
 def _stored(
-    view: View,
+    view: RunnerContext,
     kind: ConditionType,
     problem: str | None,
     fine: str,
@@ -250,7 +250,7 @@ def _stored(
     return Said(FALSE, RunnerReason.BEHIND, problem) if problem else Said(TRUE, reason, fine)
 
 
-def audit_forwarded(view: View) -> Said | None:
+def audit_forwarded(view: RunnerContext) -> Said | None:
     """Whether the SIEM, if there is one, takes the audit trail."""
     admin = view.runner.spec.admin
     if admin is None or admin.siem is None:
@@ -261,7 +261,7 @@ def audit_forwarded(view: View) -> Said | None:
     return _stored(view, ConditionType.AUDIT_FORWARDED, problem, fine, RunnerReason.FORWARDED)
 
 
-def conditions(view: View) -> Conditions:
+def conditions(view: RunnerContext) -> Conditions:
     """All conditions, as they are to be written."""
     result = view.status.conditions
     for kind, said in (
@@ -289,12 +289,14 @@ def conditions(view: View) -> Conditions:
 
 
 def _while_true(
-    view: View, conditions: Conditions, kind: ConditionType, said: Said | None
+    view: RunnerContext, conditions: Conditions, kind: ConditionType, said: Said | None
 ) -> Conditions:
     return _set(view, conditions, kind, said) if said else drop_condition(conditions, kind)
 
 
-def _set(view: View, conditions: Conditions, kind: ConditionType, said: Said) -> Conditions:
+def _set(
+    view: RunnerContext, conditions: Conditions, kind: ConditionType, said: Said
+) -> Conditions:
     return set_condition(
         conditions,
         kind,

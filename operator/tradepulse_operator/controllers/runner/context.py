@@ -18,13 +18,14 @@ from tradepulse_operator.resources.config.heartbeat import require_seen
 from tradepulse_operator.resources.config.release import Rendered, render_release, short_hash
 from tradepulse_operator.resources.config.render import ConfigError
 from tradepulse_operator.resources.cutover import cutover_name
+from tradepulse_operator.resources.desired_run import DesiredRun
 from tradepulse_operator.resources.runner.stateful_set import copies
 
-from .desired_run import Intent, intent
+from .desired_run import desired_run
 
 
 @dataclass(frozen=True)
-class View:
+class RunnerContext:
     """The world around a runner, with what follows from it.
 
     `wanted`: what the spec means, or `problem`: why it means nothing. `cutover`: the one that is
@@ -36,7 +37,7 @@ class View:
     wanted: Rendered | None = None
     problem: ConfigError | None = None
     cutover: ReleaseCutover | None = None
-    run: Intent | None = None
+    run: DesiredRun | None = None
     configs: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -126,7 +127,7 @@ def runner_ref(runner: TradingRunner) -> Ref:
     return Ref(API_VERSION, TradingRunner.KIND, meta.namespace, meta.name)
 
 
-def look(seen: RunnerObserved) -> View:
+def build_context(seen: RunnerObserved) -> RunnerContext:
     """The view of what was observed."""
     wanted, problem = None, None
     try:
@@ -138,13 +139,13 @@ def look(seen: RunnerObserved) -> View:
     return replace(view, wanted=wanted, problem=problem, configs=_configs(seen, wanted, used))
 
 
-def orders_of(seen: RunnerObserved) -> View:
+def orders_of(seen: RunnerObserved) -> RunnerContext:
     """The view of what the pod is to do: nothing that a release says or is made of is in it."""
     runner = seen.runner
-    cutover = View(seen).named(runner.status.cutover) if runner.status.cutover else None
+    cutover = RunnerContext(seen).named(runner.status.cutover) if runner.status.cutover else None
     active = runner.status.active_release
-    run = intent(runner, active, cutover) if active else None
-    return View(seen, cutover=cutover, run=run)
+    run = desired_run(runner, active, cutover) if active else None
+    return RunnerContext(seen, cutover=cutover, run=run)
 
 
 def _wanted(runner: TradingRunner, user_config: str | None) -> Rendered:

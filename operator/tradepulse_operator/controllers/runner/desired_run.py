@@ -14,16 +14,16 @@ from tradepulse_operator.api.policy import StateOnRollback
 from tradepulse_operator.api.release import Release
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.drill import DrillTarget
-from tradepulse_operator.resources.desired_run import Intent, Prepare
-
-__all__ = ["Intent", "Prepare", "intent"]
+from tradepulse_operator.resources.desired_run import DesiredRun, Prepare
 
 
-def intent(runner: TradingRunner, release: Release, cutover: ReleaseCutover | None) -> Intent:
+def desired_run(
+    runner: TradingRunner, release: Release, cutover: ReleaseCutover | None
+) -> DesiredRun:
     """The desired run of `runner`, whose active release is `release`, under its claimed cutover."""
     kill = _kill_switch(runner)
     replicas = 0 if runner.spec.suspend or runner.metadata.deletion_timestamp else 1
-    plain = Intent(release=release, replicas=replicas, kill_switch=kill, replace=True)
+    plain = DesiredRun(release=release, replicas=replicas, kill_switch=kill, replace=True)
     if cutover is None or cutover.status.source is None or cutover.status.target is None:
         return plain
     return _under(plain, cutover, cutover.status.source, cutover.status.target)
@@ -54,12 +54,14 @@ def _kill_switch(runner: TradingRunner) -> str:
     return ""
 
 
-def _under(plain: Intent, cutover: ReleaseCutover, source: Release, target: Release) -> Intent:
+def _under(
+    plain: DesiredRun, cutover: ReleaseCutover, source: Release, target: Release
+) -> DesiredRun:
     facts = current(cutover.status)
     if not facts.touched:
         return plain
     kill = halted_kill(cutover.metadata.name) if facts.kill_switch else plain.kill_switch
-    return Intent(
+    return DesiredRun(
         release=_of(facts.runs, source, target),
         # Until the pod of the target is gone there is no nonce, and without it nothing may start.
         replicas=plain.replicas if facts.starts else 0,

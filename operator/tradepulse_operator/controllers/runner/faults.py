@@ -8,7 +8,7 @@ from tradepulse_operator.api.reasons import ConfigReason, RunnerReason
 from tradepulse_operator.common.names import pvc_name
 from tradepulse_operator.common.objects import Ref
 
-from .context import View
+from .context import RunnerContext
 from .diff import deleting, taken
 
 #: Kinds without which no pod starts.
@@ -23,7 +23,7 @@ class Fault:
     message: str
 
 
-def state_lost(view: View) -> Fault | None:
+def state_lost(view: RunnerContext) -> Fault | None:
     """The volume of the order state is gone although the runner had started.
 
     An empty one in its place would forget open orders, so a person has to ask for it.
@@ -46,7 +46,7 @@ _REMEDY = (
 )
 
 
-def config_lost(view: View) -> Fault | None:
+def config_lost(view: RunnerContext) -> Fault | None:
     """The configuration of a release in use is gone, and nothing has its text any more."""
     active = view.status.active_release
     used = [release for release in (active, view.run.release if view.run else None) if release]
@@ -60,7 +60,7 @@ def config_lost(view: View) -> Fault | None:
     )
 
 
-def name_taken(view: View) -> Fault | None:
+def name_taken(view: RunnerContext) -> Fault | None:
     """An object of another owner has the name of a child."""
     names = ", ".join(sorted(f"{ref.kind} {ref.name}" for ref in _taken(view)))
     if not names:
@@ -68,13 +68,13 @@ def name_taken(view: View) -> Fault | None:
     return Fault(RunnerReason.NAME_TAKEN, f"{names} belongs to someone else: rename or remove it")
 
 
-def _taken(view: View) -> list[Ref]:
+def _taken(view: RunnerContext) -> list[Ref]:
     meta = view.runner.metadata
     live = view.seen.children.items()
     return [ref for ref, item in live if taken(item, meta) and not deleting(item)]
 
 
-def rejected(view: View) -> Fault | None:
+def rejected(view: RunnerContext) -> Fault | None:
     """The spec asks for a release that was rolled back."""
     if not view.drifted or view.wanted is None:
         return None
@@ -89,7 +89,7 @@ def rejected(view: View) -> Fault | None:
     )
 
 
-def fault(view: View) -> Fault | None:
+def fault(view: RunnerContext) -> Fault | None:
     """The gravest fault, if there is any."""
     if view.halted and view.cutover:
         return Fault(
@@ -103,18 +103,18 @@ def fault(view: View) -> Fault | None:
     return first or rejected(view)
 
 
-def unstartable(view: View) -> bool:
+def unstartable(view: RunnerContext) -> bool:
     """Whether a pod of the intended release could not start: the running one is better kept."""
     needed = any(ref.kind in _NEEDED for ref in _taken(view))
     return bool(needed or state_lost(view) or config_lost(view))
 
 
-def _had_started(view: View) -> bool:
+def _had_started(view: RunnerContext) -> bool:
     """Proof that the claim had been made: what comes after it is there."""
     status, active = view.status, view.status.active_release
     ran = active is not None and (active.image_id is not None or status.writer_epoch is not None)
     return ran or status.previous_release is not None or view.stateful_set is not None
 
 
-def _starts_cold(view: View) -> bool:
+def _starts_cold(view: RunnerContext) -> bool:
     return view.runner.spec.release.cold_start or bool(view.run and view.run.release.cold_start)

@@ -7,12 +7,12 @@ from tradepulse_operator.common.objects import Manifest
 from tradepulse_operator.controllers.step import Apply, Delete, Replace, SetFinalizers, Step, Wait
 
 from .children import desired, pod_ref
-from .context import View, runner_ref
+from .context import RunnerContext, runner_ref
 from .diff import deleting
 from .status import report
 
 
-def hold(view: View) -> Step | None:
+def ensure_finalizer(view: RunnerContext) -> Step | None:
     """Put the finalizer on, before anything exists that would have to be stopped."""
     meta = view.runner.metadata
     if view.deleting or CLEAN_STOP in meta.finalizers:
@@ -22,17 +22,17 @@ def hold(view: View) -> Step | None:
     )
 
 
-def end(view: View) -> Step | None:
+def finalize(view: RunnerContext) -> Step | None:
     """Scale to nothing, wait until the pod is gone, then let go of the runner."""
     meta = view.runner.metadata
     if not view.deleting:
         return None
     if CLEAN_STOP not in meta.finalizers:
         return Wait("others hold the runner that is being deleted")
-    return _stop(view) or report(view) or _let_go(view)
+    return _stop(view) or report(view) or _remove_finalizer(view)
 
 
-def _stop(view: View) -> Step | None:
+def _stop(view: RunnerContext) -> Step | None:
     live, pod = view.stateful_set, view.pod
     if live is not None and not deleting(live) and live["spec"].get("replicas", 1) != 0:
         return _scale_down(view, live)
@@ -42,7 +42,7 @@ def _stop(view: View) -> Step | None:
     return None
 
 
-def _scale_down(view: View, live: Manifest) -> Step:
+def _scale_down(view: RunnerContext, live: Manifest) -> Step:
     """By apply where the release is known; a StatefulSet of unknown making is scaled as it is."""
     for manifest in desired(view):
         if manifest["kind"] == "StatefulSet":
@@ -50,7 +50,7 @@ def _scale_down(view: View, live: Manifest) -> Step:
     return Replace({**live, "spec": {**live["spec"], "replicas": 0}})
 
 
-def _let_go(view: View) -> Step:
+def _remove_finalizer(view: RunnerContext) -> Step:
     if view.pod is not None:
         return Wait("the pod cancels its orders and stops", 2)
     meta = view.runner.metadata

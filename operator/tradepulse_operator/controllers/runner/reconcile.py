@@ -13,28 +13,35 @@ from tradepulse_operator.controllers.drill.drill import drill, pause
 from tradepulse_operator.controllers.observed.views import RunnerObserved
 from tradepulse_operator.controllers.step import Step, Wait
 
-from .children import make_room, release, restore, restore_auxiliary, restrain, template_seen
+from .children import (
+    apply_children,
+    apply_optional_children,
+    delete_outdated_pod,
+    enforce_halt,
+    lift_halt,
+    template_seen,
+)
 from .cleanup import prune_configs, prune_cutovers
-from .context import View, look, orders_of
+from .context import RunnerContext, build_context, orders_of
 from .diff import deleting
-from .finalizer import end, hold
-from .release import absorb, claim, stamp, start
+from .finalizer import ensure_finalizer, finalize
+from .release import claim, create_cutover, record_result, start
 from .status import report
 
-STEPS: tuple[Callable[[View], Step | None], ...] = (
-    end,
-    restrain,
-    hold,
-    absorb,
+STEPS: tuple[Callable[[RunnerContext], Step | None], ...] = (
+    finalize,
+    enforce_halt,
+    ensure_finalizer,
+    record_result,
     claim,
     start,
-    restore,
-    make_room,
-    release,
-    stamp,
+    apply_children,
+    delete_outdated_pod,
+    lift_halt,
+    create_cutover,
     report,
     drill,
-    restore_auxiliary,
+    apply_optional_children,
     prune_cutovers,
     prune_configs,
 )
@@ -46,12 +53,12 @@ _SOON = 2.0
 def restraint(observed: RunnerObserved) -> Step | None:
     """The order to halt or to kill that the pod lacks, if any. The process need not have been asked
     for it: one that hangs or lies must not keep an order from its pod."""
-    return restrain(orders_of(observed))
+    return enforce_halt(orders_of(observed))
 
 
 def decide(observed: RunnerObserved) -> Step:
     """The next request for the observed runner, or a wait."""
-    view = look(observed)
+    view = build_context(observed)
     for step in STEPS:
         next_step = step(view)
         if next_step is not None:
@@ -66,7 +73,7 @@ def _until(wait: Wait, seconds: float | None) -> Wait:
     return Wait(wait.reason, seconds)
 
 
-def _wait(view: View) -> Wait:
+def _wait(view: RunnerContext) -> Wait:
     pod = view.pod
     if any(deleting(live) for live in view.seen.children.values()):
         return Wait("a child is being deleted", _SOON)

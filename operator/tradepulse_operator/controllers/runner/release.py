@@ -15,16 +15,16 @@ from tradepulse_operator.api.runner_status import HistoryEntry, RejectedRelease,
 from tradepulse_operator.api.spec.cutover import CutoverMode
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.step import Apply, Step
-from tradepulse_operator.resources.cutover import is_stamped, stamped
+from tradepulse_operator.resources.cutover import automatic_cutover, is_automatic
 
-from .context import View
+from .context import RunnerContext
 from .faults import fault
 
 #: Entries kept of history and of rejected releases; the status is one object in etcd.
 KEPT = 10
 
 
-def absorb(view: View) -> Step | None:
+def record_result(view: RunnerContext) -> Step | None:
     """Take over how the claimed cutover ended. One that ended Halted stays claimed."""
     cutover = view.cutover
     if cutover is None or not final(cutover.status):
@@ -40,7 +40,7 @@ def absorb(view: View) -> Step | None:
     return view.write(view.status.model_copy(update=changes))
 
 
-def _promoted(view: View, cutover: ReleaseCutover, target: Release) -> dict[str, Any]:
+def _promoted(view: RunnerContext, cutover: ReleaseCutover, target: Release) -> dict[str, Any]:
     status, name = view.status, cutover.metadata.name
     since = cutover.status.finished_at or timestamp(view.seen.now)
     entry = HistoryEntry(release=target, since=since, cutover=name)
@@ -51,7 +51,7 @@ def _promoted(view: View, cutover: ReleaseCutover, target: Release) -> dict[str,
             item for item in status.rejected_releases if item.release.id != target.id
         ),
     }
-    if is_stamped(cutover, view.runner):
+    if is_automatic(cutover, view.runner):
         # Spec and active release agreed on it, even where the spec has moved on meanwhile: the new
         # wish must not be taken for one that a person's own cutover moved away from.
         changes["agreed_release"] = target.id
@@ -60,7 +60,7 @@ def _promoted(view: View, cutover: ReleaseCutover, target: Release) -> dict[str,
     return changes
 
 
-def _refused(view: View, cutover: ReleaseCutover, target: Release) -> dict[str, Any]:
+def _refused(view: RunnerContext, cutover: ReleaseCutover, target: Release) -> dict[str, Any]:
     status, name, rollback = view.status, cutover.metadata.name, cutover.status.rollback
     if any(item.cutover == name and item.release == target for item in status.rejected_releases):
         return {}
@@ -74,7 +74,7 @@ def _refused(view: View, cutover: ReleaseCutover, target: Release) -> dict[str, 
     return {"rejected_releases": (entry, *others)[:KEPT]}
 
 
-def claim(view: View) -> Step | None:
+def claim(view: RunnerContext) -> Step | None:
     """Give the runner to its oldest waiting cutover, when none has it or the one that has ended."""
     status = view.status
     if view.cutover is not None and not view.halted:
@@ -86,7 +86,7 @@ def claim(view: View) -> Step | None:
     return view.write(status.model_copy(update={"cutover": chosen}))
 
 
-def start(view: View) -> Step | None:
+def start(view: RunnerContext) -> Step | None:
     """Decide the first release. One that never ran may still be put right in the spec."""
     status = view.status
     if view.wanted is None or view.runner.spec.suspend or status.cutover is not None:
@@ -99,20 +99,20 @@ def start(view: View) -> Step | None:
     return view.write(status.model_copy(update=changes))
 
 
-def stamp(view: View) -> Step | None:
+def create_cutover(view: RunnerContext) -> Step | None:
     """Start an automatic cutover to what the spec means."""
     if not view.drifted or view.wanted is None or view.cutover is not None:
         return None
     if view.runner.spec.cutover.mode is not CutoverMode.AUTOMATIC or view.runner.spec.suspend:
         return None
-    if by_hand(view) or view.named(view.stamp or "") or fault(view):
+    if manually_diverged(view) or view.named(view.stamp or "") or fault(view):
         return None
     if view.stamp in view.seen.unread_cutovers:
         return None  # it is there already
-    return Apply(stamped(view.runner, view.wanted.release))
+    return Apply(automatic_cutover(view.runner, view.wanted.release))
 
 
-def by_hand(view: View) -> bool:
+def manually_diverged(view: RunnerContext) -> bool:
     """Whether a cutover by hand moved away from what the spec still means."""
     return (
         view.drifted
@@ -121,7 +121,7 @@ def by_hand(view: View) -> bool:
     )
 
 
-def settle(view: View, status: TradingRunnerStatus) -> dict[str, Any]:
+def refresh_active_release(view: RunnerContext, status: TradingRunnerStatus) -> dict[str, Any]:
     """Changes of the status by which the active release is learned better."""
     active = status.active_release
     if active is None:
@@ -143,7 +143,7 @@ def _leaving(cutover: ReleaseCutover) -> bool:
     return cutover.metadata.deletion_timestamp is not None
 
 
-def _never_ran(view: View) -> bool:
+def _never_ran(view: RunnerContext) -> bool:
     """Whether no container of the active release was ever made, so that nothing can be lost."""
     status, active, pod = view.status, view.status.active_release, view.pod
     if active is None or status.previous_release or status.writer_epoch is not None:

@@ -6,18 +6,18 @@ from tradepulse_operator.controllers.drill.drill import progress
 from tradepulse_operator.controllers.step import Step
 
 from .conditions import conditions, phase
-from .context import View
-from .release import settle
+from .context import RunnerContext
+from .release import refresh_active_release
 
 
-def report(view: View) -> Step | None:
+def report(view: RunnerContext) -> Step | None:
     """Persist what is to be said about the runner now."""
     runner, process = view.runner, view.seen.process
     changes = {
         "observed_generation": runner.metadata.generation,
         "phase": phase(view),
         "conditions": conditions(view),
-        **settle(view, runner.status),
+        **refresh_active_release(view, runner.status),
         **progress(view),
     }
     if process is not None and process.writer_epoch is not None:

@@ -20,7 +20,7 @@ from tradepulse_operator.common.names import (
     CONFIG_DIR,
     CONFIG_FILE,
     LABEL_APP,
-    LABEL_BESIDE,
+    LABEL_AUXILIARY,
     LABEL_DRILL,
     LABEL_RELEASE,
     drill_key,
@@ -52,7 +52,7 @@ def drill_pod(runner: TradingRunner, drill: RunningDrill, release: Release) -> M
     name = runner.metadata.name
     labels = {
         LABEL_APP: APP_DRILL,
-        LABEL_BESIDE: name,
+        LABEL_AUXILIARY: name,
         LABEL_DRILL: drill_key(drill.scheduled_for),
         LABEL_RELEASE: release.id,
     }

@@ -16,13 +16,13 @@ from tradepulse_operator.common.names import (
     API_VERSION,
     CONTAINER,
     LABEL_APP,
-    LABEL_BESIDE,
+    LABEL_AUXILIARY,
     LABEL_MANAGED_BY,
     MANAGER,
-    beside_policy_name,
+    auxiliary_policy_name,
 )
 from tradepulse_operator.common.objects import Manifest
-from tradepulse_operator.resources.desired_run import Intent
+from tradepulse_operator.resources.desired_run import DesiredRun
 from tradepulse_operator.resources.manifest import metadata, seal
 from tradepulse_operator.resources.runner.network_policy import from_operator
 from tradepulse_operator.resources.runner.pod_spec import pod_spec
@@ -42,7 +42,7 @@ _KEPT_OF_CONTAINER = (
 
 def runner_container(runner: TradingRunner, release: Release) -> tuple[Manifest, Manifest]:
     """(spec of the pod that `release` would get, its one container)."""
-    spec = pod_spec(runner, Intent(release))
+    spec = pod_spec(runner, DesiredRun(release))
     return spec, spec["containers"][0]
 
 
@@ -94,7 +94,7 @@ def of_cutover(cutover: ReleaseCutover, name: str, app: str) -> Manifest:
         "namespace": cutover.metadata.namespace,
         "labels": {
             LABEL_APP: app,
-            LABEL_BESIDE: cutover.spec.runner,
+            LABEL_AUXILIARY: cutover.spec.runner,
             LABEL_MANAGED_BY: MANAGER,
         },
         "ownerReferences": [_owner(cutover)],
@@ -112,7 +112,7 @@ def _owner(cutover: ReleaseCutover) -> dict[str, Any]:
     }
 
 
-def beside_policy(runner: TradingRunner) -> Manifest:
+def auxiliary_policy(runner: TradingRunner) -> Manifest:
     """Such a pod talks to nobody, and the operator alone asks it how it does.
 
     Every runner has it, whatever its policies ask for: it has to stand before the first such pod.
@@ -122,9 +122,9 @@ def beside_policy(runner: TradingRunner) -> Manifest:
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
-            "metadata": metadata(runner, beside_policy_name(name)),
+            "metadata": metadata(runner, auxiliary_policy_name(name)),
             "spec": {
-                "podSelector": {"matchLabels": {LABEL_BESIDE: name}},
+                "podSelector": {"matchLabels": {LABEL_AUXILIARY: name}},
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": [from_operator()],
             },

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.objects import Manifest
-from tradepulse_operator.resources.auxiliary.pod import beside_policy
-from tradepulse_operator.resources.desired_run import Intent
+from tradepulse_operator.resources.auxiliary.pod import auxiliary_policy
+from tradepulse_operator.resources.desired_run import DesiredRun
 
 from .config_map import config_map
 from .lease import lease, role, role_binding
@@ -22,7 +22,7 @@ from .stateful_set import stateful_set
 
 def children(
     runner: TradingRunner,
-    intent: Intent,
+    intent: DesiredRun,
     configs: Mapping[str, str],
     current: Manifest | None = None,
 ) -> tuple[Manifest, ...]:
@@ -40,7 +40,7 @@ def children(
         claim(runner, current),
         service(runner),
         network_policy(runner),
-        beside_policy(runner),
+        auxiliary_policy(runner),
         disruption_budget(runner),
         stateful_set(runner, intent, configs),
         service_monitor(runner),

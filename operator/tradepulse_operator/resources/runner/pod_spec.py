@@ -23,7 +23,7 @@ from tradepulse_operator.common.names import (
     STATE_DIR,
 )
 from tradepulse_operator.resources.config import admin
-from tradepulse_operator.resources.desired_run import Intent, Prepare
+from tradepulse_operator.resources.desired_run import DesiredRun, Prepare
 from tradepulse_operator.resources.quantity import canonical
 
 from .volumes import credentials, secrets, volumes
@@ -33,7 +33,7 @@ UID = 65532
 TERMINATION_LOG = "/dev/termination-log"
 
 
-def pod_spec(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
+def pod_spec(runner: TradingRunner, intent: DesiredRun) -> dict[str, Any]:
     """spec of the pod template."""
     pod = runner.spec.pod
     spec: dict[str, Any] = {
@@ -71,7 +71,7 @@ def _placement(runner: TradingRunner) -> dict[str, Any]:
     return placement
 
 
-def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
+def _runner_container(runner: TradingRunner, intent: DesiredRun) -> dict[str, Any]:
     return {
         **_container(runner, intent.release.image),
         "name": CONTAINER,
@@ -103,7 +103,7 @@ def _runner_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
     }
 
 
-def _incident_id(intent: Intent) -> list[dict[str, Any]]:
+def _incident_id(intent: DesiredRun) -> list[dict[str, Any]]:
     """The report grows when the rollback has ended: the running process copies that, too."""
     prepare = intent.prepare
     if prepare is None or not prepare.incident or not prepare.restore:
@@ -114,7 +114,7 @@ def _incident_id(intent: Intent) -> list[dict[str, Any]]:
     ]
 
 
-def _state_container(runner: TradingRunner, intent: Intent) -> dict[str, Any]:
+def _state_container(runner: TradingRunner, intent: DesiredRun) -> dict[str, Any]:
     prepare = intent.prepare or Prepare(image=intent.release.image)
     incident = [_mount("incident", INCIDENT_DIR)] if prepare.incident else []
     return {

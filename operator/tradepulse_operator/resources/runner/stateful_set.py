@@ -12,7 +12,7 @@ from tradepulse_operator.common.names import (
     ANNOTATION_TRADING,
 )
 from tradepulse_operator.common.objects import Manifest
-from tradepulse_operator.resources.desired_run import Intent
+from tradepulse_operator.resources.desired_run import DesiredRun
 from tradepulse_operator.resources.labels import of_pod, selector
 from tradepulse_operator.resources.manifest import metadata, seal
 
@@ -22,7 +22,7 @@ from .pod_spec import pod_spec
 _LONGEST_COPY = 200 * 1024
 
 
-def stateful_set(runner: TradingRunner, intent: Intent, configs: Mapping[str, str]) -> Manifest:
+def stateful_set(runner: TradingRunner, intent: DesiredRun, configs: Mapping[str, str]) -> Manifest:
     """The StatefulSet for `intent`; `configs`: hash → text of configurations to keep a copy of.
 
     OnDelete, because RollingUpdate can't leave a revision that never becomes ready
@@ -55,7 +55,7 @@ def stateful_set(runner: TradingRunner, intent: Intent, configs: Mapping[str, st
     )
 
 
-def orders(intent: Intent) -> dict[str, str]:
+def orders(intent: DesiredRun) -> dict[str, str]:
     """The operator's orders to the pod, as annotations; empty means trade.
 
     Always both, so that the operator owns them: another hand's order would outlast an absent one.

@@ -6,7 +6,7 @@ from typing import Any
 
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING, pvc_name
-from tradepulse_operator.resources.desired_run import Intent
+from tradepulse_operator.resources.desired_run import DesiredRun
 
 #: For the owner (root) and the pod's group alone: -r--r-----.
 _SECRET_MODE = 0o440
@@ -14,7 +14,7 @@ _SECRET_MODE = 0o440
 _TOKEN_SECONDS = 3600
 
 
-def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
+def volumes(runner: TradingRunner, intent: DesiredRun) -> list[dict[str, Any]]:
     """State, scratch space, configuration, orders of the operator, and secrets."""
     result: list[dict[str, Any]] = [
         {"name": "state", "persistentVolumeClaim": {"claimName": pvc_name(runner.metadata.name)}},
@@ -42,7 +42,7 @@ def volumes(runner: TradingRunner, intent: Intent) -> list[dict[str, Any]]:
     return result
 
 
-def credentials(intent: Intent) -> list[tuple[str, str, str]]:
+def credentials(intent: DesiredRun) -> list[tuple[str, str, str]]:
     """(volume, venue, Secret) of each venue of the release, in a fixed order.
 
     Of the release, not of the spec: a rollback must find the venues that it knew. Volumes are
@@ -52,7 +52,7 @@ def credentials(intent: Intent) -> list[tuple[str, str, str]]:
     return [(f"venue-{index}", venue, secret) for index, (venue, secret) in enumerate(known)]
 
 
-def secrets(intent: Intent) -> list[tuple[str, str, str]]:
+def secrets(intent: DesiredRun) -> list[tuple[str, str, str]]:
     """(volume, folder, Secret) of each optional service of the release, in a fixed order."""
     known = sorted(intent.release.secrets.items())
     return [(f"secret-{index}", folder, secret) for index, (folder, secret) in enumerate(known)]

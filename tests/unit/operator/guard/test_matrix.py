@@ -13,7 +13,7 @@ from tests.support.operator.recordings import LIMITS, Runner, World, changed
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.evidence import LATENCY, OUTCOMES
-from tradepulse_operator.guard.finding import ERROR_RATE, P95_LATENCY
+from tradepulse_operator.guard.results import ERROR_RATE, P95_LATENCY
 from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.guard.verdict import judge
 

@@ -10,14 +10,14 @@ from tests.support.operator.engine_world import cutover, runner
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.common.time import instant, timestamp
-from tradepulse_operator.guard.promql import Question
-from tradepulse_operator.guard.query import baseline_question, question
+from tradepulse_operator.guard.promql import SampleQuery
+from tradepulse_operator.guard.query import baseline_query, sample_query
 
 BEGAN = instant("2027-01-15T08:16:00Z")
 
 
-def asked(phase: str, after: float, **status: Any) -> Question:
-    found = question(
+def asked(phase: str, after: float, **status: Any) -> SampleQuery:
+    found = sample_query(
         ReleaseCutover.model_validate(cutover(phase, **status)),
         TradingRunner.model_validate(runner()),
         BEGAN + after,
@@ -86,10 +86,10 @@ def test_the_baseline_can_be_asked_for_again() -> None:
     at = {"at": timestamp(BEGAN - 100)}
     moved = ReleaseCutover.model_validate(cutover("RollingBack", baseline=at))
     runs = TradingRunner.model_validate(runner())
-    found = baseline_question(moved, runs, "")
+    found = baseline_query(moved, runs, "")
     assert found
     assert (found.release, found.until) == ("aaaa", BEGAN - 100)
     # The window, and a guardrails.window before it for the first increase.
     assert found.since <= BEGAN - 100 - 600 - 60
     plain = ReleaseCutover.model_validate(cutover("RollingBack"))
-    assert baseline_question(plain, runs, "") is None
+    assert baseline_query(plain, runs, "") is None

@@ -12,8 +12,8 @@ from tests.support.operator.recordings import LIMITS, Runner, World, changed, wi
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import CustomGuardrail, Guardrails
 from tradepulse_operator.guard.evidence import HEARTBEAT, LATENCY, OUTCOMES
-from tradepulse_operator.guard.finding import Verdict
 from tradepulse_operator.guard.limits import Limits, limits
+from tradepulse_operator.guard.results import Verdict
 from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.guard.verdict import judge, missing
 

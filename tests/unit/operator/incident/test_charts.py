@@ -13,7 +13,7 @@ from tests.support.operator.evidence import cutover, evidence
 from tests.support.operator.recordings import LIMITS, Runner, World, changed, with_value
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.common.time import timestamp
-from tradepulse_operator.controllers.cutover.watch import stored
+from tradepulse_operator.controllers.cutover.watch import to_status
 from tradepulse_operator.guard.bake import begin
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.incident import bundle
@@ -30,7 +30,7 @@ def baked(at: float = T - 15) -> ReleaseCutover:
     found = cutover()
     assert found.status.verdict
     verdict = found.status.verdict.model_copy(update={"at": timestamp(at)})
-    changes = {"bake": stored(begin(T - 300)), "verdict": verdict}
+    changes = {"bake": to_status(begin(T - 300)), "verdict": verdict}
     return found.model_copy(update={"status": found.status.model_copy(update=changes)})
 
 
@@ -102,7 +102,7 @@ def test_it_is_a_part_of_the_report_and_within_its_size() -> None:
 def test_a_long_bake_does_not_outgrow_it() -> None:
     long = World(Runner(born=T - 8000)).recording(T - 8000, T)
     found = baked()
-    bake = stored(begin(T - 7000))
+    bake = to_status(begin(T - 7000))
     status = found.status.model_copy(update={"bake": bake})
     svg = chart(found.model_copy(update={"status": status}), long, LIMITS)
     assert 0 < len(svg) < SIZES["chart.svg"]

@@ -15,7 +15,7 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.cli.main import main
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.cutover.baseline import service_of
-from tradepulse_operator.controllers.cutover.watch import record, stored
+from tradepulse_operator.controllers.cutover.watch import record, to_status
 from tradepulse_operator.guard.bake import Checkpoint, Decision, advance
 from tradepulse_operator.guard.baseline import tightened
 from tradepulse_operator.guard.limits import Limits
@@ -74,7 +74,7 @@ def report(
     assert progress.verdict
     found = found or cutover()
     status = found.status.model_copy(
-        update={"verdict": record(progress.verdict), "bake": stored(progress.checkpoint)}
+        update={"verdict": record(progress.verdict), "bake": to_status(progress.checkpoint)}
     )
     decided = ReleaseCutover.model_validate(found.model_copy(update={"status": status}).wire())
     filed = build(evidence(cutover=decided, recording=seen, limits=limits, baseline=baseline))

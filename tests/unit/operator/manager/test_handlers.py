@@ -7,7 +7,7 @@ from typing import Any
 from tradepulse_operator.manager import handlers
 from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.key import Key
-from tradepulse_operator.manager.watch_tracker import Witness
+from tradepulse_operator.manager.watch_tracker import WatchTracker
 
 RUNNER = keys.runner("ns", "btc")
 CUTOVER = keys.cutover("ns", "btc-1")
@@ -18,10 +18,10 @@ def event(kind: str, **body: Any) -> dict[str, Any]:
     return {"type": kind, "object": {"metadata": meta, **body}}
 
 
-def edge() -> tuple[handlers.Edge, list[Key], Witness]:
+def edge() -> tuple[handlers.EventRouter, list[Key], WatchTracker]:
     seen: list[Key] = []
-    witness = Witness()
-    return handlers.Edge(seen.append, witness), seen, witness
+    witness = WatchTracker()
+    return handlers.EventRouter(seen.append, witness), seen, witness
 
 
 def test_a_runner_wakes_itself_and_its_claimed_cutover() -> None:

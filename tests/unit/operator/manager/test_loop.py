@@ -127,11 +127,11 @@ async def test_an_unknown_kind_fails_and_is_asked_for_anew() -> None:
         }
     )
     engine = Engine(step)
-    assert await engine.world.served.missing(monitor) == frozenset()
+    assert await engine.world.served.missing_kinds(monitor) == frozenset()
     engine.world.kube.unserved.add(monitor)
     with pytest.raises(NotFound):
         await engine.loop.reconcile(KEY)
-    assert await engine.world.served.missing(monitor) == {monitor}
+    assert await engine.world.served.missing_kinds(monitor) == {monitor}
 
 
 async def test_without_the_lease_nothing_is_sent() -> None:

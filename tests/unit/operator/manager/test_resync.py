@@ -10,14 +10,14 @@ from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.key import Key
-from tradepulse_operator.manager.resync import Audit
-from tradepulse_operator.manager.watch_tracker import Witness
+from tradepulse_operator.manager.resync import Resync
+from tradepulse_operator.manager.watch_tracker import WatchTracker
 
 A, B = keys.runner("ns", "a"), keys.runner("ns", "b")
 
 
 def test_an_idle_watch_owes_nothing() -> None:
-    witness = Witness()
+    witness = WatchTracker()
     witness.delivered(A, "5")
     for now in (0, 100, 1000):
         assert witness.listed([(A, "5")], witness.known(), now) == []
@@ -25,7 +25,7 @@ def test_an_idle_watch_owes_nothing() -> None:
 
 
 def test_a_version_that_never_came_is_owed_until_it_comes() -> None:
-    witness = Witness()
+    witness = WatchTracker()
     witness.delivered(A, "5")
     assert witness.listed([(A, "6")], witness.known(), 10) == [A]
     assert witness.listed([(A, "9")], witness.known(), 40) == [A]
@@ -37,13 +37,13 @@ def test_a_version_that_never_came_is_owed_until_it_comes() -> None:
 
 
 def test_what_the_watch_knew_before_the_list_is_no_debt() -> None:
-    witness = Witness()
+    witness = WatchTracker()
     witness.delivered(A, "7")
     assert witness.listed([(A, "6")], witness.known(), 0) == []
 
 
 def test_a_ghost_is_looked_at_once_and_forgotten() -> None:
-    witness = Witness()
+    witness = WatchTracker()
     witness.delivered(A, "5")
     assert witness.listed([], witness.known(), 0) == [A]
     assert witness.listed([], witness.known(), 30) == []
@@ -51,7 +51,7 @@ def test_a_ghost_is_looked_at_once_and_forgotten() -> None:
 
 
 def test_what_appears_during_the_list_is_not_taken_for_a_ghost() -> None:
-    witness = Witness()
+    witness = WatchTracker()
     known = witness.known()
     witness.delivered(B, "9")
     assert witness.listed([], known, 0) == []
@@ -59,7 +59,7 @@ def test_what_appears_during_the_list_is_not_taken_for_a_ghost() -> None:
 
 
 def test_what_is_deleted_during_the_list_is_not_owed_for_long() -> None:
-    witness = Witness()
+    witness = WatchTracker()
     witness.delivered(A, "5")
     known = witness.known()
     witness.gone(A)
@@ -69,10 +69,10 @@ def test_what_is_deleted_during_the_list_is_not_owed_for_long() -> None:
 
 
 async def test_the_audit_looks_at_what_was_missed_and_at_everything_now_and_then() -> None:
-    kube, clock, witness = FakeKube(), FakeClock(), Witness()
+    kube, clock, witness = FakeKube(), FakeClock(), WatchTracker()
     added: list[Key] = []
     later: list[Key] = []
-    audit = Audit(
+    audit = Resync(
         cast(Kube, kube),
         clock,
         witness,

@@ -27,11 +27,11 @@ from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_
 from tradepulse_operator.common.objects import Manifest
 from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.apply import Applier
-from tradepulse_operator.manager.core import reconcilers
 from tradepulse_operator.manager.events import Emitter
 from tradepulse_operator.manager.leader import LeaseLost
 from tradepulse_operator.manager.loop import Loop
 from tradepulse_operator.manager.metrics import Metrics
+from tradepulse_operator.manager.reconcilers import reconcilers
 
 KEY, MOVE = keys.runner("ns", "btc"), keys.cutover("ns", "btc-1")
 SET = kinds.ref(kinds.STATEFUL_SET, "ns", "btc")

@@ -1,125 +1,54 @@
-"""What must hold before a running release is touched, as a table of checks.
-
-A check that can come true by itself is waited for, however long: nothing was touched yet. One that
-can't is refused, with the remedy.
-"""
+"""Preflight and AwaitingApproval: nothing is touched before everything holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from tradepulse_operator.api.reasons import CutoverReason
-from tradepulse_operator.controllers.cutover.watch import bake_limits
+from tradepulse_operator.api.cutover_status import CutoverPhase
+from tradepulse_operator.controllers.checklist.approvals import signatures, unsigned
+from tradepulse_operator.controllers.checklist.checklist import next_step, open_items
+from tradepulse_operator.controllers.checklist.preconditions import Refusal, preflight
+from tradepulse_operator.controllers.cutover.baseline import measured
+from tradepulse_operator.controllers.cutover.phases.ends import aborted_before_switch, end_failed
+from tradepulse_operator.controllers.cutover.phases.superseded import superseded
+from tradepulse_operator.controllers.cutover.status import POLL, enter_phase, wait_with_message
 from tradepulse_operator.controllers.observed.views import CutoverObserved
-from tradepulse_operator.guard.verdict import missing
+from tradepulse_operator.controllers.step import Step
 
 
-@dataclass(frozen=True)
-class Hold:
-    """Not yet; `message` says what it waits for."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Never; `reason` is CamelCase, `message` says the remedy."""
-
-    reason: str
-    message: str
-
-
-Outcome = Hold | Refusal | None
-
-
-def stopping(observed: CutoverObserved) -> Refusal | None:
-    """The runner is to go on running."""
-    runner = observed.runner
-    if runner is None:
-        return Refusal(
-            CutoverReason.RUNNER_GONE, f"TradingRunner {observed.cutover.spec.runner} is gone"
-        )
-    if runner.metadata.deletion_timestamp:
-        return Refusal(
-            CutoverReason.RUNNER_DELETED, "the runner is being deleted: nothing can be released"
-        )
-    if runner.spec.suspend:
-        return Refusal(
-            CutoverReason.SUSPENDED,
-            "the runner is suspended: set spec.suspend to false and create a new ReleaseCutover",
-        )
-    return None
+def checking(observed: CutoverObserved) -> Step:
+    """Preflight and AwaitingApproval: nothing is touched before everything that the way back needs
+    is there, and everyone who must has signed. What was checked is checked again after the wait."""
+    if observed.cutover.spec.abort:
+        return aborted_before_switch(observed)
+    outcome = superseded(observed) or preflight(observed)
+    if isinstance(outcome, Refusal):
+        return end_failed(observed, outcome.reason, outcome.message)
+    asked = next_step(observed)
+    if asked:
+        return asked
+    waits = outcome.message if outcome else open_items(observed)
+    if waits:
+        return wait_with_message(observed, waits, 5 * POLL)
+    return _unsigned(observed) or _halt(observed)
 
 
-def _another(observed: CutoverObserved) -> Outcome:
-    source, target = observed.cutover.status.source, observed.cutover.status.target
-    if source and target and source.id == target.id:
-        return Refusal(
-            CutoverReason.NOTHING_TO_DO,
-            f"release {target.id} is active already: ask for another image or configuration",
-        )
-    return None
+def _unsigned(observed: CutoverObserved) -> Step | None:
+    cutover = observed.cutover
+    lacks = unsigned(cutover, observed.runner) if observed.runner else ""
+    if not lacks:
+        return None
+    if cutover.status.phase is CutoverPhase.AWAITING_APPROVAL:
+        return wait_with_message(observed, lacks, 10 * POLL)
+    return enter_phase(observed, CutoverPhase.AWAITING_APPROVAL, lacks)
 
 
-def _active(observed: CutoverObserved) -> Outcome:
-    active = observed.runner.status.active_release if observed.runner else None
+def _halt(observed: CutoverObserved) -> Step:
     source = observed.cutover.status.source
-    if active is None or source is None:
-        return Hold("waits for the runner's first release to trade")
-    if active.id != source.id:
-        return Refusal(
-            CutoverReason.ACTIVE_RELEASE_CHANGED,
-            f"release {active.id} is active, no longer {source.id}: create a new ReleaseCutover",
-        )
-    return None
-
-
-def _trading(observed: CutoverObserved) -> Outcome:
-    pod, source = observed.pod, observed.cutover.status.source
-    if observed.process and observed.process.kill_switch:
-        return Hold("waits for the kill switch to be reset: the active release doesn't trade")
-    if pod is None or source is None or pod.release != source.id or pod.deleting or not pod.ready:
-        return Hold("waits for the active release to trade: its pod isn't ready")
-    return None
-
-
-def volume(observed: CutoverObserved) -> Hold | None:
-    """The claim of the order state is bound."""
-    phase = ((observed.pvc or {}).get("status") or {}).get("phase")
-    if phase != "Bound":
-        return Hold(f"waits for the state volume: its claim is {phase or 'missing'}, not Bound")
-    return None
-
-
-def samples(observed: CutoverObserved) -> Hold | None:
-    """Every series that the guard needs has fresh samples."""
-    if observed.runner is None or observed.recording is None:
-        return Hold("waits for samples of the active release")
-    held = bake_limits(observed.cutover, observed.runner)
-    lacks = missing(observed.recording, observed.now, held)
-    return Hold(f"waits for evidence: {lacks}") if lacks else None
-
-
-def one_cutover(observed: CutoverObserved) -> Hold | None:
-    """The runner is given to this cutover, and so to no other one."""
-    runner, name = observed.runner, observed.cutover.metadata.name
-    if runner is None or runner.status.cutover != name:
-        return Hold(f"waits until TradingRunner {observed.cutover.spec.runner} is free for it")
-    return None
-
-
-#: Refusals first, so that nobody waits for what can't be.
-CHECKS: tuple[tuple[str, Callable[[CutoverObserved], Outcome]], ...] = (
-    ("the runner runs on", stopping),
-    ("the release is another one", _another),
-    ("the active release is known", _active),
-    ("the active release trades", _trading),
-    ("the state volume is bound", volume),
-    ("the guard can see", samples),
-)
-
-
-def preflight(observed: CutoverObserved) -> Outcome:
-    """The first check that doesn't hold; None when all do."""
-    return next((outcome for _, check in CHECKS if (outcome := check(observed))), None)
+    if source and observed.pod and observed.pod.image_id:
+        # What the node resolved the image to: the way back has to end with the very same.
+        source = source.model_copy(update={"image_id": observed.pod.image_id})
+    signed = signatures(observed.cutover, observed.runner) if observed.runner else ""
+    message = "the active release cancels its orders and drains"
+    message = f"{signed}; {message}" if signed else message
+    return enter_phase(
+        observed, CutoverPhase.HALTING, message, source=source, baseline=measured(observed)
+    )

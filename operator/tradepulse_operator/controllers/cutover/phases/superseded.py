@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from tradepulse_operator.api.reasons import CutoverReason
 from tradepulse_operator.api.spec.cutover import CutoverMode
+from tradepulse_operator.controllers.checklist.preconditions import Refusal
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.config.render import ConfigError
-from tradepulse_operator.resources.cutover import is_stamped
-
-from .preflight import Refusal
+from tradepulse_operator.resources.cutover import is_automatic
 
 
 def superseded(observed: CutoverObserved) -> Refusal | None:
     """Why it has become pointless; None while it hasn't."""
     runner, target = observed.runner, observed.cutover.status.target
-    if runner is None or target is None or not is_stamped(observed.cutover, runner):
+    if runner is None or target is None or not is_automatic(observed.cutover, runner):
         return None
     if runner.spec.cutover.mode is not CutoverMode.AUTOMATIC:
         return None

@@ -42,7 +42,7 @@ from tradepulse_operator.controllers.checklist.checklist import items
 from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.controllers.data_services.compare import FRESH
 from tradepulse_operator.controllers.observed.data_services import PartitionView, ReplicaView
-from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
+from tradepulse_operator.controllers.observed.views import AuxiliaryPodView, CutoverObserved
 from tradepulse_operator.controllers.step import Apply, Delete, Step, Wait
 
 OK = Samples("ok").recording()
@@ -54,7 +54,7 @@ RESULT = CheckResult
 CONFIG = {"kind": "ConfigMap", "data": {CONFIG_FILE: "venues: []\n"}}
 
 
-def answered(said: Any = None, **changes: Any) -> BesideView:
+def answered(said: Any = None, **changes: Any) -> AuxiliaryPodView:
     """A check pod that ended just now, saying `said`, with the exit code that goes with it."""
     bad = isinstance(said, dict) and (said.get("config") or said.get("secrets"))
     text = said if isinstance(said, str) else json.dumps(said or GOOD)
@@ -65,10 +65,10 @@ def answered(said: Any = None, **changes: Any) -> BesideView:
         "message": text,
         "ended_at": NOW - 1,
     }
-    return BesideView(uid="c", **{**found, **changes})
+    return AuxiliaryPodView(uid="c", **{**found, **changes})
 
 
-RUNS = BesideView(uid="c", image_id=DIGEST)
+RUNS = AuxiliaryPodView(uid="c", image_id=DIGEST)
 
 
 def at(
@@ -171,7 +171,7 @@ def test_what_cannot_come_true_refuses_in_the_targets_words(said: Any) -> None:
 @pytest.mark.parametrize(
     "lost", [answered("", exit_code=None, message="Evicted"), answered("", exit_code=137)]
 )
-def test_a_pod_that_was_ended_is_no_refusal(lost: BesideView) -> None:
+def test_a_pod_that_was_ended_is_no_refusal(lost: AuxiliaryPodView) -> None:
     found = written(decide(at("config", check=lost)))
     assert found.phase is PHASE.PREFLIGHT
     assert found.checklist[0].result is RESULT.FAIL

@@ -27,14 +27,14 @@ from tradepulse_operator.common.names import CONFIG_FILE
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.checklist.checklist import rehearsal_policy
 from tradepulse_operator.controllers.cutover.reconcile import decide
-from tradepulse_operator.controllers.observed.views import BesideView, CutoverObserved
+from tradepulse_operator.controllers.observed.views import AuxiliaryPodView, CutoverObserved
 from tradepulse_operator.controllers.step import Apply, Delete
 
 OK = Samples("ok").recording()
 RESULT = CheckResult
 POLICY = {"rehearsal": {"required": True, "duration": "1m", "minOrders": 20}}
 CONFIG = {"kind": "ConfigMap", "data": {CONFIG_FILE: "venues: []\n"}}
-RUNS = BesideView(uid="p", ready=True, image_id="sha256:1", created_at=NOW - 100)
+RUNS = AuxiliaryPodView(uid="p", ready=True, image_id="sha256:1", created_at=NOW - 100)
 STARTS = replace(RUNS, ready=False, created_at=NOW - 10)
 PAPER = replace(TRADING, orders=100, failed_orders=1, p95_milliseconds=20.0)
 
@@ -47,7 +47,7 @@ def rehearsal(age: float, **changes: Any) -> RehearsalStatus:
 
 def at(
     begun: RehearsalStatus | None = None,
-    pod_: BesideView | None = RUNS,
+    pod_: AuxiliaryPodView | None = RUNS,
     process: Any = PAPER,
     *,
     known: str = "waits for a pod that trades the release on paper",
@@ -103,7 +103,7 @@ def test_it_begins_when_it_is_seen_trading() -> None:
         (replace(RUNS, deleting=True), PAPER),
     ],
 )
-def test_until_then_it_waits(pod_: BesideView, process: Any) -> None:
+def test_until_then_it_waits(pod_: AuxiliaryPodView, process: Any) -> None:
     assert written(decide(at(None, pod_, process))).rehearsal is None
 
 
@@ -123,7 +123,7 @@ def test_until_then_it_waits(pod_: BesideView, process: Any) -> None:
     ],
 )
 def test_what_it_is_judged_by(
-    age: float, pod_: BesideView, process: Any, result: CheckResult, message: str
+    age: float, pod_: AuxiliaryPodView, process: Any, result: CheckResult, message: str
 ) -> None:
     found = written(decide(at(rehearsal(age), pod_, process)))
     assert found.phase is PHASE.PREFLIGHT
@@ -159,7 +159,7 @@ def test_before_the_end_it_goes_on(age: float, process: Any) -> None:
         (replace(STARTS, ended=True, exit_code=1, message="no"), None, "exit code 1: no"),
     ],
 )
-def test_one_that_never_trades_fails(pod_: BesideView, process: Any, message: str) -> None:
+def test_one_that_never_trades_fails(pod_: AuxiliaryPodView, process: Any, message: str) -> None:
     found = written(decide(at(None, pod_, process))).rehearsal
     assert found
     assert found.result is RESULT.FAIL

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.operator.engine_world import World, cutover
 from tradepulse_operator.common.time import instant
-from tradepulse_operator.controllers.observed.auxiliary import beside_view
+from tradepulse_operator.controllers.observed.auxiliary import auxiliary_view
 from tradepulse_operator.manager import key as keys
 
 AT = "2027-01-15T08:16:00Z"
@@ -35,7 +35,7 @@ def ended(code: int, message: str = "") -> dict[str, Any]:
 
 
 def test_its_answer_is_taken() -> None:
-    found = beside_view(pod(ended(1, "{}"), phase="Failed"), "u")
+    found = auxiliary_view(pod(ended(1, "{}"), phase="Failed"), "u")
     assert found
     assert (found.ended, found.exit_code, found.message) == (True, 1, "{}")
     assert (found.image_id, found.ended_at) == ("sha256:1", instant(AT))
@@ -51,7 +51,7 @@ def test_its_answer_is_taken() -> None:
 def test_a_pod_that_was_ended_is_told_from_one_that_answered(
     container: dict[str, Any], status: dict[str, Any]
 ) -> None:
-    found = beside_view(pod(container, **status), "u")
+    found = auxiliary_view(pod(container, **status), "u")
     assert found
     assert found.ended
     assert found.exit_code is None
@@ -61,14 +61,14 @@ def test_a_pod_that_was_ended_is_told_from_one_that_answered(
 @pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
 def test_the_two_reasons_of_one_fault_have_the_same_words(reason: str) -> None:
     waiting = {"waiting": {"reason": reason, "message": f"back-off {reason}"}}
-    found = beside_view(pod({"state": waiting}, phase="Pending"), "u")
+    found = auxiliary_view(pod({"state": waiting}, phase="Pending"), "u")
     assert found
     assert found.waiting == "the image can't be had: is its name right, and may the node pull it?"
     assert not found.ended
 
 
 def test_a_namesake_is_nobodys() -> None:
-    assert beside_view(pod(phase="Running"), "another") is None
+    assert auxiliary_view(pod(phase="Running"), "another") is None
 
 
 async def test_pods_are_read_only_where_the_policy_asks_for_them() -> None:

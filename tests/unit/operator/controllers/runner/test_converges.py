@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.operator.runner_world import PHASE, World, spec
 from tradepulse_operator.common.names import ANNOTATION_TRADING
 from tradepulse_operator.controllers.runner.children import desired
-from tradepulse_operator.controllers.runner.context import look
+from tradepulse_operator.controllers.runner.context import build_context
 from tradepulse_operator.controllers.runner.diff import satisfies
 from tradepulse_operator.controllers.runner.reconcile import decide
 from tradepulse_operator.controllers.step import Annotate, Delete, Step, Wait
@@ -45,7 +45,7 @@ def settled(**changes: Any) -> World:
 
 def good(world: World) -> None:
     """The children are as desired, the pod is of the right release, and nothing moves."""
-    view = look(world.observe())
+    view = build_context(world.observe())
     for manifest in desired(view):
         ref = world.ref(manifest["kind"], manifest["metadata"]["name"])
         live = world.api.get(ref)
@@ -214,7 +214,7 @@ def storm(world: World, random: Random, moves: list[Drift]) -> None:
 
 def allowed(world: World, step: Any) -> None:
     """What no step may ever do."""
-    run = look(world.observe()).run
+    run = build_context(world.observe()).run
     if isinstance(step, Annotate) and world.pod and run and world.pod.release != run.release.id:
         assert ANNOTATION_TRADING not in step.annotations, "orders for a pod of another release"
         assert all(step.annotations.values()), "an order taken off a pod of another release"

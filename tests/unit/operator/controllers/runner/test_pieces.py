@@ -25,7 +25,7 @@ from tradepulse_operator.controllers.conditions import (
 )
 from tradepulse_operator.controllers.events import cutover_events, runner_events
 from tradepulse_operator.controllers.observed.views import RunnerObserved
-from tradepulse_operator.controllers.runner.context import look
+from tradepulse_operator.controllers.runner.context import build_context
 from tradepulse_operator.controllers.runner.diff import repair, satisfies, taken
 from tradepulse_operator.controllers.runner.reconcile import decide
 from tradepulse_operator.controllers.step import Apply, Delete, Replace, Wait
@@ -241,7 +241,7 @@ def moved_on() -> World:
 
 def test_a_cutover_that_is_there_but_not_understood_is_not_stamped_again() -> None:
     world = moved_on()
-    stamp = look(world.observe()).stamp
+    stamp = build_context(world.observe()).stamp
     assert stamp is not None
     for _ in range(20):
         step = decide(unread(world, stamp))

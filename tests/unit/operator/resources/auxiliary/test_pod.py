@@ -27,7 +27,7 @@ from tradepulse_operator.common.names import (
 )
 from tradepulse_operator.resources.auxiliary.check import check_pod
 from tradepulse_operator.resources.auxiliary.drill import drill_pod
-from tradepulse_operator.resources.auxiliary.pod import beside_policy
+from tradepulse_operator.resources.auxiliary.pod import auxiliary_policy
 from tradepulse_operator.resources.auxiliary.rehearsal import rehearsal_config, rehearsal_pod
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.labels import selector
@@ -97,7 +97,7 @@ def test_a_drill_is_the_runners_and_named_after_its_minute() -> None:
 def test_it_is_shut_in_and_not_taken_for_the_runners_pod(number: int) -> None:
     owner = live()
     labels = pods(owner)[number]["metadata"]["labels"]
-    policy = beside_policy(owner)["spec"]
+    policy = auxiliary_policy(owner)["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
     assert labels[LABEL_MANAGED_BY] == MANAGER
     # Neither the Service, nor the StatefulSet, nor Prometheus takes it for the runner's pod.
@@ -106,7 +106,7 @@ def test_it_is_shut_in_and_not_taken_for_the_runners_pod(number: int) -> None:
 
 def test_the_policy_lets_nothing_out_and_the_operator_alone_in() -> None:
     owner = runner()
-    policy = beside_policy(owner)["spec"]
+    policy = auxiliary_policy(owner)["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert "egress" not in policy
     (rule,) = policy["ingress"]
@@ -114,7 +114,7 @@ def test_the_policy_lets_nothing_out_and_the_operator_alone_in() -> None:
     assert peer["podSelector"]["matchLabels"] == {LABEL_APP: MANAGER}
     assert [each["port"] for each in rule["ports"]] == [HTTP_PORT]
     # It stands whatever is asked for: a pod beside may come by a cutover written by hand.
-    assert beside_policy(owner) in children(owner, intent_of(owner), {})
+    assert auxiliary_policy(owner) in children(owner, intent_of(owner), {})
 
 
 @ALL

@@ -19,7 +19,7 @@ from tradepulse_operator.common.names import ADMIN_PORT
 from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.observed.views import ProcessView, RunnerObserved
 from tradepulse_operator.controllers.runner.conditions import conditions
-from tradepulse_operator.controllers.runner.context import View
+from tradepulse_operator.controllers.runner.context import RunnerContext
 from tradepulse_operator.resources.auxiliary.check import check_pod
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.runner.network_policy import network_policy
@@ -177,7 +177,7 @@ def test_both_sides_know_the_same_scopes() -> None:
 
 def said(owner: TradingRunner, word: ProcessView | None) -> Condition | None:
     seen = RunnerObserved(owner, now=1.0, process=word)
-    return find_condition(conditions(View(seen)), "AuditForwarded")
+    return find_condition(conditions(RunnerContext(seen)), "AuditForwarded")
 
 
 @pytest.mark.parametrize(

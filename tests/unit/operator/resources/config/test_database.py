@@ -15,7 +15,7 @@ from tradepulse_operator.clients.runner_status import view
 from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.observed.views import RunnerObserved
 from tradepulse_operator.controllers.runner.conditions import conditions
-from tradepulse_operator.controllers.runner.context import View
+from tradepulse_operator.controllers.runner.context import RunnerContext
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.runner.network_policy import network_policy
 from tradepulse_runner.config.runner import RunnerConfig
@@ -30,7 +30,7 @@ DATABASE = {
 def said(owner: TradingRunner, told: dict[str, Any] | None) -> Condition | None:
     process = view({"state": "TRADING", **({"database": told} if told else {})})
     seen = RunnerObserved(owner, now=1.0, process=process)
-    return find_condition(conditions(View(seen)), "AuditStored")
+    return find_condition(conditions(RunnerContext(seen)), "AuditStored")
 
 
 def with_database(**changes: Any) -> TradingRunner:

@@ -14,7 +14,7 @@ from tests.unit.operator.controllers.runner.test_reconcile import conditions, se
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.release import ReleaseSpec
-from tradepulse_operator.controllers.cutover.phases.forward import pending
+from tradepulse_operator.controllers.cutover.phases.pending import pending
 from tradepulse_operator.resources.config.heartbeat import require_seen, seeming_silence
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.config.render import ConfigError

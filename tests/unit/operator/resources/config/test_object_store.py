@@ -14,7 +14,7 @@ from tradepulse_operator.clients.runner_status import view
 from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.observed.views import ProcessView, RunnerObserved
 from tradepulse_operator.controllers.runner.conditions import conditions
-from tradepulse_operator.controllers.runner.context import View
+from tradepulse_operator.controllers.runner.context import RunnerContext
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.runner.network_policy import network_policy
 from tradepulse_operator.resources.runner.pod_spec import pod_spec
@@ -78,7 +78,7 @@ def test_its_port_is_let_out(endpoint: str, ports: set[int]) -> None:
 
 def said(owner: TradingRunner, process: ProcessView | None) -> Condition | None:
     seen = RunnerObserved(owner, now=1.0, process=process)
-    return find_condition(conditions(View(seen)), "BackupsStored")
+    return find_condition(conditions(RunnerContext(seen)), "BackupsStored")
 
 
 @pytest.mark.parametrize(

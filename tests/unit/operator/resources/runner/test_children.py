@@ -20,8 +20,8 @@ from tradepulse_operator.common.names import (
     LABEL_RUNNER,
 )
 from tradepulse_operator.resources.config.release import render_release, short_hash
-from tradepulse_operator.resources.cutover import cutover_name, stamped
-from tradepulse_operator.resources.desired_run import Intent, Prepare
+from tradepulse_operator.resources.cutover import automatic_cutover, cutover_name
+from tradepulse_operator.resources.desired_run import DesiredRun, Prepare
 from tradepulse_operator.resources.manifest import seal
 from tradepulse_operator.resources.runner.children import children
 from tradepulse_operator.resources.runner.config_map import config_map
@@ -34,7 +34,7 @@ from tradepulse_runner.config.runner import LeaseConfig
 Any_ = dict[str, Any]
 
 
-def built(owner: TradingRunner, run: Intent | None = None) -> dict[str, Any_]:
+def built(owner: TradingRunner, run: DesiredRun | None = None) -> dict[str, Any_]:
     rendered = render_release(owner, owner.spec.release, None)
     texts = {rendered.release.config_hash: rendered.text}
     found = children(owner, run or intent_of(owner), texts)
@@ -42,7 +42,7 @@ def built(owner: TradingRunner, run: Intent | None = None) -> dict[str, Any_]:
     return {m["kind"]: m for m in found if m["metadata"]["name"] != beside}
 
 
-def pod(owner: TradingRunner, run: Intent | None = None) -> Any_:
+def pod(owner: TradingRunner, run: DesiredRun | None = None) -> Any_:
     spec: Any_ = built(owner, run)["StatefulSet"]["spec"]["template"]["spec"]
     return spec
 
@@ -388,7 +388,7 @@ def test_copies_keep_below_the_limit_of_annotations() -> None:
 def test_a_stamped_cutover_holds_its_target_and_the_template() -> None:
     owner = runner(cutover={"template": {"bake": "9m"}})
     target = intent_of(owner).release
-    found = stamped(owner, target)
+    found = automatic_cutover(owner, target)
     assert found["metadata"]["name"] == cutover_name(owner, target) == f"demo-{target.id}-g7"
     assert found["spec"]["release"]["image"] == "registry.test/runner:1.0.0"
     assert found["spec"]["bake"] == "9m"

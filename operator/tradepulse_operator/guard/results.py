@@ -15,7 +15,7 @@ METRIC_GAP = "metricGap"
 
 
 @dataclass(frozen=True)
-class Finding:
+class GuardrailResult:
     """One guardrail at one instant. `message` is for a person.
 
     `sure`: chance can't explain it. What isn't sure is no reason to go back, nor to promote.
@@ -40,10 +40,10 @@ class Verdict:
     """The judgement of the instant `at` (unix seconds); `findings` holds at least one."""
 
     at: float
-    findings: tuple[Finding, ...]
+    findings: tuple[GuardrailResult, ...]
 
     @property
-    def decisive(self) -> Finding:
+    def decisive(self) -> GuardrailResult:
         """The finding that makes the verdict: gap before breach before unknown before ok, and of
         two of a kind the one that is sure."""
         return min(
@@ -67,11 +67,11 @@ class Verdict:
         return self.kind is not VerdictKind.UNKNOWN
 
 
-def unknown(guardrail: str, reason: GuardReason, message: str) -> Finding:
+def unknown(guardrail: str, reason: GuardReason, message: str) -> GuardrailResult:
     """A finding that can't tell."""
-    return Finding(VerdictKind.UNKNOWN, guardrail, reason, message)
+    return GuardrailResult(VerdictKind.UNKNOWN, guardrail, reason, message)
 
 
-def verdict(at: float, findings: Sequence[Finding]) -> Verdict:
+def verdict(at: float, findings: Sequence[GuardrailResult]) -> Verdict:
     """`findings` of the instant `at` as a verdict."""
     return Verdict(at, tuple(findings))

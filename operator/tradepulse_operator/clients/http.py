@@ -1,6 +1,8 @@
-"""Reading answers whose size the other side chooses."""
+"""What every HTTP client here shares: bounded answers, and URLs as messages may show them."""
 
 from __future__ import annotations
+
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -17,3 +19,10 @@ async def bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
         if len(body) > limit:
             raise TooLarge(f"more than {limit} bytes")
     return bytes(body)
+
+
+def redacted_url(what: str, url: str) -> str:
+    """`what` at `url`, without user, password and query, for messages."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{what} at {parts.scheme}://{parts.hostname}{port}"
