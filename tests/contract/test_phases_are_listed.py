@@ -43,6 +43,6 @@ def test_a_phase_or_step_that_is_not_listed_does_not_type_check(tmp_path: Path) 
         ("phases.py", "CutoverPhase.XBACKING_UP"),
         ("phases.py", "RollbackStep.XSTOPPING"),
         ("reconcile.py", "CutoverPhase.XBACKING_UP"),
-        ("rollback.py", "RollbackStep.XSTOPPING"),
-        ("rollback.py", "RollbackStep.XSTOPPING"),
+        ("rolling_back.py", "RollbackStep.XSTOPPING"),
+        ("rolling_back.py", "RollbackStep.XSTOPPING"),
     ], done.stdout + done.stderr
