@@ -46,13 +46,14 @@ class HaltController:
         control_dir: Path | None,
     ) -> None:
         self._venues, self._state, self._latch = venues, state, latch
-        self._report, self._metrics = report, metrics
+        self._report = report
         self._control_dir = control_dir
         self._wake = asyncio.Event()
         latch.on_engaged.connect(self._engaged)
         latch.on_reset.connect(self._reset)
         state.on_change.connect(self._changed)
         metrics.follow_uncancelled(self._uncancelled_by_venue)
+        metrics.follow_kill_switch(lambda: latch.engaged)
 
     def open(self, engaged: str) -> None:
         """Read the latch and the operator's orders. ``engaged``: why the configuration wants the
@@ -98,7 +99,6 @@ class HaltController:
 
     def _show(self) -> None:
         self._report.orders = self.uncancelled
-        self._metrics.kill_switch.set(int(self._latch.engaged))
 
     # -- workers ---------------------------------------------------------------------------
 

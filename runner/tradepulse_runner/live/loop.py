@@ -460,7 +460,6 @@ class LiveExecutionLoop:
                 self.metrics.open_orders.labels(session.name).set(resting)
             self.heartbeat = self._clock()
             self.metrics.heartbeat.set(self.heartbeat)
-            self.metrics.kill_switch.set(int(self.kill_switch[0]))
             await asyncio.sleep(self.config.heartbeat_interval)
 
     async def _keep_snapshots(self) -> None:

@@ -132,6 +132,10 @@ class RunnerMetrics:
         for mode in TradingMode:
             self.trading_state.labels(mode).set_function(partial(_is, state, mode))
 
+    def follow_kill_switch(self, engaged: Callable[[], bool]) -> None:
+        """Take whether the kill switch is engaged from ``engaged`` at each scrape."""
+        self.kill_switch.set_function(lambda: float(engaged()))
+
     def follow_uncancelled(self, current: Callable[[], Mapping[str, int]]) -> None:
         """Take the orders not cancelled yet, by venue, from ``current`` at each scrape."""
         for venue in self._venues:
