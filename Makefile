@@ -61,19 +61,21 @@ check-configs: setup ## Fail when an environment asks for settings that aren't p
 	for each in $(ENVIRONMENTS); do $(PROMOTE) --check configs/$$each; done
 
 .PHONY: unit exploration contract integration support-test chaos e2e
-UNIT_JOBS ?= 2
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
 unit: setup ## Unit tests: no process, no socket, no real second
-	$(BIN)/pytest tests/unit -n $(UNIT_JOBS) --dist loadfile
+	$(PYTEST) tests/unit
 exploration: setup ## Every order of events around the real reconcilers, in small worlds
-	$(BIN)/pytest tests/exploration
+	$(PYTEST) tests/exploration
 contract: setup ## What operator and runner must agree on
-	$(BIN)/pytest tests/contract
+	$(PYTEST) tests/contract
 integration: setup ## Against real services and processes on this machine: no cluster, no root
-	$(BIN)/pytest tests/integration
+	# A cold machine builds the services inside the first tests that need them.
+	$(PYTEST) tests/integration --timeout=1200
 support-test: setup ## Tests of what the tests rest on: venues, cluster, images
-	$(BIN)/pytest tests/support_tests
+	$(PYTEST) tests/support_tests
 chaos: setup ## A short chaos campaign, and the campaign on planted defects
-	$(BIN)/pytest tests/chaos
+	$(PYTEST) tests/chaos
 e2e: setup ## End-to-end tests on the real cluster, which is brought up when it isn't
 	$(BIN)/pytest tests/e2e --timeout=900
 
