@@ -15,8 +15,8 @@ from tests.support.cluster.progress import Progress
 from tests.support.cluster.settings import NODE_GATEWAY
 from tests.support.e2e import scenario
 from tests.support.e2e.client import Cluster, Manifest, condition, is_true, phase, wait_for
-from tests.support.runner.bus_kit import GROUP, prepare
-from tests.support.runner.bus_kit import RUNNER as CLIENT
+from tests.support.runner.bus_fixtures import GROUP, prepare
+from tests.support.runner.bus_fixtures import RUNNER as CLIENT
 from tests.support.services.kafka.server import Kafka
 
 RUNNER = "streamed"

@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.support.runner.admin_kit import SECRET, Answer, Issuer, ask, trusting
+from tests.support.runner.admin_fixtures import SECRET, Answer, Issuer, ask, trusting
 from tests.support.runner.process import RunnerProcess, cli, eventually
 from tests.support.services.tls import Authority
 from tradepulse_runner.audit.trail import FILE, read_trail

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from tests.integration.database.test_database import entries
 from tests.support.cluster.progress import Progress
-from tests.support.runner.database_kit import config, migrated, using
-from tests.support.runner.kit import until
+from tests.support.runner.database_fixtures import config, migrated, using
+from tests.support.runner.runner_fixtures import until
 from tests.support.services.postgres.server import SUPERUSER, Postgres
 from tests.support.services.service import free_port
 from tradepulse_runner.config.database import DatabaseConfig

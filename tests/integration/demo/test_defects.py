@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.support.runner.credentials_kit import finish, swapped
-from tests.support.runner.kit import SYMBOL, market, paper, until
-from tests.support.runner.venues.places import PLACES, Place
+from tests.support.runner.credentials_fixtures import finish, swapped
+from tests.support.runner.runner_fixtures import SYMBOL, market, paper, until
+from tests.support.runner.venues.venue_fixtures import PLACES, Place
 from tradepulse_demo import cli
 from tradepulse_demo.defects import (
     KINDS,

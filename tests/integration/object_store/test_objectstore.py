@@ -16,8 +16,8 @@ from obstore.store import S3Store
 from prometheus_client import CollectorRegistry
 
 from tests.support.cluster.progress import Progress
-from tests.support.runner.kit import Crash, crash_at
 from tests.support.runner.process import RunnerProcess, eventually
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tests.support.runner.state_files import order_state, write
 from tests.support.services.objectstore.server import (
     BUCKET,

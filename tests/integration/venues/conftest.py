@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.runner.venues.places import PLACES, Place
+from tests.support.runner.venues.venue_fixtures import PLACES, Place
 
 
 @pytest.fixture(params=sorted(PLACES))

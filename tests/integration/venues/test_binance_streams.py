@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.support.runner.kit import until
+from tests.support.runner.runner_fixtures import until
 from tests.support.runner.venues.binance_json import REPORT
 from tests.support.runner.venues.scripted import Scripted, scripted
 from tradepulse_runner.credentials.store import CredentialStore

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.binance_kit import (
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.binance_fixtures import (
     ACCOUNT,
     KEY,
     SYMBOL,

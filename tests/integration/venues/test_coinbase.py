@@ -9,8 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.coinbase_bench import (
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.coinbase_fixtures import (
     bench,
     build,
     buy,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.credentials_kit import finish, swapped
-from tests.support.runner.kit import until
-from tests.support.runner.venues.places import Place, order, running
+from tests.support.runner.credentials_fixtures import finish, swapped
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.venue_fixtures import Place, order, running
 from tradepulse_runner.domain import OrderStatus, Side
 from tradepulse_runner.errors import OrderError, RiskRejected
 from tradepulse_runner.live.loop import LiveExecutionLoop

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.places import Place, order, running
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.venue_fixtures import Place, order, running
 from tests.support.venues.faults import Fault
 from tradepulse_runner.domain import Side
 from tradepulse_runner.live.killreport import read_report

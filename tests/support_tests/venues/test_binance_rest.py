@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.exchange import Side
-from tests.support_tests.venues.binance_kit import (
+from tests.support_tests.venues.binance_fixtures import (
     ED_KEY,
     KEY,
     Bare,

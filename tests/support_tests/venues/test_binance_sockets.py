@@ -10,7 +10,7 @@ import aiohttp
 
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.exchange import Side
-from tests.support_tests.venues.binance_kit import ED_KEY, KEY, Socket, funded, limit_order
+from tests.support_tests.venues.binance_fixtures import ED_KEY, KEY, Socket, funded, limit_order
 
 
 async def test_orders_over_the_socket(socket: Socket) -> None:
@@ -102,9 +102,9 @@ async def test_the_life_of_an_order_in_the_user_stream(socket: Socket, venue: Bi
     )
     positions = [event for event in told if event["e"] == "outboundAccountPosition"]
     last = {held["a"]: held for event in positions for held in event["B"]}
-    truth = venue.exchange.balances("runner")
+    balances = venue.exchange.balances("runner")
     assert {a: Decimal(held["f"]) for a, held in last.items()} == {
-        asset: truth[asset].free for asset in last
+        asset: balances[asset].free for asset in last
     }
 
 

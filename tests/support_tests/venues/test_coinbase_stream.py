@@ -10,7 +10,7 @@ from aiohttp import WSMsgType
 from tests.support.venues.coinbase import CoinbaseVenue, Timing
 from tests.support.venues.coinbase.keys import make_es256
 from tests.support.venues.exchange import Side
-from tests.support_tests.venues.coinbase_kit import (
+from tests.support_tests.venues.coinbase_fixtures import (
     PRODUCT,
     Client,
     client_of,

@@ -24,7 +24,7 @@ from tests.support.venues.exchange import (
     Status,
     Traded,
 )
-from tests.support_tests.venues.exchange_kit import Floor, refusal
+from tests.support_tests.venues.exchange_fixtures import Floor, refusal
 
 
 def test_the_best_price_trades_first_and_within_a_price_the_oldest() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.support.runner.admin_kit import Issuer
+from tests.support.runner.admin_fixtures import Issuer
 from tests.support.runner.process import ROOT
 from tests.support.services.tls import Authority
 from tradepulse_runner.cli.main import main

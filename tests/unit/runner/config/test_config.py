@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.runner.kit import LIMITS, config
+from tests.support.runner.runner_fixtures import LIMITS, config
 from tradepulse_runner.app import build
 from tradepulse_runner.config.runner import (
     RunnerConfig,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.support.runner.database_kit import journalled
+from tests.support.runner.database_fixtures import journalled
 from tradepulse_runner.config.database import DatabaseConfig, require_files
 from tradepulse_runner.database import schema
 from tradepulse_runner.database.audit import Entry

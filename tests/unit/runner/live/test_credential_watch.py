@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.support.runner.credentials_kit import NAMES, Keys, finish, pair, swapped
-from tests.support.runner.kit import Venue, make_loop, paper, resting, trading, until
+from tests.support.runner.credentials_fixtures import NAMES, Keys, finish, pair, swapped
+from tests.support.runner.runner_fixtures import Venue, make_loop, paper, resting, trading, until
 from tradepulse_runner.credentials.store import PATIENCE, CredentialStore
 from tradepulse_runner.credentials.watch import CredentialWatch
 from tradepulse_runner.domain import OrderStatus

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.runner.kit import (
+from tests.support.runner.runner_fixtures import (
     SYMBOL,
     Venue,
     make_loop,

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.runner.credentials_kit import pair, write
-from tests.support.runner.kit import Crash, crash_at
-from tests.unit.runner.oms.test_oms import opened, script
-from tests.unit.runner.state.test_prepare import content, go_on, lived, run, steps_of
+from tests.support.runner.credentials_fixtures import pair, write
+from tests.support.runner.order_books import opened, script
+from tests.support.runner.prepared_state import content, go_on, lived, run, steps_of
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tradepulse_runner.cli.main import main
 from tradepulse_runner.errors import StateError
 from tradepulse_runner.files.frames import frame

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator.engine_world import World, cutover
+from tests.support.operator.engine_world import EngineWorld, cutover
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.observed.auxiliary import auxiliary_view
 from tradepulse_operator.manager import key as keys
@@ -72,7 +72,7 @@ def test_a_namesake_is_nobodys() -> None:
 
 
 async def test_pods_are_read_only_where_the_policy_asks_for_them() -> None:
-    world = World()
+    world = EngineWorld()
     body = cutover("Preflight")
     body["metadata"]["uid"] = "u"
     world.kube.put(body)

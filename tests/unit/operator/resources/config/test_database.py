@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.operator.object_stores import STORE, mounted
 from tests.support.operator.runners import runner
-from tests.unit.operator.resources.config.test_object_store import STORE, mounted
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.clients.runner_status import view

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from tests.support.runner.credentials_kit import finish, swapped
-from tests.support.runner.kit import limits, trading
+from tests.support.runner.credentials_fixtures import finish, swapped
+from tests.support.runner.runner_fixtures import limits, trading
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.coinbase import CoinbaseVenue
 from tests.support.venues.coinbase.keys import KeyPair, make_es256

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.exploration.explore_beside import DrillWorld, GateWorld, explore
+from tests.exploration.explore_auxiliary import DrillWorld, GateWorld, explore
 from tradepulse_operator.api.cutover_status import CutoverPhase as PHASE
 from tradepulse_operator.controllers.checklist import checklist, rehearsal
 from tradepulse_operator.controllers.cutover import reconcile as dispatch
