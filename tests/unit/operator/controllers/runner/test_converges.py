@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.operator.runner_world import PHASE, RunnerWorld
-from tests.support.operator.settled import good
+from tests.support.operator.settled import good, settled
 from tradepulse_operator.common.names import ANNOTATION_TRADING
 from tradepulse_operator.controllers.runner.context import build_context
 from tradepulse_operator.controllers.runner.reconcile import decide
