@@ -39,6 +39,7 @@ from tradepulse_operator.api.spec.drill import LastDrill
 from tradepulse_operator.common.names import CONFIG_FILE
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.checklist.checklist import items
+from tradepulse_operator.controllers.checklist.checks import CHECKS
 from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.controllers.data_services.compare import FRESH
 from tradepulse_operator.controllers.observed.data_services import PartitionView, ReplicaView
@@ -515,3 +516,7 @@ def test_another_image_than_the_checked_one_goes_back() -> None:
     assert found.rollback.reason == "ImageChanged"
     same = at("image", phase=PHASE.SWITCHING, status=held, pod=pod(image_id=DIGEST))
     assert written(decide(same)).phase is PHASE.BAKING
+
+
+def test_every_check_that_can_be_listed_is_made() -> None:
+    assert set(CHECKS) == set(Check)
