@@ -1,4 +1,4 @@
-"""A connector that the CRD offers is one that the runner reads, builds and checks the options of."""
+"""Each connector that the CRD offers is one that the runner reads, checks and builds."""
 
 from __future__ import annotations
 
