@@ -79,6 +79,16 @@ def test_the_documents_are_read() -> None:
     assert len(set(LINK.findall(text))) > 60
 
 
+def test_the_index_lists_each_decision_by_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    rows = re.findall(r"^\| \[(\d{4})\]\((\S+)\) \| (.+) \|$", index, re.M)
+    assert rows == [
+        (path.name[:4], path.name, path.read_text().partition("\n")[0].removeprefix("# "))
+        for path in sorted(folder.glob("0*.md"))
+    ]
+
+
 @pytest.mark.parametrize(
     "dead", ["tests/unit/test_gone.py", "live/gone.py", "manifests/gone.yaml", "tests/gone/"]
 )
