@@ -94,7 +94,7 @@ def on_one_processor(code: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_process_without_a_processor_is_told_from_one_that_waits() -> None:
+def test_a_process_without_a_processor_is_distinguished_from_one_that_waits() -> None:
     processes = [on_one_processor("time.sleep(600)")]
     processes += [on_one_processor("while True: pass") for _ in range(8)]
     idle, busy, *_ = processes

@@ -155,7 +155,7 @@ def place(cluster: Cluster, namespace: str, kafka: Kafka, database: Postgres) ->
     return Place(cluster, namespace, kafka, database)
 
 
-def test_what_happens_in_the_pod_is_told_and_stored(place: Place) -> None:
+def test_what_happens_in_the_pod_is_reported_and_stored(place: Place) -> None:
     for kind in ("EventsPublished", "AuditStored"):
         place.says(kind, "True")
     status = place.until(

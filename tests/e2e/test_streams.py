@@ -144,7 +144,7 @@ def test_brokers_that_are_down_hold_the_cutover(
     assert is_true(cluster.runner(RUNNER, namespace), "TradingEnabled")
 
 
-def test_a_topic_that_is_made_again_is_told_and_holds_no_rollback_up(
+def test_a_topic_that_is_made_again_is_reported_and_holds_no_rollback_up(
     cluster: Cluster, namespace: str, kafka: Kafka, held: Manifest
 ) -> None:
     name = held["metadata"]["name"]

@@ -321,7 +321,7 @@ def test_at_once_from_many_hands_it_is_engaged_once(place: Place) -> None:
     assert json.loads(place.runner.get("/status")[1])["kill_switch"]["engaged"]
 
 
-def test_a_disk_that_refuses_is_told_and_trading_stops_all_the_same(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_reported_and_trading_stops_all_the_same(tmp_path: Path) -> None:
     """The fault itself is the subject: the latch's write fails."""
 
     def fail(step: str) -> None:

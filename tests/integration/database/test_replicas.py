@@ -88,7 +88,7 @@ async def store(server: Postgres, count: int, first: int = 1) -> None:
     await using(server, append, "runner")
 
 
-async def test_where_the_servers_are_is_told_to_a_plain_role(server: Postgres) -> None:
+async def test_where_the_servers_are_is_reported_to_a_plain_role(server: Postgres) -> None:
     async with looking(config(server)) as (found, registry):
         assert found.status()["at"] is None
         await store(server, 30)

@@ -366,7 +366,7 @@ def _says(bus: Publisher, words: str) -> Any:
 # -- how far topics and readers are --------------------------------------------------------
 
 
-async def test_how_far_topics_and_readers_are_is_told(
+async def test_how_far_topics_and_readers_are_is_in_the_status(
     kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offsets, "INTERVAL", 0.5)

@@ -178,7 +178,7 @@ def test_an_agent_that_was_dead_meanwhile_brings_the_newest_key(world: VaultWorl
     world.settle()
 
 
-def test_half_a_pair_or_an_empty_one_is_refused_and_told(world: VaultWorld) -> None:
+def test_half_a_pair_or_an_empty_one_is_refused_and_reported(world: VaultWorld) -> None:
     before, failures, half = (
         world.generation,
         world.metric("reload_failures_total"),

@@ -22,7 +22,7 @@ def content(path: Path) -> dict[str, str]:
 
 
 async def lived(path: Path) -> None:
-    """A state, and the world's own book beside it."""
+    """A state, with the paper venue's own book next to it."""
     oms = opened(path)
     await script(oms)
     oms.close()

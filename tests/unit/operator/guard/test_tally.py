@@ -81,7 +81,7 @@ def test_adding_up_in_pieces_is_adding_up(cuts: list[int]) -> None:
     assert pieces - pieces == Tally()
 
 
-def test_rare_orders_are_told_from_bad_luck_by_all_of_them_together() -> None:
+def test_rare_orders_are_distinguished_from_bad_luck_by_all_of_them_together() -> None:
     """Two of a hundred orders a minute fail three times over: no window proves it, all do."""
     world = RecordedWorld(Runner(rate=1.0, errors=lambda _: 0.05))
     rules = replace(LIMITS, required=600.0, consecutive=2)

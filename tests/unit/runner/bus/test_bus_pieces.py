@@ -177,7 +177,7 @@ def test_nobody_in_particular_gets_no_right(who: str) -> None:
         commands(bus(), who)
 
 
-def test_with_a_password_the_principal_must_be_told() -> None:
+def test_with_a_password_the_principal_must_be_given() -> None:
     changes = {"ssl_certfile": None, "ssl_keyfile": None, "sasl_mechanism": "SCRAM-SHA-512"}
     with pytest.raises(ConfigError, match="remedy: give --principal User:NAME"):
         principal(bus(security_protocol="SASL_SSL", **changes))
@@ -279,7 +279,7 @@ def _next(box: Outbox) -> list[Entry]:
     return box.read(1000)
 
 
-def test_damage_in_the_middle_is_kept_as_evidence_and_what_is_around_it_is_told(
+def test_damage_in_the_middle_is_kept_as_evidence_and_what_is_around_it_is_reported(
     tmp_path: Path,
 ) -> None:
     box = outbox(tmp_path)
@@ -444,7 +444,7 @@ def up(registry: CollectorRegistry) -> float | None:
 # -- bars ----------------------------------------------------------------------------------
 
 
-def test_a_bar_is_told_once_its_minute_is_over() -> None:
+def test_a_bar_is_published_once_its_minute_is_over() -> None:
     bars = Bars()
     for at, price in ((60.0, "5"), (61.0, "9"), (90.0, "3"), (119.9, "4")):
         assert bars.add("v", "S", Decimal(price), at) is None

@@ -108,7 +108,7 @@ def test_refusal_names_file_field_and_remedy(
         ),
     ],
 )
-def test_values_that_do_not_fit_each_other_are_told_with_field_value_and_remedy(
+def test_values_that_do_not_fit_each_other_are_reported_with_field_value_and_remedy(
     tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
     path = write(tmp_path, **changes)

@@ -148,7 +148,7 @@ async def test_a_refusal_of_a_request_that_is_older_than_the_newest_pair_does_no
     assert not loop.kill_switch[0]
 
 
-async def test_unusable_files_are_told_and_trading_goes_on(
+async def test_unusable_files_are_reported_and_trading_goes_on(
     loop: LiveExecutionLoop,
     venue: Guarded,
     mount: Path,

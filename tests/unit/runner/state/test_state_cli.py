@@ -174,7 +174,7 @@ async def test_a_journal_without_a_snapshot_is_read(tmp_path: Path) -> None:
     assert shown["journal"]["replayed"] + shown["journal"]["missing"] == shown["journal_seq"]
 
 
-async def test_torn_and_damaged_journals_are_told_apart(tmp_path: Path) -> None:
+async def test_torn_and_damaged_journals_are_distinguished(tmp_path: Path) -> None:
     oms = opened(tmp_path)
     await script(oms)
     oms.close()

@@ -146,7 +146,7 @@ def test_the_digest_is_that_of_the_node() -> None:
         ("Error: No such command 'config'.", "secrets", RESULT.PENDING, "waits for a pod"),
     ],
 )
-def test_what_the_target_says_is_told(
+def test_what_the_target_says_is_reported(
     said: Any, name: str, result: CheckResult, message: str
 ) -> None:
     found = told(decide(at("config", "secrets", check=answered(said))), name)

@@ -144,7 +144,7 @@ def test_a_release_worse_than_the_one_before_it_goes_back() -> None:
     assert written(decide(baked(plain, target))).phase is PHASE.SUCCEEDED
 
 
-def test_the_way_back_is_held_to_the_same_absolute_limits_only() -> None:
+def test_the_rollback_has_to_keep_the_same_absolute_limits_only() -> None:
     """A venue that has become worse for everyone must not halt the release of before."""
     found = halting(
         ASKED, RecordedWorld(Runner(born=NOW - 4000, rate=8.0)).recording(NOW - 900, NOW)

@@ -94,7 +94,7 @@ def test_hours_of_downtime_are_made_up_for_once() -> None:
     assert len(set(pods(world))) == 1
 
 
-def test_a_failed_drill_is_told_and_keeps_when_the_last_one_passed() -> None:
+def test_a_failed_drill_is_reported_and_keeps_when_the_last_one_passed() -> None:
     world = drilled()
     later(world, HOUR)
     first = world.runner.status.last_drill

@@ -48,7 +48,7 @@ def test_its_answer_is_taken() -> None:
         (ended(137), {"phase": "Failed", "reason": "DeadlineExceeded", "message": "low on memory"}),
     ],
 )
-def test_a_pod_that_was_ended_is_told_from_one_that_answered(
+def test_a_pod_that_was_ended_is_distinguished_from_one_that_answered(
     container: dict[str, Any], status: dict[str, Any]
 ) -> None:
     found = auxiliary_view(pod(container, **status), "u")

@@ -82,7 +82,7 @@ def test_children_come_in_order_the_stateful_set_after_what_it_needs() -> None:
     assert len(kinds) == 12
 
 
-def test_a_settled_runner_is_told_as_such() -> None:
+def test_a_settled_runner_is_reported_as_such() -> None:
     world = settled()
     assert world.status["phase"] == "Trading"
     assert world.status["observedGeneration"] == 1
@@ -298,7 +298,7 @@ def test_the_oldest_waiting_cutover_is_claimed() -> None:
 
 
 @pytest.mark.parametrize("phase", FORWARD[:-1])
-def test_under_a_cutover_it_is_told_as_reconciling(phase: CutoverPhase) -> None:
+def test_under_a_cutover_it_is_reported_as_reconciling(phase: CutoverPhase) -> None:
     world = settled()
     world.change(release=NEXT)
     world.look()
@@ -391,7 +391,7 @@ def test_the_kill_switch_goes_on_a_pod_of_any_release_and_comes_off_its_own_alon
         assert not isinstance(world.look(), Annotate)
 
 
-def test_an_engaged_kill_switch_is_told_and_latches() -> None:
+def test_an_engaged_kill_switch_is_reported_and_latches() -> None:
     world = settled()
     world.change(killSwitch={"engaged": True, "reason": "drill"})
     world.settle()
@@ -476,7 +476,7 @@ def test_changed_pod_settings_wait_for_the_next_restart() -> None:
     assert pod_of(world).uid == before
 
 
-def test_a_moved_tag_is_told() -> None:
+def test_a_moved_tag_is_reported() -> None:
     world = settled()
     world.pod = replace(pod_of(world), image_id="registry.test/runner@sha256:other")
     world.look()
@@ -533,7 +533,7 @@ def test_a_lost_claim_is_made_again_for_a_cold_start() -> None:
     assert world.status["phase"] == "Trading"
 
 
-def test_a_claim_whose_volume_is_lost_is_told() -> None:
+def test_a_claim_whose_volume_is_lost_is_reported() -> None:
     world = settled()
     claim = world.api.objects[world.ref("PersistentVolumeClaim", "demo-state")]
     claim["status"] = {"phase": "Lost"}
@@ -581,7 +581,7 @@ def test_a_configuration_that_the_spec_no_longer_means_comes_from_its_copy() -> 
     assert after["data"] == before["data"]
 
 
-def test_a_configuration_without_any_copy_is_told_as_lost() -> None:
+def test_a_configuration_without_any_copy_is_reported_as_lost() -> None:
     world = settled(cutover={"mode": "Manual"})
     world.change(strategy={"name": "another"})
     world.settle()
@@ -662,7 +662,7 @@ def configs(world: RunnerWorld) -> set[str]:
     return {ref.name for ref in world.api.objects if ref.kind == "ConfigMap"}
 
 
-def test_old_configurations_are_pruned_but_not_the_way_back() -> None:
+def test_old_configurations_are_pruned_but_not_those_a_rollback_needs() -> None:
     world = settled()
     for number in range(4):
         world.change(strategy={"name": "momentum", "parameters": {"window": number}})

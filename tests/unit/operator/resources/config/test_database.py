@@ -60,7 +60,7 @@ def test_without_one_nothing_changes() -> None:
     assert mounted(runner()) == {}
 
 
-def test_its_secret_is_mounted_beside_that_of_the_object_store() -> None:
+def test_its_secret_is_mounted_next_to_that_of_the_object_store() -> None:
     both = runner(database=DATABASE, state={"backups": {"objectStore": STORE}})
     assert set(mounted(both).values()) == {"database-client", "backup-key", "backup-ca"}
 
