@@ -1,8 +1,10 @@
-"""What the documents name is in the repository: files, folders, links and their headings."""
+"""What documents and docstrings name is in the repository: files, folders, links, headings."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,21 @@ def test_what_a_document_names_exists(document: Path) -> None:
     assert not dead_links(text, document)
 
 
+def docstrings(source: str) -> Iterator[str]:
+    """Those of a module, its classes and functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+@pytest.mark.parametrize("program", ["operator", "runner", "demo"])
+def test_what_a_docstring_names_exists(program: str) -> None:
+    for path in sorted((ROOT / program).rglob("*.py")):
+        module = path.relative_to(ROOT)
+        for text in docstrings(path.read_text()):
+            assert not dead_paths(text, str(module.parent)), module
+
+
 def test_the_documents_are_read() -> None:
     """The search above would pass on nothing, too."""
     text = "\n".join((ROOT / document).read_text() for document in DOCUMENTS)
@@ -93,6 +110,8 @@ def test_the_index_lists_each_decision_by_its_title() -> None:
     "dead", ["tests/unit/test_gone.py", "live/gone.py", "manifests/gone.yaml", "tests/gone/"]
 )
 def test_a_dead_path_is_seen(dead: str) -> None:
+    (text,) = docstrings(f'"""As in `{dead}`."""')
+    assert dead_paths(text) == [dead]
     assert dead_paths(f"`live/loop.py` and `{dead}` and `tests/e2e/`") == [dead]
 
 
