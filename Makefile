@@ -119,17 +119,17 @@ SEEDS ?= 20
 JOBS  ?= 2
 chaos-runner: setup ## Kill the runner at every moment, at three venues (SEEDS, JOBS, ARGS)
 	$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(ARGS)
-bench-runner: setup ## Measure the runner beside ccxt and python-binance
+bench-runner: setup ## Measure the runner against ccxt and python-binance
 	$(BIN)/python -m tests.bench.runner $(ARGS)
 .PHONY: bench-store
-bench-store: setup ## Measure backups and their copies beside a bare put
+bench-store: setup ## Measure backups and their copies against a bare put
 	$(BIN)/python -m tests.bench.objectstore $(ARGS)
 .PHONY: bench-bus
-bench-bus: setup ## Measure the event bus beside a bare aiokafka loop, and what a broker's loss costs
+bench-bus: setup ## Measure the event bus against a bare aiokafka loop, and what a broker's loss costs
 	$(BIN)/python -m tests.bench.bus $(ARGS)
 
 .PHONY: bench-database
-bench-database: setup ## Measure the audit trail beside a bare asyncpg, and a failover
+bench-database: setup ## Measure the audit trail against a bare asyncpg, and a failover
 	$(BIN)/python -m tests.bench.database $(ARGS)
 
 .PHONY: cluster-up cluster-down cluster-status environment

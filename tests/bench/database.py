@@ -15,7 +15,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from tests.support.cluster.progress import Progress
-from tests.support.runner.database_kit import config, migrated, problems, using
+from tests.support.runner.database_fixtures import config, migrated, problems, using
 from tests.support.services.postgres.server import SUPERUSER, Postgres
 from tradepulse_runner.database import audit
 from tradepulse_runner.database.connection import Connection, connect

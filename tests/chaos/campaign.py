@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tests.chaos import child
 from tests.chaos.child import spawn
+from tests.chaos.cpu_starvation import STARVED, CpuStarvation
 from tests.chaos.damage import damage
-from tests.chaos.hunger import STARVED, Hunger
 from tests.chaos.judge import Verdict, judge, read_notes
 from tests.chaos.plan import Case, Life, Plan, chance_of, plan
 from tests.chaos.strategy import Decisions
@@ -113,7 +113,7 @@ class Trial:
     def _once(self, life: Life) -> int:
         result = self._result
         result.lives += 1
-        if life.unkind:
+        if life.faulty:
             self._venue.misbehave(self._case, life.number)
         else:
             self._venue.behave()
@@ -153,12 +153,12 @@ class Trial:
     # -- the verdict -----------------------------------------------------------------------
 
     def _judge(self) -> None:
-        result, truth = self._result, self._venue.truth()
+        result, venue_state = self._result, self._venue.venue_state()
         notes = read_notes(self._folder)
         harmed = self._plan.damage.startswith(("journal", "snapshot"))
         try:
             verdict = judge(
-                truth,
+                venue_state,
                 Decisions(self._folder / "decisions").read(),
                 self._state,
                 self._venue.name,
@@ -167,7 +167,7 @@ class Trial:
             )
         except Exception as error:  # no book at all: the runner never came that far
             verdict = Verdict(findings=[f"cannot be judged: {type(error).__name__}: {error}"])
-        result.orders, result.fills = len(truth.orders), len(truth.fills)
+        result.orders, result.fills = len(venue_state.orders), len(venue_state.fills)
         result.lost, result.doubled = verdict.lost, verdict.doubled
         result.differing, result.resting = verdict.differing, verdict.resting
         result.converged = [row["converged"] for row in notes if "converged" in row]
@@ -184,13 +184,13 @@ def wait(pid: int, venue: int | None) -> tuple[int | None, float]:
     """Its wait status, None after having killed it for taking too long; and how hungry it was, or
     the process of its ``venue``."""
     handle = os.pidfd_open(pid)
-    hunger = Hunger(pid, *([venue] if venue else []))
+    starvation = CpuStarvation(pid, *([venue] if venue else []))
     ended, hungry = False, 0.0
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
         ended = bool(poll.poll(LONGEST_LIFE * 1000))
-        hungry = hunger.share()
+        hungry = starvation.share()
     finally:
         os.close(handle)
         if not ended:

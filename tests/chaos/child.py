@@ -23,9 +23,9 @@ from pathlib import Path
 
 import tradepulse_runner.live.loop
 import tradepulse_runner.live.session
+from tests.chaos.faulty_connector import ORDER_KINDS, FaultyConnector
 from tests.chaos.plan import REFUSAL, Case, Life, chance_of
 from tests.chaos.strategy import Decisions, Erratic
-from tests.chaos.unkind import ORDER_KINDS, Unkind
 from tests.chaos.venues import ChaosVenue
 from tradepulse_runner import logs
 from tradepulse_runner.config.runner import RiskConfig
@@ -122,10 +122,11 @@ class Runner:
         self._half = life.decisions // 2
         chance = chance_of(case, life.number)
         connector = venue.connector(self._clock)
-        if life.unkind and isinstance(connector, PaperConnector):
+        if life.faulty and isinstance(connector, PaperConnector):
             kinds = ("refused",) if case.point == REFUSAL else ORDER_KINDS
+            # The label is part of the seed: a case that is repeated must draw the same faults.
             faults = chance_of(case, life.number, "unkind")
-            connector = Unkind(connector, faults, rarity=4, kinds=kinds)
+            connector = FaultyConnector(connector, faults, rarity=4, kinds=kinds)
         decisions = Decisions(folder / "decisions")
         self._strategy = Erratic(decisions, chance, life.decisions, period=0.004)
         if life.fsync_fails:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.strategy import Decision
-from tests.chaos.truth import Truth
+from tests.chaos.venue_state import VenueState
 from tradepulse_runner.domain import ZERO, OrderStatus
 from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import read_snapshot
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def judge(
-    truth: Truth,
+    venue_state: VenueState,
     decisions: list[Decision],
     state_dir: Path,
     venue: str,
@@ -54,27 +54,27 @@ def judge(
     verdict = Verdict()
     snapshot = read_snapshot(state_dir / f"{venue}_oms.json", ORDER_BOOK)
     state = OmsState.from_json(snapshot.payload["state"])
-    _doubled(truth, decisions, verdict)
-    _rests(truth, state, verdict)
-    _positions(truth, state, verdict)
+    _doubled(venue_state, decisions, verdict)
+    _rests(venue_state, state, verdict)
+    _positions(venue_state, state, verdict)
     if history:
-        _orders(truth, state, verdict)
-        _fills(truth, state, verdict)
+        _orders(venue_state, state, verdict)
+        _fills(venue_state, state, verdict)
         _no_surprise(notes, verdict)
     return verdict
 
 
-def _doubled(truth: Truth, decisions: list[Decision], verdict: Verdict) -> None:
+def _doubled(venue_state: VenueState, decisions: list[Decision], verdict: Verdict) -> None:
     wanted = {decision.quantity: decision for decision in decisions}
-    for client_id, times in Counter(order.client_id for order in truth.orders).items():
+    for client_id, times in Counter(order.client_id for order in venue_state.orders).items():
         if times > 1:
             verdict.doubled += times - 1
             verdict.find(f"doubled: the venue accepted {client_id} {times} times")
-    for quantity, times in Counter(order.quantity for order in truth.orders).items():
+    for quantity, times in Counter(order.quantity for order in venue_state.orders).items():
         if times > 1:
             verdict.doubled += times - 1
             verdict.find(f"doubled: decision {quantity} is {times} orders at the venue")
-    for order in truth.orders:
+    for order in venue_state.orders:
         found = wanted.get(order.quantity)
         there = Decision(order.quantity, order.symbol, order.side, order.type, order.price)
         if found != there:
@@ -82,16 +82,16 @@ def _doubled(truth: Truth, decisions: list[Decision], verdict: Verdict) -> None:
             verdict.find(f"invented: {order} stems from no decision (nearest: {found})")
 
 
-def _rests(truth: Truth, state: OmsState, verdict: Verdict) -> None:
-    verdict.resting = truth.resting
-    if truth.resting:
-        verdict.find(f"resting: {truth.resting} orders after a clean shutdown")
+def _rests(venue_state: VenueState, state: OmsState, verdict: Verdict) -> None:
+    verdict.resting = venue_state.resting
+    if venue_state.resting:
+        verdict.find(f"resting: {venue_state.resting} orders after a clean shutdown")
     if state.live:
         verdict.find(f"resting: the book still holds {sorted(state.live)}")
 
 
-def _orders(truth: Truth, state: OmsState, verdict: Verdict) -> None:
-    for order in truth.orders:
+def _orders(venue_state: VenueState, state: OmsState, verdict: Verdict) -> None:
+    for order in venue_state.orders:
         known = state.orders.get(order.client_id)
         if known is None:
             verdict.lost += 1
@@ -100,33 +100,33 @@ def _orders(truth: Truth, state: OmsState, verdict: Verdict) -> None:
             verdict.differing += 1
             ours = f"{known.status} {known.filled} ({known.reason})"
             verdict.find(f"differs: {order.client_id} is {order.status} {order.filled}, not {ours}")
-    there = {order.client_id for order in truth.orders}
+    there = {order.client_id for order in venue_state.orders}
     for known in state.orders.values():
         if known.client_id not in there and known.status not in NEVER:
             verdict.differing += 1
             verdict.find(f"differs: {known.client_id} is {known.status}, the venue never saw it")
 
 
-def _positions(truth: Truth, state: OmsState, verdict: Verdict) -> None:
-    for symbol in sorted({*truth.positions, *state.positions}):
-        theirs = truth.positions.get(symbol, ZERO)
+def _positions(venue_state: VenueState, state: OmsState, verdict: Verdict) -> None:
+    for symbol in sorted({*venue_state.positions, *state.positions}):
+        theirs = venue_state.positions.get(symbol, ZERO)
         ours = state.positions.get(symbol, ZERO)
         if theirs != ours:
             verdict.differing += 1
             verdict.find(f"position: {symbol} is {theirs} at the venue, {ours} in the book")
 
 
-def _fills(truth: Truth, state: OmsState, verdict: Verdict) -> None:
+def _fills(venue_state: VenueState, state: OmsState, verdict: Verdict) -> None:
     ours = set(state.trades)
-    if missing := truth.fills - ours:
+    if missing := venue_state.fills - ours:
         verdict.lost += len(missing)
         verdict.find(f"lost: fills {sorted(missing)} are not in the book")
-    if invented := ours - truth.fills:
+    if invented := ours - venue_state.fills:
         verdict.doubled += len(invented)
         verdict.find(f"invented: fills {sorted(invented)} are not at the venue")
-    if state.cash != truth.cash:
+    if state.cash != venue_state.cash:
         verdict.differing += 1
-        verdict.find(f"cash: {truth.cash} by the venue's fills, {state.cash} in the book")
+        verdict.find(f"cash: {venue_state.cash} by the venue's fills, {state.cash} in the book")
 
 
 def _no_surprise(notes: list[dict[str, Any]], verdict: Verdict) -> None:

@@ -45,7 +45,7 @@ class Life:
     nth: int = 1
     kills: bool = False
     engages: bool = False
-    unkind: bool = False
+    faulty: bool = False
     jump: float = 0.0
     ahead: float = 0.0
     fsync_fails: bool = False
@@ -74,13 +74,13 @@ def plan(case: Case) -> Plan:
 
 def _killed(case: Case, chance: random.Random) -> Plan:
     # What a venue would refuse, the risk gate refuses before: only a busy venue refuses more.
-    unkind = chance.random() < 0.5 or case.point == REFUSAL
+    faulty = chance.random() < 0.5 or case.point == REFUSAL
     lives: list[Life] = []
 
     def life(**more: object) -> None:
         # A book that was written twice has something to rotate and to drop.
         decisions = chance.randint(6, 14) + (12 if case.point in FILES else 0)
-        lives.append(Life(len(lives), decisions, unkind=unkind, **more))  # type: ignore[arg-type]
+        lives.append(Life(len(lives), decisions, faulty=faulty, **more))  # type: ignore[arg-type]
 
     if case.point in STARTS or chance.random() < 0.3:
         if chance.random() < 0.5:
@@ -91,7 +91,7 @@ def _killed(case: Case, chance: random.Random) -> Plan:
     life(crash_at=case.point, nth=nth, engages=case.point in LATCH)
     for _ in range(chance.choice((0, 0, 0, 1, 2))):
         life(crash_at=chance.choice(POINTS[: -len(LATCH)]), nth=chance.choice((1, 1, 2)))
-    last = Life(len(lives), chance.randint(2, 6), unkind=unkind and chance.random() < 0.7)
+    last = Life(len(lives), chance.randint(2, 6), faulty=faulty and chance.random() < 0.7)
     return Plan((*lives, last))
 
 
@@ -114,7 +114,7 @@ def _damaged(case: Case, chance: random.Random) -> Plan:
         jump = sign * JUMP
         crash = chance.choice(("", "intent.durable", "request.send", "request.answered"))
         first = Life(
-            0, number, crash_at=crash, nth=4, jump=jump, kills=True, unkind=chance.random() < 0.5
+            0, number, crash_at=crash, nth=4, jump=jump, kills=True, faulty=chance.random() < 0.5
         )
         return Plan((first, Life(1, last.decisions, ahead=chance.choice((0.0, jump, -jump)))))
     crash = chance.choice(("intent.durable", "request.answered", "fill.append", "cancel.answered"))

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from tests.chaos.campaign import Result, by_case, load
+from tests.chaos.cpu_starvation import STARVED, CpuStarvation
 from tests.chaos.defects import DEFECTS
-from tests.chaos.hunger import STARVED, Hunger
 from tests.chaos.judge import judge
 from tests.chaos.plan import Case, Life, plan
 from tests.chaos.points import DAMAGE, LATCH, POINTS
 from tests.chaos.strategy import Decision
 from tests.chaos.table import failures, table
-from tests.chaos.truth import TrueOrder, Truth
+from tests.chaos.venue_state import OrderAtVenue, VenueState
 from tests.support.runner.process import ROOT, environment
 from tradepulse_runner.domain import OrderType, Side
 from tradepulse_runner.files.schema import ORDER_BOOK
@@ -70,7 +70,7 @@ def test_the_last_life_is_never_harmed() -> None:
     for point in POINTS + DAMAGE:
         for seed in range(20):
             last = plan(Case("paper", point, seed)).lives[-1]
-            assert last == Life(last.number, last.decisions, unkind=last.unkind, ahead=last.ahead)
+            assert last == Life(last.number, last.decisions, faulty=last.faulty, ahead=last.ahead)
 
 
 def test_a_moment_that_never_came_fails_the_campaign() -> None:
@@ -94,12 +94,12 @@ def on_one_processor(code: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_process_without_a_processor_is_told_from_one_that_waits() -> None:
+def test_a_process_without_a_processor_is_distinguished_from_one_that_waits() -> None:
     processes = [on_one_processor("time.sleep(600)")]
     processes += [on_one_processor("while True: pass") for _ in range(8)]
     idle, busy, *_ = processes
     try:
-        starved, waiting = Hunger(busy.pid), Hunger(idle.pid)
+        starved, waiting = CpuStarvation(busy.pid), CpuStarvation(idle.pid)
         time.sleep(1.0)  # what is measured is a span
         assert starved.share() > STARVED  # an eighth of one processor is its due
         assert waiting.share() < STARVED / 2
@@ -151,15 +151,15 @@ def test_of_several_runs_of_a_case_a_finding_stays_and_a_void_one_goes(tmp_path:
 
 # -- the judge ---------------------------------------------------------------------------------
 
-BOUGHT = TrueOrder(
+BOUGHT = OrderAtVenue(
     "id-1", "X", Side.BUY, OrderType.LIMIT, Decimal(10), Decimal(2), Decimal(2), "filled"
 )
 WANTED = Decision(Decimal(2), "X", Side.BUY, OrderType.LIMIT, Decimal(10))
-TRUTH = Truth((BOUGHT,), frozenset({"t1"}), {"X": Decimal(2)}, Decimal(-20))
+VENUE_STATE = VenueState((BOUGHT,), frozenset({"t1"}), {"X": Decimal(2)}, Decimal(-20))
 
 
 def book(folder: Path, **changes: object) -> Path:
-    """A state directory whose book agrees with ``TRUTH``, ``changes`` excepted."""
+    """A state directory whose book agrees with ``VENUE_STATE``, ``changes`` excepted."""
     state = OmsState(
         positions={"X": Decimal(2)}, cash=Decimal(-20), trades={"t1": None}, cursor="t1"
     )
@@ -176,12 +176,12 @@ def book(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def found(truth: Truth, state_dir: Path, **notes: str) -> list[str]:
-    return judge(truth, [WANTED], state_dir, "v", notes=[dict(notes)]).findings
+def found(venue_state: VenueState, state_dir: Path, **notes: str) -> list[str]:
+    return judge(venue_state, [WANTED], state_dir, "v", notes=[dict(notes)]).findings
 
 
 def test_a_book_that_agrees_is_good(tmp_path: Path) -> None:
-    assert found(TRUTH, book(tmp_path)) == []
+    assert found(VENUE_STATE, book(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -195,16 +195,16 @@ def test_a_book_that_agrees_is_good(tmp_path: Path) -> None:
     ],
 )
 def test_a_book_that_differs_is_not(changes: dict[str, object], word: str, tmp_path: Path) -> None:
-    assert word in " ".join(found(TRUTH, book(tmp_path, **changes)))
+    assert word in " ".join(found(VENUE_STATE, book(tmp_path, **changes)))
 
 
 def test_a_decision_that_became_two_orders_is_doubled(tmp_path: Path) -> None:
-    twice = Truth((BOUGHT, BOUGHT), TRUTH.fills, TRUTH.positions, TRUTH.cash)
+    twice = VenueState((BOUGHT, BOUGHT), VENUE_STATE.fills, VENUE_STATE.positions, VENUE_STATE.cash)
     verdict = judge(twice, [WANTED], book(tmp_path), "v", notes=[])
     assert verdict.doubled == 2  # the id, and the decision
-    undecided = judge(TRUTH, [], book(tmp_path), "v", notes=[])
+    undecided = judge(VENUE_STATE, [], book(tmp_path), "v", notes=[])
     assert "stems from no decision" in undecided.findings[0]
 
 
 def test_a_correction_is_a_finding_even_when_all_is_right_at_the_end(tmp_path: Path) -> None:
-    assert found(TRUTH, book(tmp_path), drift="position", of="X") == ["drift: position: X"]
+    assert found(VENUE_STATE, book(tmp_path), drift="position", of="X") == ["drift: position: X"]

@@ -1,4 +1,4 @@
-"""The venues that a runner is killed at, and what they know of the truth."""
+"""The venues that a runner is killed at, and what they know."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
-from tests.chaos.kit import Binance, Coinbase
 from tests.chaos.plan import Case
-from tests.chaos.truth import TrueOrder, Truth
+from tests.chaos.simulators import Binance, Coinbase
+from tests.chaos.venue_state import OrderAtVenue, VenueState
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.domain import OrderType, Side
 from tradepulse_runner.venues.base import ExecutionConnector
@@ -38,7 +38,7 @@ class ChaosVenue(Protocol):
     def behave(self) -> None:
         """Forget all faults."""
 
-    def truth(self) -> Truth:
+    def venue_state(self) -> VenueState:
         """Everything it knows, while no runner lives."""
 
     def stop(self) -> None:
@@ -70,7 +70,7 @@ class PaperVenue:
     def behave(self) -> None:
         """As above."""
 
-    def truth(self) -> Truth:
+    def venue_state(self) -> VenueState:
         path = self._folder / f"{self.name}.sqlite"
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
             orders = database.execute(
@@ -81,7 +81,7 @@ class PaperVenue:
         cash = Decimal(0)
         for _, side, price, quantity in trades:
             cash -= Side(side).sign * Decimal(price) * Decimal(quantity)
-        return Truth(
+        return VenueState(
             tuple(_order(*row) for row in orders),
             frozenset(str(row[0]) for row in trades),
             {symbol: Decimal(quantity) for symbol, quantity in held},
@@ -101,9 +101,9 @@ def _order(
     quantity: str,
     filled: str,
     status: str,
-) -> TrueOrder:
+) -> OrderAtVenue:
     limit = None if price is None else Decimal(price)
-    return TrueOrder(
+    return OrderAtVenue(
         client_id,
         symbol,
         Side(side),

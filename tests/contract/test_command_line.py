@@ -12,7 +12,7 @@ from tradepulse_runner.cli.main import main
 
 
 @pytest.mark.parametrize("mode", list(StateOnRollback))
-def test_every_way_back_is_a_mode_of_the_state_container(
+def test_every_restore_is_a_mode_of_the_state_container(
     mode: StateOnRollback, tmp_path: Path
 ) -> None:
     words = ["state", "prepare", "--state-dir", str(tmp_path), "--keep", "5"]

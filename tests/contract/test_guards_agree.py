@@ -98,7 +98,7 @@ moments = some.lists(
 @given(
     life=moments, p95=some.sampled_from([0.1, 0.5, 5.0, 10.0]), enough=some.sampled_from([1, 20])
 )
-def test_real_metrics_scraped_and_the_guard_told_at_once_give_the_same_verdicts(
+def test_real_metrics_scraped_and_the_guard_fed_at_once_give_the_same_verdicts(
     life: list[list[tuple[float, float, bool]]], p95: float, enough: int
 ) -> None:
     """Outcomes at any moment, counted by the runner's own metrics and told to its guard. At the

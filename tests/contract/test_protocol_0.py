@@ -12,7 +12,7 @@ import click
 import pytest
 
 from tests.contract.render import UID, rendered
-from tests.support.operator.runner_world import World
+from tests.support.operator.runner_world import RunnerWorld
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.clients.runner_status import view
 from tradepulse_operator.controllers.checklist.checks import answer
@@ -218,10 +218,10 @@ def test_a_status_of_before_is_read() -> None:
         assert each.open_venues is not None
 
 
-def cluster() -> World:
+def cluster() -> RunnerWorld:
     """A runner that trades, as an operator of before left it."""
     frozen = golden("cluster.json")
-    world = World(spec=frozen["spec"], now=frozen["now"], epoch=frozen["epoch"])
+    world = RunnerWorld(spec=frozen["spec"], now=frozen["now"], epoch=frozen["epoch"])
     world.meta, world.status = frozen["meta"], frozen["status"]
     for manifest in frozen["objects"]:
         meta = manifest["metadata"]

@@ -107,7 +107,7 @@ def test_a_refusal_ends_the_rollback_at_once(state: Path) -> None:
     assert unrestored(seen(cutover(found), pod=view), view) == "no such backup, but one was made"
 
 
-def test_the_state_container_is_told_what_to_expect_once_the_target_is_gone() -> None:
+def test_the_state_container_knows_what_to_expect_once_the_target_is_gone() -> None:
     target, source = status(PHASE.ROLLING_BACK).target, status(PHASE.ROLLING_BACK).source
     assert target
     assert source

@@ -13,7 +13,15 @@ from tests.support.cluster.api import paths
 from tests.support.cluster.settings import NODE_GATEWAY
 from tests.support.e2e import scenario
 from tests.support.e2e.client import Cluster, Manifest, condition, is_true, wait_for
-from tests.support.runner.admin_kit import AUDIENCE, ISSUER, SECRET, Answer, Issuer, ask, trusting
+from tests.support.runner.admin_fixtures import (
+    AUDIENCE,
+    ISSUER,
+    SECRET,
+    Answer,
+    Issuer,
+    ask,
+    trusting,
+)
 from tests.support.services.process import Child
 from tests.support.services.service import free_port
 from tests.support.services.siem.receiver import CLIENT, SCOPE, Receiver

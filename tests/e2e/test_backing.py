@@ -20,9 +20,9 @@ from tests.support.cluster.progress import Progress
 from tests.support.cluster.settings import NODE_GATEWAY
 from tests.support.e2e import scenario
 from tests.support.e2e.client import API_VERSION, Cluster, Manifest, condition, wait_for
-from tests.support.runner.bus_kit import GROUP, Message, commit, prepare, read
-from tests.support.runner.bus_kit import RUNNER as CLIENT
-from tests.support.runner.database_kit import migrated, problems, using
+from tests.support.runner.bus_fixtures import GROUP, Message, commit, prepare, read
+from tests.support.runner.bus_fixtures import RUNNER as CLIENT
+from tests.support.runner.database_fixtures import migrated, problems, using
 from tests.support.services.kafka.server import Kafka
 from tests.support.services.postgres.server import OBSERVER, WRITER, Postgres
 
@@ -155,7 +155,7 @@ def place(cluster: Cluster, namespace: str, kafka: Kafka, database: Postgres) ->
     return Place(cluster, namespace, kafka, database)
 
 
-def test_what_happens_in_the_pod_is_told_and_stored(place: Place) -> None:
+def test_what_happens_in_the_pod_is_reported_and_stored(place: Place) -> None:
     for kind in ("EventsPublished", "AuditStored"):
         place.says(kind, "True")
     status = place.until(

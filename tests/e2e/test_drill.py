@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.e2e import scenario
-from tests.support.e2e.alertmanager_beside import beside
+from tests.support.e2e.alertmanager_relay import beside
 from tests.support.e2e.client import API_VERSION, Cluster, Manifest, condition, is_true, wait_for
 from tests.support.services.alertmanager.server import Alertmanager
 

@@ -20,7 +20,7 @@ from kubernetes import client
 
 from tests.support.e2e.client import Cluster, wait_for
 from tests.support.schema.mutations import Manifest, faulty, mutate, samples, single
-from tests.support.schema.refusals import (
+from tests.support.schema.schema_cases import (
     REQUIRED,
     RULES,
     SERVERS_OWN,

@@ -20,7 +20,7 @@ import yaml
 
 from tests.support.e2e import scenario
 from tests.support.e2e.client import Cluster, Manifest, wait_for
-from tests.support.runner.partition import Cable
+from tests.support.runner.partitioned_link import PartitionedLink
 from tests.support.runner.process import RunnerProcess
 from tests.support.runner.writers import (
     Background,
@@ -109,8 +109,8 @@ def test_no_order_of_a_stale_epoch(place: Place, fault: str) -> None:
     address, _ = server(place.cluster)
     parts = urlsplit(address)
     assert parts.hostname is not None
-    cable = place.background.open(Cable(parts.hostname, parts.port or 443))
-    first = place.runner("first", f"https://127.0.0.1:{cable.port}")
+    link = place.background.open(PartitionedLink(parts.hostname, parts.port or 443))
+    first = place.runner("first", f"https://127.0.0.1:{link.port}")
     second = place.runner("second", address)
     with ended(first, second):
         first.start()
@@ -122,7 +122,7 @@ def test_no_order_of_a_stale_epoch(place: Place, fault: str) -> None:
         assert place.lease["spec"]["holderIdentity"] == "first"
         assert first.process is not None
         if fault == "cut off":
-            place.background.call(cable.cut)
+            place.background.call(link.cut)
             assert first.process.wait(60) == LOST
             assert 2 not in epochs(place.venue)
             until_orders_of(place.venue, 2)

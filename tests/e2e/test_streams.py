@@ -15,8 +15,8 @@ from tests.support.cluster.progress import Progress
 from tests.support.cluster.settings import NODE_GATEWAY
 from tests.support.e2e import scenario
 from tests.support.e2e.client import Cluster, Manifest, condition, is_true, phase, wait_for
-from tests.support.runner.bus_kit import GROUP, prepare
-from tests.support.runner.bus_kit import RUNNER as CLIENT
+from tests.support.runner.bus_fixtures import GROUP, prepare
+from tests.support.runner.bus_fixtures import RUNNER as CLIENT
 from tests.support.services.kafka.server import Kafka
 
 RUNNER = "streamed"
@@ -144,7 +144,7 @@ def test_brokers_that_are_down_hold_the_cutover(
     assert is_true(cluster.runner(RUNNER, namespace), "TradingEnabled")
 
 
-def test_a_topic_that_is_made_again_is_told_and_holds_no_rollback_up(
+def test_a_topic_that_is_made_again_is_reported_and_holds_no_rollback_up(
     cluster: Cluster, namespace: str, kafka: Kafka, held: Manifest
 ) -> None:
     name = held["metadata"]["name"]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.e2e import environment, scenario
 from tests.support.e2e.client import API_VERSION, Cluster, Manifest, wait_for
-from tests.support.e2e.venue_beside import KINDS, Beside, Credential, Kind, beside
+from tests.support.e2e.venue_relay import KINDS, Beside, Credential, Kind, beside
 
 RUNNER = "spot"
 STATUS = (
@@ -87,9 +87,9 @@ def agree(cluster: Cluster, namespace: str, venue: Beside) -> None:
     kind = venue.kind
 
     def look() -> bool:
-        before = venue.truth()["balances"][kind.base]
+        before = venue.venue_state()["balances"][kind.base]
         held = Decimal(status(cluster, namespace)["positions"][kind.connector][kind.symbol])
-        after = venue.truth()["balances"][kind.base]
+        after = venue.venue_state()["balances"][kind.base]
         return before == after and held == Decimal(after["free"]) + Decimal(after["locked"])
 
     assert wait_for("positions to agree", look, seconds=180)

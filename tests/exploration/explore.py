@@ -1,8 +1,9 @@
 """Every order in which cutover, runner, cluster, time and faults can act, one after another.
 
-Breadth first over `World`. A reconciler decides on what it sees and sends its request at any later
-moment, so every request can be stale; it can be lost with the process, or sent twice. The one thing
-that a request can't outlive is time: it is given up long before a limit or a window has passed.
+Breadth first over `ExplorationState`. A reconciler decides on what it sees and sends its request
+at any later moment, so every request can be stale; it can be lost with the process, or sent twice.
+The one thing that a request can't outlive is time: it is given up long before a limit or a window
+has passed.
 
 In every state the invariants are checked, and in the whole graph that a cutover comes to an end.
 """
@@ -19,8 +20,8 @@ from tests.exploration.explore_state import (
     FINAL,
     JUDGED,
     Cut,
+    ExplorationState,
     Pod,
-    World,
     faults,
     obedient,
     time,
@@ -46,7 +47,7 @@ class Edge:
 
     kind: str
     name: str
-    to: World
+    to: ExplorationState
     evidence: str = ""
 
 
@@ -54,8 +55,8 @@ class Edge:
 class Graph:
     """What was found. `edges`: per state (kind, evidence, number of the next state)."""
 
-    numbers: dict[World, int] = field(default_factory=dict)
-    worlds: list[World] = field(default_factory=list)
+    numbers: dict[ExplorationState, int] = field(default_factory=dict)
+    worlds: list[ExplorationState] = field(default_factory=list)
     edges: list[list[tuple[str, str, int]]] = field(default_factory=list)
     came: list[tuple[int, str]] = field(default_factory=list)
 
@@ -72,7 +73,7 @@ class Graph:
         return "\n".join(reversed(steps))
 
 
-def _told(world: World) -> str:
+def _told(world: ExplorationState) -> str:
     pod = world.pod
     where = f"{pod.release} {pod.state}{' leaving' * pod.deleting} {pod.halt[-8:]}" if pod else "-"
     doing = [d and d[0] for d in (world.doing_cutover, world.doing_runner)]
@@ -80,13 +81,13 @@ def _told(world: World) -> str:
     return f"[{cut.phase} {cut.step} {cut.reason}] pod: {where}; {world.template[1:6]} {doing}"
 
 
-def explore(real: Real, start: World) -> Graph:
+def explore(real: Real, start: ExplorationState) -> Graph:
     """Every state that can be reached from `start`. Raises Violation."""
     with rendered_once():
         return _explore(real, start)
 
 
-def _explore(real: Real, start: World) -> Graph:
+def _explore(real: Real, start: ExplorationState) -> Graph:
     restores = real.policy.get("rollback", {}).get("state", "Restore") == "Restore"
     graph = Graph({start: 0}, [start], [], [(0, "")])
     todo = deque([0])
@@ -109,7 +110,7 @@ def _explore(real: Real, start: World) -> Graph:
     return graph
 
 
-def edges(real: Real, world: World) -> Iterator[Edge]:
+def edges(real: Real, world: ExplorationState) -> Iterator[Edge]:
     """Everything that can happen next."""
     yield from _cutover(real, world)
     yield from _runner(real, world)
@@ -118,7 +119,7 @@ def edges(real: Real, world: World) -> Iterator[Edge]:
     yield from (Edge(FAULT, name, to) for name, to in faults(world))
 
 
-def _cutover(real: Real, world: World) -> Iterator[Edge]:
+def _cutover(real: Real, world: ExplorationState) -> Iterator[Edge]:
     doing = world.doing_cutover
     if doing is None:
         asked = EVIDENCE if world.cut.phase in JUDGED else ("",)
@@ -143,7 +144,7 @@ def _cutover(real: Real, world: World) -> Iterator[Edge]:
         yield Edge(FAULT, "answer lost", done._replace(faults=world.faults - 1))
 
 
-def _sent_cutover(world: World, doing: tuple[object, ...]) -> World:
+def _sent_cutover(world: ExplorationState, doing: tuple[object, ...]) -> ExplorationState:
     if doing[0] == "report":
         stage = doing[1]
         assert isinstance(stage, int)
@@ -168,7 +169,7 @@ def _sent_cutover(world: World, doing: tuple[object, ...]) -> World:
     return found._replace(overdue=found.overdue and not resumed)
 
 
-def _runner(real: Real, world: World) -> Iterator[Edge]:
+def _runner(real: Real, world: ExplorationState) -> Iterator[Edge]:
     doing = world.doing_runner
     if doing is None:
         found = real.ask_runner(world)
@@ -182,7 +183,7 @@ def _runner(real: Real, world: World) -> Iterator[Edge]:
         yield Edge(FAULT, "answer lost", done._replace(faults=world.faults - 1))
 
 
-def _sent_runner(world: World, doing: tuple[object, ...]) -> World:
+def _sent_runner(world: ExplorationState, doing: tuple[object, ...]) -> ExplorationState:
     pod = world.pod
     if doing[0] == "status":
         return world._replace(run=doing[2]) if doing[1] == world.run else world  # type: ignore[arg-type]
@@ -207,7 +208,7 @@ def _sent_runner(world: World, doing: tuple[object, ...]) -> World:
 # --- what must hold -------------------------------------------------------------------------------
 
 
-def check(world: World, *, restores: bool) -> None:
+def check(world: ExplorationState, *, restores: bool) -> None:
     """Invariants of every state."""
     pod, cut = world.pod, world.cut
     if pod and pod.release == "T" and pod.runs:
@@ -222,7 +223,7 @@ def check(world: World, *, restores: bool) -> None:
         assert cut.verdict in ("breach", "gap"), "a rollback without its verdict on record"
 
 
-def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> None:
+def check_decision(real: Real, world: ExplorationState, evidence: str, doing: Doing) -> None:
     """Invariants of what the cutover wants, given what the samples say."""
     if doing is None or doing[0] != "status":
         return
@@ -246,7 +247,7 @@ def check_decision(real: Real, world: World, evidence: str, doing: Doing) -> Non
         assert evidence in allowed, f"rolled back on {evidence}"
 
 
-def check_streams(world: World, wants: dict[str, Doing]) -> None:
+def check_streams(world: ExplorationState, wants: dict[str, Doing]) -> None:
     """Event bus and database decide nothing; what was found is in the write that ends the move."""
     apart = {_without_streams(doing) for doing in wants.values()}
     assert len(apart) == 1, f"it depends on its streams: {apart}"
@@ -274,7 +275,7 @@ def _sends(pod: Pod | None) -> bool:
     return pod is not None and pod.release == "T" and pod.state in ("started", "ready", "hung")
 
 
-def check_persisted(before: World, after: World) -> None:
+def check_persisted(before: ExplorationState, after: ExplorationState) -> None:
     """Invariants of a change of phase."""
     old, new = before.cut, after.cut
     if new.streams != old.streams:
@@ -295,7 +296,7 @@ def check_persisted(before: World, after: World) -> None:
         assert new.backup, "switched without a record of the backup"
 
 
-def check_template(world: World, new: object) -> None:
+def check_template(world: ExplorationState, new: object) -> None:
     """Invariants of a new template."""
     release, restore = new.release, new.restore  # type: ignore[attr-defined]
     pod, stops = world.pod, new.replicas == 0  # type: ignore[attr-defined]
@@ -307,7 +308,7 @@ def check_template(world: World, new: object) -> None:
         assert world.cut.phase in _BACK, "a restore before the rollback was persisted"
 
 
-def check_delete(world: World) -> None:
+def check_delete(world: ExplorationState) -> None:
     """Invariants of stopping a pod."""
     pod, cut = world.pod, world.cut
     assert pod is not None
@@ -317,7 +318,7 @@ def check_delete(world: World) -> None:
         assert world.filed or cut.gave_up, "the evidence is gone with the pod"
 
 
-def check_annotate(world: World, halt: str | None) -> None:
+def check_annotate(world: ExplorationState, halt: str | None) -> None:
     """Invariants of orders to a live pod."""
     pod = world.pod
     assert pod is not None

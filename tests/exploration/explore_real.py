@@ -18,10 +18,10 @@ from tests.exploration.explore_state import (
     JUDGED,
     STREAMS,
     Cut,
+    ExplorationState,
     Pod,
     Run,
     Template,
-    World,
 )
 from tests.support.operator import cutovers as some
 from tests.support.operator.streams import BUS, ORDERS, bus
@@ -129,14 +129,14 @@ class Real:
     manifests: list[Manifest] = field(default_factory=list)
     known: dict[object, Doing] = field(default_factory=dict)
 
-    def begin(self, faults: int = 0, wishes: tuple[str, ...] = ()) -> World:
+    def begin(self, faults: int = 0, wishes: tuple[str, ...] = ()) -> ExplorationState:
         """A runner whose source trades, and a cutover that someone just created."""
         found = self._runner(Run(), suspend=False)
         manifest = self._children(found, None)[-2]
         assert manifest["kind"] == "StatefulSet"
         first = self.template(manifest)
         pod = Pod(first, "ready", "", False)
-        return World(Cut(), Run(), first, first, pod, faults=faults, wishes=wishes)
+        return ExplorationState(Cut(), Run(), first, first, pod, faults=faults, wishes=wishes)
 
     def template(self, manifest: Manifest) -> Template:
         """The template that a StatefulSet's manifest is; equal manifests are one."""
@@ -160,11 +160,11 @@ class Real:
             self.manifests.append(manifest)
         return self.templates[key]
 
-    def told(self, world: World) -> tuple[str, ...]:
+    def told(self, world: ExplorationState) -> tuple[str, ...]:
         """What its process may tell of its event bus, where that may matter."""
         return STREAMS if self.streams and world.cut.phase in COMPARED else ("",)
 
-    def ask_cutover(self, world: World, evidence: str, streams: str = "") -> Doing:
+    def ask_cutover(self, world: ExplorationState, evidence: str, streams: str = "") -> Doing:
         """What the cutover reconciler wants, seeing samples that lead to `evidence`, and a process
         that tells that of its event bus."""
         cut, pod = world.cut, world.pod
@@ -180,7 +180,7 @@ class Real:
             self.known[key] = self._cutover_doing(world, observed.cutover, step)
         return self.known[key]
 
-    def ask_runner(self, world: World) -> Doing:
+    def ask_runner(self, world: ExplorationState) -> Doing:
         """What the runner reconciler wants."""
         same = world.seen is world.template
         looks = (world.latched, world.suspend)
@@ -189,7 +189,7 @@ class Real:
             self.known[key] = self._runner_doing(world, self.runner(self._seen_by_runner(world)))
         return self.known[key]
 
-    def _cutover_doing(self, world: World, before: ReleaseCutover, step: Step) -> Doing:
+    def _cutover_doing(self, world: ExplorationState, before: ReleaseCutover, step: Step) -> Doing:
         if isinstance(step, FileReport):
             return ("report", 2 if step.final else 1)
         if isinstance(step, WriteStatus):
@@ -206,7 +206,7 @@ class Real:
         assert isinstance(step, Wait), step
         return None
 
-    def _runner_doing(self, world: World, step: Step) -> Doing:
+    def _runner_doing(self, world: ExplorationState, step: Step) -> Doing:
         match step:
             case WriteStatus():
                 status = RunnerStatus.model_validate(step.status)
@@ -228,7 +228,9 @@ class Real:
         assert isinstance(step, Wait), step
         return None
 
-    def _seen_by_cutover(self, world: World, evidence: str, streams: str) -> CutoverObserved:
+    def _seen_by_cutover(
+        self, world: ExplorationState, evidence: str, streams: str
+    ) -> CutoverObserved:
         times = (world.lasts, world.late, world.overdue)
         cutover = self._cutover(world.cut, times, evidence, world.asked)
         return CutoverObserved(
@@ -245,7 +247,7 @@ class Real:
             report=("", "evidence", "final")[world.filed],
         )
 
-    def _seen_by_runner(self, world: World) -> RunnerObserved:
+    def _seen_by_runner(self, world: ExplorationState) -> RunnerObserved:
         runner = self._runner(world.run, suspend=world.suspend)
         cutover = self._cutover(world.cut, (False, False, False), "", world.asked)
         live = {ref_of(item): item for item in self._children(runner, cutover)}
@@ -260,7 +262,7 @@ class Real:
             process=_process_view(world),
         )
 
-    def _stateful_set(self, world: World) -> Manifest:
+    def _stateful_set(self, world: ExplorationState) -> Manifest:
         """The live StatefulSet, with what its controller says of it."""
         found, generation = self.manifests[world.template.number], 2
         current = world.pod is not None and world.pod.template is world.template
@@ -381,7 +383,7 @@ def _records(checks: str) -> tuple[CheckRecord, ...]:
     )
 
 
-def _check_view(world: World) -> AuxiliaryPodView | None:
+def _check_view(world: ExplorationState) -> AuxiliaryPodView | None:
     if not world.check:
         return None
     said = {"missing": ("", "missing"), "invalid": ("wrong", "")}.get(world.check, ("", ""))
@@ -459,7 +461,7 @@ def _told(intact: str) -> dict[str, Any]:
     return {"streams": StreamsRecord(at=at), "conditions": (found,)}
 
 
-def _pod_view(world: World) -> PodView | None:
+def _pod_view(world: ExplorationState) -> PodView | None:
     pod = world.pod
     if pod is None:
         return None
@@ -483,7 +485,7 @@ def _pod_view(world: World) -> PodView | None:
     )
 
 
-def _statement(world: World, template: Template) -> str:
+def _statement(world: ExplorationState, template: Template) -> str:
     """What the state container of that template says once it has ended well."""
     said: dict[str, object] = {"ok": True}
     if template.backup:
@@ -509,7 +511,7 @@ _BUSES = {
 }
 
 
-def _process_view(world: World, streams: str = "") -> ProcessView | None:
+def _process_view(world: ExplorationState, streams: str = "") -> ProcessView | None:
     pod = world.pod
     if pod is None or not pod.runs or pod.state in ("crashed", "hung"):
         return None

@@ -81,7 +81,7 @@ class Pod(NamedTuple):
         return self.state in ("started", "ready", "drained", "hung", "crashed")
 
 
-class World(NamedTuple):
+class ExplorationState(NamedTuple):
     """Everything. `doing_*`: the request that a reconciler has decided on and not yet sent."""
 
     cut: Cut
@@ -142,10 +142,10 @@ _LIMITED = {
     RollbackStep.COLLECTING_EVIDENCE,
 }
 
-Happening = tuple[str, World]
+Happening = tuple[str, ExplorationState]
 
 
-def without_pod(world: World) -> World:
+def without_pod(world: ExplorationState) -> ExplorationState:
     """The pod is gone; a request about it, guarded by its uid, has nothing to act on any more."""
     doing = world.doing_runner
     if doing is not None and doing[0] in ("delete", "annotate"):
@@ -153,7 +153,7 @@ def without_pod(world: World) -> World:
     return world._replace(pod=None, doing_runner=doing)
 
 
-def obedient(world: World) -> Iterator[Happening]:
+def obedient(world: ExplorationState) -> Iterator[Happening]:
     """What a cluster and a process do by themselves, when asked properly."""
     if world.check == "new":
         yield "checked", world._replace(check="good")
@@ -180,7 +180,7 @@ def obedient(world: World) -> Iterator[Happening]:
     yield from _process(world, pod)
 
 
-def _process(world: World, pod: Pod) -> Iterator[Happening]:
+def _process(world: ExplorationState, pod: Pod) -> Iterator[Happening]:
     stays = bool(pod.halt) or world.latched
     if pod.state in ("new", "init failed"):
         yield "state prepared", _prepared(world, pod)
@@ -198,7 +198,7 @@ def _process(world: World, pod: Pod) -> Iterator[Happening]:
         yield "trades on", world._replace(pod=pod._replace(state="started"))
 
 
-def _prepared(world: World, pod: Pod) -> World:
+def _prepared(world: ExplorationState, pod: Pod) -> ExplorationState:
     """The state container did its work, each part once, and the process started."""
     t, found = pod.template, world
     if t.backup:
@@ -212,7 +212,7 @@ def _prepared(world: World, pod: Pod) -> World:
     return found._replace(pod=pod._replace(state="started"))
 
 
-def time(world: World) -> Iterator[Happening]:
+def time(world: ExplorationState) -> Iterator[Happening]:
     """Limits pass. No request is under way for that long: it is given up after 15 s."""
     if world.doing_cutover or world.doing_runner:
         return
@@ -231,7 +231,7 @@ def time(world: World) -> Iterator[Happening]:
         yield "overdue", world._replace(late=True, overdue=True)
 
 
-def _wishes(world: World) -> Iterator[Happening]:
+def _wishes(world: ExplorationState) -> Iterator[Happening]:
     for wish in world.wishes:
         less = world._replace(wishes=tuple(other for other in world.wishes if other != wish))
         match wish:
@@ -245,7 +245,7 @@ def _wishes(world: World) -> Iterator[Happening]:
                 yield wish, less._replace(suspend=True)
 
 
-def faults(world: World) -> Iterator[Happening]:
+def faults(world: ExplorationState) -> Iterator[Happening]:
     """What goes wrong, and what a person asks for."""
     if not world.final:
         yield from _wishes(world)
@@ -267,7 +267,7 @@ def faults(world: World) -> Iterator[Happening]:
     yield "pod lost", without_pod(less)
 
 
-def _hangs(world: World) -> Iterator[Happening]:
+def _hangs(world: ExplorationState) -> Iterator[Happening]:
     """The new release's process hangs on the way back, apart from all other faults: elsewhere the
     guard, or a limit of the phase, sees to it."""
     pod = world.pod
@@ -277,7 +277,7 @@ def _hangs(world: World) -> Iterator[Happening]:
         yield "hangs", world._replace(wishes=rest, pod=pod._replace(state="hung"))
 
 
-def _check_faults(world: World) -> Iterator[Happening]:
+def _check_faults(world: ExplorationState) -> Iterator[Happening]:
     """One thing goes wrong with the check pod, apart from all other faults."""
     if "unlucky" not in world.wishes:
         return

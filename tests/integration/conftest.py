@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.cluster.progress import Progress
-from tests.support.runner.alerting_kit import Stack
+from tests.support.runner.alerting_fixtures import Stack
 from tests.support.runner.process import RunnerProcess
 from tests.support.runner.virtual_time import VirtualLoop
 from tests.support.services.alertmanager.server import Alertmanager

@@ -36,7 +36,7 @@ def test_output_is_passed_on_and_counted(capfd: pytest.CaptureFixture[str]) -> N
     assert capfd.readouterr().out == "= 2 passed in 0.1s =\n"
 
 
-def test_a_failed_part_is_told_in_its_line_and_in_the_sum() -> None:
+def test_a_failed_part_is_reported_in_its_line_and_in_the_sum() -> None:
     good, bad = run("good", script("")), run("bad", script("raise SystemExit(3)"))
     lines = table([good, bad]).splitlines()
     assert [line.split(None, 1)[0] for line in lines] == ["part", "good", "bad", "all"]

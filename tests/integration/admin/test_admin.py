@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.support.runner.admin_kit import SECRET, Answer, Issuer, ask, trusting
+from tests.support.runner.admin_fixtures import SECRET, Answer, Issuer, ask, trusting
 from tests.support.runner.process import RunnerProcess, cli, eventually
 from tests.support.services.tls import Authority
 from tradepulse_runner.audit.trail import FILE, read_trail
@@ -321,7 +321,7 @@ def test_at_once_from_many_hands_it_is_engaged_once(place: Place) -> None:
     assert json.loads(place.runner.get("/status")[1])["kill_switch"]["engaged"]
 
 
-def test_a_disk_that_refuses_is_told_and_trading_stops_all_the_same(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_reported_and_trading_stops_all_the_same(tmp_path: Path) -> None:
     """The fault itself is the subject: the latch's write fails."""
 
     def fail(step: str) -> None:

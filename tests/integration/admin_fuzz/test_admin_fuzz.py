@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.support.runner.admin_kit import SECRET, Issuer
-from tests.support.runner.kit import running
+from tests.support.runner.admin_fixtures import SECRET, Issuer
+from tests.support.runner.runner_fixtures import running
 from tradepulse_runner.admin.app import build
 from tradepulse_runner.admin.start import Admin
 from tradepulse_runner.config.admin import AdminConfig

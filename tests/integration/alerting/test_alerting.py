@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.runner.alerting_kit import PATIENCE, Stack
-from tests.support.runner.credentials_kit import pair, write
+from tests.support.runner.alerting_fixtures import PATIENCE, Stack
+from tests.support.runner.credentials_fixtures import pair, write
 from tests.support.runner.process import ROOT, RunnerProcess, cli
 from tests.support.services.alertmanager.pagerduty import problem
 from tests.support.services.alertmanager.server import ROUTING_KEY

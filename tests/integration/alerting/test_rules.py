@@ -89,7 +89,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     assert fires == silent == set(NAMES)
 
 
-def test_names_are_told_apart() -> None:
+def test_names_are_distinguished() -> None:
     assert len(set(NAMES)) == len(NAMES)
 
 

@@ -22,10 +22,17 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.cluster.progress import Progress
 from tests.support.runner import database_child
-from tests.support.runner.alerting_kit import Stack
-from tests.support.runner.database_kit import assert_whole, config, migrated, problems, rows, using
-from tests.support.runner.kit import until
+from tests.support.runner.alerting_fixtures import Stack
+from tests.support.runner.database_fixtures import (
+    assert_whole,
+    config,
+    migrated,
+    problems,
+    rows,
+    using,
+)
 from tests.support.runner.process import ROOT, RunnerProcess, cli, environment, eventually
+from tests.support.runner.runner_fixtures import until
 from tests.support.services.postgres.server import OWNER, SUPERUSER, WRITER, Postgres
 from tests.support.services.service import free_port
 from tests.support.services.tls import Authority

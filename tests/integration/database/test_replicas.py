@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from tests.integration.database.test_database import entries
 from tests.support.cluster.progress import Progress
-from tests.support.runner.database_kit import config, migrated, using
-from tests.support.runner.kit import until
+from tests.support.runner.database_fixtures import config, migrated, using
+from tests.support.runner.runner_fixtures import until
 from tests.support.services.postgres.server import SUPERUSER, Postgres
 from tests.support.services.service import free_port
 from tradepulse_runner.config.database import DatabaseConfig
@@ -88,7 +88,7 @@ async def store(server: Postgres, count: int, first: int = 1) -> None:
     await using(server, append, "runner")
 
 
-async def test_where_the_servers_are_is_told_to_a_plain_role(server: Postgres) -> None:
+async def test_where_the_servers_are_is_reported_to_a_plain_role(server: Postgres) -> None:
     async with looking(config(server)) as (found, registry):
         assert found.status()["at"] is None
         await store(server, 30)

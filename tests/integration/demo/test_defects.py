@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.support.runner.credentials_kit import finish, swapped
-from tests.support.runner.kit import SYMBOL, market, paper, until
-from tests.support.runner.venues.places import PLACES, Place
+from tests.support.runner.credentials_fixtures import finish, swapped
+from tests.support.runner.runner_fixtures import SYMBOL, market, paper, until
+from tests.support.runner.venues.venue_fixtures import VENUE_FIXTURES, VenueFixture
 from tradepulse_demo import cli
 from tradepulse_demo.defects import (
     KINDS,
@@ -43,7 +43,7 @@ async def at_paper(folder: Path) -> AsyncIterator[tuple[Build, VenueConfig, None
     yield Defect(kind="errors", after=3).build_connector, venue, None
 
 
-def at(place: Callable[[], AbstractAsyncContextManager[Place]]) -> Any:
+def at(place: Callable[[], AbstractAsyncContextManager[VenueFixture]]) -> Any:
     @asynccontextmanager
     async def opened(folder: Path) -> AsyncIterator[tuple[Build, VenueConfig, CredentialStore]]:
         async with place() as made:
@@ -58,7 +58,7 @@ def at(place: Callable[[], AbstractAsyncContextManager[Place]]) -> Any:
     return opened
 
 
-VENUES = {"paper": at_paper, **{name: at(place) for name, place in PLACES.items()}}
+VENUES = {"paper": at_paper, **{name: at(place) for name, place in VENUE_FIXTURES.items()}}
 
 
 @pytest.mark.parametrize("name", sorted(VENUES))

@@ -29,8 +29,8 @@ from aiokafka.errors import (
 from prometheus_client import CollectorRegistry
 
 from tests.support.cluster.progress import Progress
-from tests.support.runner.alerting_kit import Stack
-from tests.support.runner.bus_kit import (
+from tests.support.runner.alerting_fixtures import Stack
+from tests.support.runner.bus_fixtures import (
     GROUP,
     READER,
     RUNNER,
@@ -48,8 +48,8 @@ from tests.support.runner.bus_kit import (
     settings,
     until,
 )
-from tests.support.runner.kit import Crash
 from tests.support.runner.process import ROOT, RunnerProcess, environment, eventually
+from tests.support.runner.runner_fixtures import Crash
 from tests.support.services.kafka.server import Kafka
 from tests.support.services.service import free_port
 from tests.support.services.tls import Authority
@@ -366,7 +366,7 @@ def _says(bus: Publisher, words: str) -> Any:
 # -- how far topics and readers are --------------------------------------------------------
 
 
-async def test_how_far_topics_and_readers_are_is_told(
+async def test_how_far_topics_and_readers_are_is_in_the_status(
     kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offsets, "INTERVAL", 0.5)

@@ -153,7 +153,7 @@ async def test_many_requests_read_a_token_once() -> None:
     assert set(await asyncio.gather(*(token.other_than("t1") for _ in range(20)))) == {"t2"}
 
 
-async def test_a_token_file_of_a_kubeconfig_is_beside_it_and_read_again(
+async def test_a_token_file_of_a_kubeconfig_is_next_to_it_and_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine").write_text("old\n")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.kit import until
 from tests.support.runner.lease_api import FakeLeaseApi
+from tests.support.runner.runner_fixtures import until
 from tradepulse_runner.config.runner import LeaseConfig
 from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.lease.api import KubeLease, address_of, build_writer

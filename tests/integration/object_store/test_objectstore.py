@@ -16,8 +16,8 @@ from obstore.store import S3Store
 from prometheus_client import CollectorRegistry
 
 from tests.support.cluster.progress import Progress
-from tests.support.runner.kit import Crash, crash_at
 from tests.support.runner.process import RunnerProcess, eventually
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tests.support.runner.state_files import order_state, write
 from tests.support.services.objectstore.server import (
     BUCKET,
@@ -207,7 +207,7 @@ async def test_a_damaged_backup_is_named_and_neither_stored_nor_in_the_way(
     assert not any(name.startswith("backups/bad/") for name in names)
 
 
-async def test_a_store_that_is_down_is_told_and_the_copy_made_up_for_later(
+async def test_a_store_that_is_down_is_reported_and_the_copy_made_up_for_later(
     config: ObjectStoreConfig, server: ObjectStore, tmp_path: Path, seen: Seen
 ) -> None:
     folder = state(tmp_path / "state", "uid-1")
@@ -225,7 +225,7 @@ async def test_a_store_that_is_down_is_told_and_the_copy_made_up_for_later(
     assert expected(folder, "uid-1").items() <= seen.content().items()
 
 
-async def test_wrong_credentials_are_told_without_showing_them_and_a_rotation_mends_it(
+async def test_wrong_credentials_are_reported_without_showing_them_and_a_rotation_mends_it(
     config: ObjectStoreConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = state(tmp_path / "state", "uid-1")
@@ -247,7 +247,7 @@ async def test_wrong_credentials_are_told_without_showing_them_and_a_rotation_me
     assert await worker.look()
 
 
-async def test_a_bucket_without_versions_is_told(
+async def test_a_bucket_without_versions_is_reported(
     config: ObjectStoreConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     plain = ObjectStore(versioned=False)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.operator.engine_world import POD, World, cutover, pod, runner
+from tests.support.operator.engine_world import POD, EngineWorld, cutover, pod, runner
 from tradepulse_operator.clients.alertmanager import Alertmanager
 from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.clients.prometheus import Prometheus
@@ -31,9 +31,9 @@ ACTIVE = {"id": "bbbb", "image": "r:2", "configMap": "btc-c2", "configHash": "c2
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def world_of(**spec: object) -> World:
+def world_of(**spec: object) -> EngineWorld:
     """A runner whose active release is that of its pod."""
-    world = World()
+    world = EngineWorld()
     live = runner(**spec)
     live["metadata"] |= {"finalizers": ["tradepulse.io/clean-stop"]}
     live["status"] = {"activeRelease": ACTIVE, "cutover": "btc-1"}
@@ -45,7 +45,7 @@ def world_of(**spec: object) -> World:
 
 
 @asynccontextmanager
-async def looking(world: World, handler: Handler) -> AsyncIterator[Loop]:
+async def looking(world: EngineWorld, handler: Handler) -> AsyncIterator[Loop]:
     """The loop with the reconcilers of this operator and a process that answers so."""
     app = web.Application()
     app.router.add_get("/status", handler)
@@ -71,7 +71,7 @@ async def looking(world: World, handler: Handler) -> AsyncIterator[Loop]:
         )
 
 
-def orders(world: World) -> dict[str, str]:
+def orders(world: EngineWorld) -> dict[str, str]:
     return dict(world.kube.objects[POD]["metadata"].get("annotations") or {})
 
 

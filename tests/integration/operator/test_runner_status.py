@@ -126,7 +126,7 @@ async def test_a_whole_status_is_taken() -> None:
         )
 
 
-async def test_room_and_orders_are_taken_where_they_are_told() -> None:
+async def test_room_and_orders_are_taken_where_they_are_reported() -> None:
     more = {
         "storage": {"free_bytes": 10**9, "backup_bytes": 512},
         "orders": {"submitted": 12, "ok": 9, "error": 2},
@@ -143,7 +143,7 @@ async def test_room_and_orders_are_taken_where_they_are_told() -> None:
     assert (found.orders, found.failed_orders, found.p95_milliseconds) == (11, 2, 12.5)
 
 
-def test_the_book_is_taken_where_it_is_told() -> None:
+def test_the_book_is_taken_where_it_is_reported() -> None:
     book = {
         "positions": {"b": {"ETH-USD": "-0.5"}, "a": {"BTC-USD": "1.25", "SOL-USD": "0.00"}},
         "snapshot": {"generation": 7, "sha256": "abc"},
@@ -340,7 +340,7 @@ def test_only_true_is_complete(complete: object) -> None:
     assert found.halt_complete is False
 
 
-def test_streams_are_taken_where_they_are_told() -> None:
+def test_streams_are_taken_where_they_are_reported() -> None:
     found = view({**STATUS, "bus": BUS, "database": DATABASE})
     assert found
     assert found.bus == BusView(

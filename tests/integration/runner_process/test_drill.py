@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.runner.kit import config
 from tests.support.runner.process import cli
+from tests.support.runner.runner_fixtures import config
 from tradepulse_runner.config.runner import RunnerConfig
 from tradepulse_runner.drill.rehearsal import Result, drill
 from tradepulse_runner.files.snapshot import SnapshotFile

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.runner.lease_api import FakeLeaseApi
-from tests.support.runner.partition import Cable
+from tests.support.runner.partitioned_link import PartitionedLink
 from tests.support.runner.process import RunnerProcess, eventually
 from tests.support.runner.writers import (
     Background,
@@ -112,16 +112,16 @@ def test_a_holder_that_was_stopped_and_continued_sends_nothing_more(place: Place
 
 
 def test_a_holder_that_is_cut_off_stops_before_the_other_starts(place: Place) -> None:
-    cable = place.background.open(Cable("127.0.0.1", place.api.port))
-    first, second = place.trading("a", 1, cable.port), place.waiting("b")
-    place.background.call(cable.cut)
+    link = place.background.open(PartitionedLink("127.0.0.1", place.api.port))
+    first, second = place.trading("a", 1, link.port), place.waiting("b")
+    place.background.call(link.cut)
     assert first.process is not None
     assert first.process.wait(60) == LOST
     assert 2 not in epochs(place.venue)
     until_orders_of(place.venue, 2)
     assert stale(place.venue) == []
     # As the kubelet does: the same pod again. It waits for its turn, and gets it.
-    place.background.call(cable.mend)
+    place.background.call(link.mend)
     first.start()
     first.until(lambda s: s["state"] == "WAITING", "waiting")
     assert second.end() == 0
@@ -131,22 +131,24 @@ def test_a_holder_that_is_cut_off_stops_before_the_other_starts(place: Place) ->
 
 def test_what_the_network_kept_back_is_refused_by_the_venue(place: Place) -> None:
     """No check of the sender can help here: the orders had left when the holder was stopped."""
-    cable = place.background.open(Cable("127.0.0.1", urlsplit(place.venue.rest_url).port or 0))
+    link = place.background.open(
+        PartitionedLink("127.0.0.1", urlsplit(place.venue.rest_url).port or 0)
+    )
     first = place.runner("a")
     direct = first.config["venues"][0]["options"]["rest_url"]
-    first.config["venues"][0]["options"]["rest_url"] = f"http://127.0.0.1:{cable.port}"
+    first.config["venues"][0]["options"]["rest_url"] = f"http://127.0.0.1:{link.port}"
     first.start()
     until_orders_of(place.venue, 1)
     second = place.waiting("b")
     assert second.config["venues"][0]["options"]["rest_url"] == direct
-    place.background.call(cable.cut)
+    place.background.call(link.cut)
     heard = first.status()["heartbeat"]
     # A heartbeat that is a second younger: what left before the cut was answered long ago.
-    first.until(lambda s: s["heartbeat"] > heard + 1 and _on_its_way(s), "an order in the cable")
+    first.until(lambda s: s["heartbeat"] > heard + 1 and _on_its_way(s), "an order in the link")
     assert first.process is not None
     first.process.send_signal(signal.SIGSTOP)
     until_orders_of(place.venue, 2)
-    place.background.call(cable.mend)
+    place.background.call(link.mend)
     eventually(lambda: stale(place.venue), what="an order that comes too late")
     first.process.send_signal(signal.SIGCONT)
     assert first.process.wait(60) == LOST

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tests.support.runner.admin_kit import SECRET, Answer, Issuer, ask
-from tests.support.runner.kit import Crash, until
+from tests.support.runner.admin_fixtures import SECRET, Answer, Issuer, ask
 from tests.support.runner.process import RunnerProcess, eventually
+from tests.support.runner.runner_fixtures import Crash, until
 from tests.support.services.siem.receiver import Fault, Receiver, answering, hanging
 from tests.support.services.tls import Authority
 from tradepulse_runner.audit.signing import Keyring, Signer

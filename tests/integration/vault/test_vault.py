@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.support.cluster.progress import Progress
-from tests.support.e2e.venue_beside import ACCOUNT, KINDS, Beside, Credential, beside
+from tests.support.e2e.venue_relay import ACCOUNT, KINDS, Beside, Credential, beside
 from tests.support.runner.process import ROOT, RunnerProcess, eventually
 from tests.support.services.openbao.agent import Agent
 from tests.support.services.openbao.server import MOUNT, OpenBao, Refused
@@ -34,7 +34,7 @@ BINANCE = replace(
 
 
 @dataclass
-class World:
+class VaultWorld:
     """What trades, where, and who hands it its keys. ``used``: the key pair that counts now."""
 
     bao: OpenBao
@@ -107,7 +107,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultWorld]:
     folder, bao = tmp_path_factory.mktemp("vault"), OpenBao()
     with beside(BINANCE, cluster=False) as at:
         with Progress().step("OpenBao") as step:
@@ -118,7 +118,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         try:
             first = BINANCE.credential("first")
             at.add(first)
-            found = World(bao, agent, at, runner, first, [first])
+            found = VaultWorld(bao, agent, at, runner, first, [first])
             found.put(first)
             agent.start()
             agent.wait()
@@ -144,14 +144,14 @@ def config(venue: Beside, secrets: Path) -> dict[str, Any]:
     return {"venues": [spot], "loop": loop, "strategy": strategy}
 
 
-def test_a_key_that_is_rotated_under_load_costs_no_order(world: World) -> None:
+def test_a_key_that_is_rotated_under_load_costs_no_order(world: VaultWorld) -> None:
     """The old one is revoked last, when the runner has taken the new one."""
     for _ in range(3):
         world.rotate()
     world.settle()
 
 
-def test_sealed_or_stopped_it_goes_on_with_the_key_it_has(world: World) -> None:
+def test_sealed_or_stopped_it_goes_on_with_the_key_it_has(world: VaultWorld) -> None:
     before = world.generation
     world.bao.seal()
     with pytest.raises(Refused):
@@ -165,7 +165,7 @@ def test_sealed_or_stopped_it_goes_on_with_the_key_it_has(world: World) -> None:
     world.settle()
 
 
-def test_an_agent_that_was_dead_meanwhile_brings_the_newest_key(world: World) -> None:
+def test_an_agent_that_was_dead_meanwhile_brings_the_newest_key(world: VaultWorld) -> None:
     before = world.generation
     world.agent.kill()
     world.put(world.new_key())
@@ -178,7 +178,7 @@ def test_an_agent_that_was_dead_meanwhile_brings_the_newest_key(world: World) ->
     world.settle()
 
 
-def test_half_a_pair_or_an_empty_one_is_refused_and_told(world: World) -> None:
+def test_half_a_pair_or_an_empty_one_is_refused_and_reported(world: VaultWorld) -> None:
     before, failures, half = (
         world.generation,
         world.metric("reload_failures_total"),
@@ -200,7 +200,7 @@ def test_half_a_pair_or_an_empty_one_is_refused_and_told(world: World) -> None:
     world.settle()
 
 
-def test_the_rules_for_unusual_access_find_it_in_a_real_audit_log(world: World) -> None:
+def test_the_rules_for_unusual_access_find_it_in_a_real_audit_log(world: VaultWorld) -> None:
     """The agent's own reads are none; the rules are those of docs/security.md."""
     bao, token = world.bao, world.bao.log_in(world.agent.login)
     assert bao.ask("GET", f"{MOUNT}/data/{PATH}", token=token)["data"]["data"]["secret"]
@@ -264,7 +264,7 @@ def flat(record: dict[str, Any], before: str = "") -> dict[str, str]:
     return made
 
 
-def test_no_secret_is_in_any_log_or_answer(world: World) -> None:
+def test_no_secret_is_in_any_log_or_answer(world: VaultWorld) -> None:
     world.rotate()
     status, metrics = (world.runner.get(path, port=port)[1] for path, port in SHOWN)
     logs = [world.runner.log, world.agent.log, world.bao.log, world.bao.audit_log]

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.runner.venues.places import PLACES, Place
+from tests.support.runner.venues.venue_fixtures import VENUE_FIXTURES, VenueFixture
 
 
-@pytest.fixture(params=sorted(PLACES))
-async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+@pytest.fixture(params=sorted(VENUE_FIXTURES))
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[VenueFixture]:
     """Each venue of the kit in turn."""
-    async with PLACES[request.param]() as made:
+    async with VENUE_FIXTURES[request.param]() as made:
         yield made

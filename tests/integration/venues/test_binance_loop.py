@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.binance_kit import (
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.binance_fixtures import (
     ACCOUNT,
     KEY,
     SECRET,

@@ -300,7 +300,7 @@ class TestClock:
             with pytest.raises(OrderRejected, match="-1021"):
                 await rest.signed(PLACE)
 
-    async def test_a_clock_that_is_wrong_again_is_told(self, tmp_path: Path) -> None:
+    async def test_a_clock_that_is_wrong_again_is_reported(self, tmp_path: Path) -> None:
         async with _venue(tmp_path) as (server, rest):
 
             async def script(_request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.support.runner.kit import until
+from tests.support.runner.runner_fixtures import until
 from tests.support.runner.venues.binance_json import REPORT
 from tests.support.runner.venues.scripted import Scripted, scripted
 from tradepulse_runner.credentials.store import CredentialStore
@@ -240,7 +240,7 @@ async def test_it_subscribes_with_a_signature_and_tells_orders() -> None:
 @pytest.mark.parametrize(
     ("code", "error"), [(-2015, CredentialsRefused), (-1003, VenueThrottled), (-1102, OrderError)]
 )
-async def test_a_refused_subscription_is_told(code: int, error: type[Exception]) -> None:
+async def test_a_refused_subscription_is_reported(code: int, error: type[Exception]) -> None:
     async with _user() as (peer, stream, _, _ears):
         peer.answers = [{"status": 400, "error": {"code": code, "msg": "no"}}]
         with pytest.raises(error, match=str(code)):

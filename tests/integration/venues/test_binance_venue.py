@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.binance_kit import (
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.binance_fixtures import (
     ACCOUNT,
     KEY,
     SYMBOL,
@@ -235,7 +235,7 @@ FATES = [
 
 
 @pytest.mark.parametrize(("kind", "error", "live"), FATES)
-async def test_each_fault_of_placing_is_told_for_what_it_is(
+async def test_each_fault_of_placing_is_reported_for_what_it_is(
     kind: str,
     error: type[OrderError],
     live: bool,
@@ -408,7 +408,7 @@ async def test_a_cursor_has_a_place_for_each_symbol() -> None:
             assert "BNBUSDT" in left.cursor
 
 
-async def test_a_cursor_of_another_venue_is_told(venue: BinanceVenue) -> None:
+async def test_a_cursor_of_another_venue_is_reported(venue: BinanceVenue) -> None:
     async with connected(venue) as (made, _):
         with pytest.raises(Exception, match="not one of Binance; remedy"):
             await made.trades_since("17")

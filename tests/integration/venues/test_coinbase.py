@@ -9,8 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.coinbase_bench import (
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.coinbase_fixtures import (
     bench,
     build,
     buy,
@@ -49,7 +49,7 @@ async def test_connected_it_knows_quotes_steps_and_positions() -> None:
         assert b.connector.streaming
 
 
-async def test_an_order_is_placed_found_told_and_cancelled() -> None:
+async def test_an_order_is_placed_found_reported_and_cancelled() -> None:
     async with bench() as b:
         placed = await b.connector.place_order(buy(), "tp-1")
         assert placed.order.body_hash() == buy().body_hash()
@@ -84,7 +84,7 @@ async def test_a_market_order_fills_and_its_trades_have_fees_and_client_ids(side
         assert await b.connector.get_positions() == {"BTC-USD": D(2) + side.sign * D("0.1")}
 
 
-async def test_a_part_fill_is_told_with_its_sum() -> None:
+async def test_a_part_fill_is_reported_with_its_sum() -> None:
     async with bench() as b:
         placed = await b.connector.place_order(sell(), "tp-1")
         b.meet(VenueSide.BUY, "0.04", "50005")
@@ -195,7 +195,7 @@ async def test_an_order_that_was_not_accepted_is_doubted_and_never_sent_again(ki
         assert b.posts() == 1
 
 
-async def test_throttled_it_is_silent_for_as_long_as_it_was_told() -> None:
+async def test_throttled_it_is_silent_for_as_long_as_it_was_asked() -> None:
     async with bench() as b:
         b.venue.faults.add(Fault("place", "throttle", seconds=3))
         with pytest.raises(VenueThrottled) as caught:
@@ -212,7 +212,7 @@ async def test_throttled_it_is_silent_for_as_long_as_it_was_told() -> None:
 
 @pytest.mark.parametrize("closed", [False, True])
 @pytest.mark.parametrize("replay", [Replay.ECHO, Replay.ORDER])
-async def test_an_old_order_that_is_returned_for_our_id_is_told_as_what_it_is(
+async def test_an_old_order_that_is_returned_for_our_id_is_reported_as_what_it_is(
     replay: Replay, closed: bool
 ) -> None:
     async with bench() as b:
@@ -245,7 +245,7 @@ async def test_an_accepted_order_that_the_history_does_not_show_yet_is_not_given
             await b.connector.fetch_order(old)
 
 
-async def test_an_order_told_by_no_stream_is_read_back_when_the_history_shows_it() -> None:
+async def test_an_order_reported_by_no_stream_is_read_back_when_the_history_shows_it() -> None:
     async with bench() as b:
         b.connector.streaming = False
         b.venue.behaviour.history_lag = 0.1
@@ -277,7 +277,7 @@ async def test_without_a_connection_nothing_was_sent_for_certain() -> None:
             await b.connector.place_order(buy(), "tp-1")
 
 
-async def test_a_venue_that_is_gone_is_told_as_disconnected_and_an_order_as_not_sent() -> None:
+async def test_a_venue_that_is_gone_is_reported_as_disconnected_and_an_order_as_not_sent() -> None:
     pair = make_ed25519()
     async with quiet_venue(pair) as venue:
         connector = build(venue, store(pair))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.support.runner.venues.coinbase_bench import buy, store
+from tests.support.runner.venues.coinbase_fixtures import buy, store
 from tests.support.runner.venues.scripted import Scripted, scripted
 from tests.support.venues.coinbase.keys import make_ed25519
 from tradepulse_runner.domain import OrderRef

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.runner.kit import kill, limits, trading, until
-from tests.support.runner.venues.coinbase_bench import (
+from tests.support.runner.runner_fixtures import kill, limits, trading, until
+from tests.support.runner.venues.coinbase_fixtures import (
     SYMBOL,
     Bench,
     build,

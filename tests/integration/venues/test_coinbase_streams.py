@@ -9,8 +9,15 @@ from decimal import Decimal
 import aiohttp
 import pytest
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.coinbase_bench import Bench, bench, build, buy, quiet_venue, store
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.coinbase_fixtures import (
+    Bench,
+    bench,
+    build,
+    buy,
+    quiet_venue,
+    store,
+)
 from tests.support.venues.coinbase.keys import make_ed25519
 from tests.support.venues.exchange import Side as VenueSide
 from tests.support.venues.faults import Fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.runner.venues.coinbase_bench import bench, buy
+from tests.support.runner.venues.coinbase_fixtures import bench, buy
 from tradepulse_runner.venues.coinbase.limits import PER_SECOND
 from tradepulse_runner.venues.http import together
 

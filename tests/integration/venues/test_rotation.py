@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.credentials_kit import finish, swapped
-from tests.support.runner.kit import until
-from tests.support.runner.venues.places import Place, order, running
+from tests.support.runner.credentials_fixtures import finish, swapped
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.venue_fixtures import VenueFixture, order, running
 from tradepulse_runner.domain import OrderStatus, Side
 from tradepulse_runner.errors import OrderError, RiskRejected
 from tradepulse_runner.live.loop import LiveExecutionLoop
@@ -48,7 +48,7 @@ class Flow:
         self.ids.append(self._loop.submit_order("spot", made))
 
 
-async def rotate(place: Place, loop: LiveExecutionLoop, mount: Path, number: int) -> None:
+async def rotate(place: VenueFixture, loop: LiveExecutionLoop, mount: Path, number: int) -> None:
     """To the key ``number``. Every third time the old one is gone before the files were seen."""
     place.accept(number)
     finish(swapped(mount, place.pair(number), place.names))
@@ -63,7 +63,9 @@ def generation(loop: LiveExecutionLoop) -> float | None:
     return loop.metrics.registry.get_sample_value(name, {"venue": "spot"})
 
 
-async def test_a_hundred_rotations_lose_and_double_no_order(place: Place, tmp_path: Path) -> None:
+async def test_a_hundred_rotations_lose_and_double_no_order(
+    place: VenueFixture, tmp_path: Path
+) -> None:
     """Whatever became of an order, runner and venue say the same of it, and no venue knows one
     twice; the kill switch stays open. At Binance nobody even notices. Coinbase's user stream was
     subscribed with a key that is gone meanwhile: it is connected anew, and what was on its way is
@@ -94,7 +96,7 @@ async def test_a_hundred_rotations_lose_and_double_no_order(place: Place, tmp_pa
 
 
 async def test_a_wrong_key_latches_and_is_not_shown(
-    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    place: VenueFixture, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The reason names the venue; a right key lets what rests be cancelled, but nothing is sent."""
     async with running(place, tmp_path) as loop:

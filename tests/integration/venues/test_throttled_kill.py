@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.support.runner.kit import until
-from tests.support.runner.venues.places import Place, order, running
+from tests.support.runner.runner_fixtures import until
+from tests.support.runner.venues.venue_fixtures import VenueFixture, order, running
 from tests.support.venues.faults import Fault
 from tradepulse_runner.domain import Side
 from tradepulse_runner.live.killreport import read_report
@@ -23,7 +23,7 @@ def listed(state_dir: Path) -> list[dict[str, Any]]:
 
 
 async def test_cancels_that_a_throttle_refused_are_listed_and_leave_when_it_is_over(
-    place: Place, tmp_path: Path
+    place: VenueFixture, tmp_path: Path
 ) -> None:
     async with running(place, tmp_path) as loop:
         made = {
@@ -49,7 +49,7 @@ async def test_cancels_that_a_throttle_refused_are_listed_and_leave_when_it_is_o
 
 
 async def test_reads_that_used_their_share_up_hold_up_no_cancel(
-    place: Place, tmp_path: Path
+    place: VenueFixture, tmp_path: Path
 ) -> None:
     """Whoever reads in a storm is slowed down; what cancels goes in between, at once."""
     async with running(place, tmp_path) as loop:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.operator.public import assert_explained
-from tests.support.operator.recordings import Runner, World
+from tests.support.operator.recordings import RecordedWorld, Runner
 from tests.support.operator.runner_world import spec
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.api.cutover_status import (
@@ -129,7 +129,7 @@ class Samples:
 
     kind: str
     seconds: float = 600.0
-    world: World = field(default_factory=World)
+    world: RecordedWorld = field(default_factory=RecordedWorld)
 
     def recording(self) -> Recording:
         ages = {
@@ -143,7 +143,7 @@ class Samples:
         }
         if self.kind == "outage":
             return Recording(NOW - 600, NOW, outage="503")
-        return World(ages[self.kind]).recording(NOW - self.seconds - 300, NOW)
+        return RecordedWorld(ages[self.kind]).recording(NOW - self.seconds - 300, NOW)
 
 
 def stateful_set(release: Release, *, observed: bool = True) -> Manifest:

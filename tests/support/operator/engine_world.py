@@ -120,7 +120,7 @@ class FakeAlertmanager:
         return AlertView(taken=7)
 
 
-class World:
+class EngineWorld:
     """The fake cluster with an observer and a reporter."""
 
     def __init__(self, needs: Callable[[ReleaseCutover], bool] = lambda _: True) -> None:

@@ -70,7 +70,7 @@ def _rows(runner: Runner, begun: int) -> list[tuple[float, float, float]]:
 
 
 @dataclass(frozen=True)
-class World:
+class RecordedWorld:
     """A Prometheus that scrapes a runner every 15 s and another target every 5 s."""
 
     runner: Runner = field(default_factory=Runner)

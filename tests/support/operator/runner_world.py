@@ -81,7 +81,7 @@ def spec(**changes: Any) -> dict[str, Any]:
 
 
 @dataclass
-class World:
+class RunnerWorld:
     """The world around one runner. `outcome`: how the next cutover ends."""
 
     spec: dict[str, Any] = field(default_factory=spec)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from tests.support.runner.kit import until
+from tests.support.runner.runner_fixtures import until
 from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.database.writer import DatabaseWriter

@@ -50,7 +50,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class LeaseWorld:
     """``orphan``: a request whose sender no longer listens, but which may still be served.
     ``late``: true seconds that an order may be on its way to the venue.
     """
@@ -63,7 +63,7 @@ class World:
     deletable: bool = False
     late: float = 0.0
 
-    def has(self, index: int, **changes: object) -> World:
+    def has(self, index: int, **changes: object) -> LeaseWorld:
         """With process ``index`` changed."""
         found = list(self.processes)
         found[index] = replace(found[index], **changes)  # type: ignore[arg-type]
@@ -77,17 +77,17 @@ def world(
     disks: tuple[int, int] = (0, 0),
     deletable: bool = False,
     mortal: int | None = None,
-) -> World:
+) -> LeaseWorld:
     """Two processes, ``a`` and ``b``, and a Lease that nobody ever held."""
     # As a connector's own: with a margin for clocks that run unevenly.
     fence = late * 1.25
     made = [Process(Candidate(n, d, times, fence), d) for n, d in zip("ab", disks, strict=True)]
     if mortal is not None:
         made[mortal] = replace(made[mortal], mortal=True)
-    return World(tuple(made), Record(version="0"), deletable=deletable, late=late)
+    return LeaseWorld(tuple(made), Record(version="0"), deletable=deletable, late=late)
 
 
-def checked(found: World) -> World:
+def checked(found: LeaseWorld) -> LeaseWorld:
     """``found``, after what may be sent now has been sent. Raises AssertionError when a second
     writer could send before the last request of the first has arrived or run out."""
     for index, process in enumerate(found.processes):
@@ -102,11 +102,11 @@ def checked(found: World) -> World:
     return found
 
 
-def passed(found: World, seconds: float) -> World:
+def passed(found: LeaseWorld, seconds: float) -> LeaseWorld:
     return replace(found, now=found.now + seconds)
 
 
-def successors(found: World) -> Iterator[World]:
+def successors(found: LeaseWorld) -> Iterator[LeaseWorld]:
     """Every world that one event other than time leads to."""
     for index, process in enumerate(found.processes):
         if process.flight is None:
@@ -122,7 +122,7 @@ def successors(found: World) -> Iterator[World]:
         yield replace(found, lease=again, writes=found.writes + 1)
 
 
-def started(found: World, index: int) -> Iterator[World]:
+def started(found: LeaseWorld, index: int) -> Iterator[LeaseWorld]:
     """What an idle process may begin."""
     process = found.processes[index]
     me, now = process.me, process.clock(found.now)
@@ -138,7 +138,7 @@ def started(found: World, index: int) -> Iterator[World]:
         yield from given_back(found, index)
 
 
-def given_back(found: World, index: int) -> Iterator[World]:
+def given_back(found: LeaseWorld, index: int) -> Iterator[LeaseWorld]:
     """A clean end: nothing is sent any more, and what was sent has arrived."""
     process = found.processes[index]
     if process.arrives_until >= found.now or process.me.seen is None:
@@ -149,7 +149,7 @@ def given_back(found: World, index: int) -> Iterator[World]:
     yield found.has(index, me=me.released(), flight=flight)
 
 
-def flown(found: World, index: int, flight: Flight) -> Iterator[World]:
+def flown(found: LeaseWorld, index: int, flight: Flight) -> Iterator[LeaseWorld]:
     """A request is served, its answer arrives, or its sender gives up on it."""
     if not flight.answered:
         after, answer = served(found, flight)
@@ -160,7 +160,7 @@ def flown(found: World, index: int, flight: Flight) -> Iterator[World]:
     yield replace(lost, orphan=found.orphan or _late(flight))
 
 
-def served(found: World, flight: Flight) -> tuple[World, Flight]:
+def served(found: LeaseWorld, flight: Flight) -> tuple[LeaseWorld, Flight]:
     """The API server's one step."""
     if flight.write is None:
         return found, replace(flight, answered=True, answer=found.lease)
@@ -171,7 +171,7 @@ def served(found: World, flight: Flight) -> tuple[World, Flight]:
     return after, replace(flight, answered=True, answer=stored)
 
 
-def landed(found: World, index: int, flight: Flight) -> World:
+def landed(found: LeaseWorld, index: int, flight: Flight) -> LeaseWorld:
     """An answer reaches its process, which takes note as ``writer`` does."""
     process = found.processes[index]
     me, now = process.me, process.clock(found.now)
@@ -184,7 +184,7 @@ def landed(found: World, index: int, flight: Flight) -> World:
     return found.has(index, flight=None, me=note(flight.answer, flight.sent, now))
 
 
-def restarted(found: World, index: int) -> World:
+def restarted(found: LeaseWorld, index: int) -> LeaseWorld:
     """Killed, and started again in the same pod on the same disk."""
     process = found.processes[index]
     me = Candidate(process.me.identity, process.disk, process.me.times, process.me.fence)
@@ -197,7 +197,7 @@ def _late(flight: Flight) -> Flight | None:
     return None if flight.answered or flight.write is None else replace(flight, sent=0.0)
 
 
-def normal(found: World) -> World:
+def normal(found: LeaseWorld) -> LeaseWorld:
     """The same world with times counted from now and versions by age, so that worlds that differ
     in nothing else are one. Ages beyond the longest span are the same age."""
     longest = max(found.processes[0].me.times.duration, found.processes[0].me.fence)
@@ -247,7 +247,7 @@ def _gone(span: float) -> float:
     return span if span >= 0 else -math.inf
 
 
-def _versions(found: World) -> dict[str, str]:
+def _versions(found: LeaseWorld) -> dict[str, str]:
     """Every version that anyone still knows → its rank."""
     known = {found.lease.version} if found.lease else set()
     for flight in (found.orphan, *(p.flight for p in found.processes)):

@@ -2,7 +2,7 @@
 
 - ``POST /_kit/faults`` with a fault (or a list) as JSON adds it; ``DELETE`` clears all;
   ``GET`` lists what waits and what struck.
-- ``GET /_kit/truth?account=NAME``: orders, fills and balances as the exchange has them.
+- ``GET /_kit/venue_state?account=NAME``: orders, fills and balances as the exchange has them.
 - ``GET /_kit/requests``: what reached the venue.
 - ``POST /_kit/crowd`` with ``{"symbol", "price"}`` moves a market, or without takes a step.
 - ``POST /_kit/clock`` with ``{"skew": seconds}``: how far the venue's clock is off.
@@ -42,7 +42,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 def add_control(app: web.Application, venue: Venue) -> None:
     control = _Control(venue)
-    app.router.add_get("/_kit/truth", control.truth)
+    app.router.add_get("/_kit/venue_state", control.venue_state)
     app.router.add_get("/_kit/requests", control.requests)
     app.router.add_get("/_kit/faults", control.show_faults)
     app.router.add_delete("/_kit/faults", control.clear_faults)
@@ -51,7 +51,7 @@ def add_control(app: web.Application, venue: Venue) -> None:
     app.router.add_post("/_kit/clock", _told(control.skew))
 
 
-def truth(exchange: Exchange, account: str) -> dict[str, Any]:
+def venue_state(exchange: Exchange, account: str) -> dict[str, Any]:
     """As the exchange has it; decimals are strings, times unix seconds."""
     found = {
         "orders": [asdict(order) for order in exchange.orders(account)],
@@ -65,9 +65,9 @@ class _Control:
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
 
-    async def truth(self, request: web.Request) -> web.Response:
+    async def venue_state(self, request: web.Request) -> web.Response:
         account = request.query.get("account", "runner")
-        return web.json_response(truth(self._venue.exchange, account))
+        return web.json_response(venue_state(self._venue.exchange, account))
 
     async def requests(self, request: web.Request) -> web.Response:
         return web.json_response([entry._asdict() for entry in self._venue.requests])

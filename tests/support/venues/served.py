@@ -14,9 +14,9 @@ from typing import Self
 from aiohttp import web
 
 from tests.support.venues.control import add_control
+from tests.support.venues.crowd_ticker import CrowdTicker
 from tests.support.venues.exchange import Crowd, Exchange, FeeFrom, Market
 from tests.support.venues.faults import Faults
-from tests.support.venues.pulse import Pulse
 from tests.support.venues.requestlog import Request
 
 HOST = "127.0.0.1"
@@ -80,7 +80,7 @@ class ServedVenue(ABC):
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, HOST, self._port, ssl_context=self._tls).start()
         self._port = runner.addresses[0][1]
-        await self._stack.enter_async_context(Pulse(self.crowd, self._interval))
+        await self._stack.enter_async_context(CrowdTicker(self.crowd, self._interval))
         return self
 
     async def __aexit__(

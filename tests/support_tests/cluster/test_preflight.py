@@ -56,5 +56,5 @@ def test_each_problem_is_one_sentence_with_a_remedy(change: dict[str, Any], said
     assert "\n" not in found[0]
 
 
-def test_several_problems_are_told_at_once() -> None:
+def test_several_problems_are_reported_at_once() -> None:
     assert len(preflight.problems(replace(FIT, uid=1, memory=GIB))) == 2

@@ -45,7 +45,7 @@ def test_network_has_the_name_kind_expects_and_the_bridge_the_guard_knows() -> N
 
 
 @pytest.mark.parametrize("legacy", [True, False])
-def test_kubelet_is_told_about_v1_only_where_it_is(legacy: bool) -> None:
+def test_kubelet_is_configured_for_v1_only_where_it_is(legacy: bool) -> None:
     patches = kind_patches(BUILT, legacy)
     assert patches["KubeletConfiguration"].get("failCgroupV1") == (False if legacy else None)
 

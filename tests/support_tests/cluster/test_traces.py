@@ -42,7 +42,7 @@ def test_children_of_an_interrupted_start_are_found_and_ended(tmp_path: Path) ->
             process.wait()
 
 
-def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+def test_a_second_command_learns_who_has_the_lock(tmp_path: Path) -> None:
     paths = Paths(root=tmp_path, cache=tmp_path)
     with (
         processes.only_one(paths),

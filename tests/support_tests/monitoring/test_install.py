@@ -44,7 +44,7 @@ def test_a_container_that_only_starts_is_waited_for() -> None:
     assert crashed({"items": [{"metadata": {"name": "p"}}]}) == ""
 
 
-def test_a_container_that_keeps_crashing_is_told_by_its_last_words() -> None:
+def test_a_container_that_keeps_crashing_is_reported_by_its_last_words() -> None:
     last = {"terminated": {"message": "bad configuration"}}
     assert crashed(pod(CRASHES, state=BACK_OFF, lastState=last)) == "p/c: bad configuration"
     assert crashed(pod(CRASHES, state=BACK_OFF)) == "p/c: back-off 10s"

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.support.venues.binance import BinanceVenue
-from tests.support_tests.venues.binance_kit import Bare, Socket, funded
+from tests.support_tests.venues.binance_fixtures import Bare, Socket, funded
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.exchange import Side
 from tests.support.venues.faults import Fault
-from tests.support_tests.venues.binance_kit import Bare, Socket, limit_order
+from tests.support_tests.venues.binance_fixtures import Bare, Socket, limit_order
 
 
 def placed(venue: BinanceVenue) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.exchange import Side
-from tests.support_tests.venues.binance_kit import (
+from tests.support_tests.venues.binance_fixtures import (
     ED_KEY,
     KEY,
     Bare,
@@ -166,7 +166,7 @@ async def test_a_parameter_given_twice(bare: Bare) -> None:
     assert (await bare.send("GET", f"account?{query}&signature={hmac_of(query)}")).code == -1101
 
 
-async def test_the_filters_told_are_those_enforced(bare: Bare) -> None:
+async def test_the_filters_published_are_those_enforced(bare: Bare) -> None:
     info = (await bare("GET", "exchangeInfo", signed=False, symbol="ETHUSDT")).body
     [symbol] = info["symbols"]
     filters = {entry["filterType"]: entry for entry in symbol["filters"]}
@@ -325,7 +325,7 @@ async def test_trade_ids_are_a_symbols_own(bare: Bare, venue: BinanceVenue) -> N
 # -- limits
 
 
-async def test_weight_is_told_and_its_end_is_429_then_418() -> None:
+async def test_weight_is_reported_and_its_end_is_429_then_418() -> None:
     async with funded(weight_limit=50) as venue, aiohttp.ClientSession() as session:
         bare = Bare(venue, session)
         first = await bare("GET", "account")
@@ -337,7 +337,7 @@ async def test_weight_is_told_and_its_end_is_429_then_418() -> None:
     assert (statuses[-1].status, int(statuses[-1].headers["Retry-After"]) > 60) == (418, True)
 
 
-async def test_order_limits_are_told_and_have_no_retry_after() -> None:
+async def test_order_limits_are_reported_and_have_no_retry_after() -> None:
     async with funded(order_limit=3) as venue, aiohttp.ClientSession() as session:
         bare = Bare(venue, session)
         answers = [await bare.order() for _ in range(8)]

@@ -10,7 +10,7 @@ import aiohttp
 
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.exchange import Side
-from tests.support_tests.venues.binance_kit import ED_KEY, KEY, Socket, funded, limit_order
+from tests.support_tests.venues.binance_fixtures import ED_KEY, KEY, Socket, funded, limit_order
 
 
 async def test_orders_over_the_socket(socket: Socket) -> None:
@@ -41,7 +41,7 @@ async def test_public_methods_and_nonsense(socket: Socket) -> None:
     assert (await socket.until(lambda message: message["id"] is None))["error"]["code"] == -1135
 
 
-async def test_limits_are_told_unless_one_asks_not_to(
+async def test_limits_are_reported_unless_one_asks_not_to(
     venue: BinanceVenue, http: aiohttp.ClientSession
 ) -> None:
     async with http.ws_connect(f"{venue.ws_api_url}?returnRateLimits=false") as ws:
@@ -102,13 +102,13 @@ async def test_the_life_of_an_order_in_the_user_stream(socket: Socket, venue: Bi
     )
     positions = [event for event in told if event["e"] == "outboundAccountPosition"]
     last = {held["a"]: held for event in positions for held in event["B"]}
-    truth = venue.exchange.balances("runner")
+    balances = venue.exchange.balances("runner")
     assert {a: Decimal(held["f"]) for a, held in last.items()} == {
-        asset: truth[asset].free for asset in last
+        asset: balances[asset].free for asset in last
     }
 
 
-async def test_deposits_are_told(socket: Socket, venue: BinanceVenue) -> None:
+async def test_deposits_are_reported(socket: Socket, venue: BinanceVenue) -> None:
     await socket.ask("userDataStream.subscribe.signature")
     venue.exchange.deposit("runner", "BTC", Decimal(1))
     assert (await socket.event("balanceUpdate"))["d"] == "1.00000000"

@@ -38,7 +38,7 @@ from binance_sdk_spot.websocket_api.models import (
 
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.exchange import Side, Status
-from tests.support_tests.venues.binance_kit import ED_KEY, KEY, SECRET, private_pem, until
+from tests.support_tests.venues.binance_fixtures import ED_KEY, KEY, SECRET, private_pem, until
 
 
 def fill_half(venue: BinanceVenue) -> None:

@@ -25,7 +25,7 @@ from tests.support.venues.coinbase import CoinbaseVenue
 from tests.support.venues.coinbase.keys import KeyPair, make_ed25519, make_es256
 from tests.support.venues.exchange import Side
 from tests.support.venues.tls import LoopbackTls, make_loopback_tls
-from tests.support_tests.venues.coinbase_kit import PRODUCT, other, quiet_venue
+from tests.support_tests.venues.coinbase_fixtures import PRODUCT, other, quiet_venue
 
 D = Decimal
 run = asyncio.to_thread  # the clients are blocking, the venue is not
@@ -107,8 +107,10 @@ async def test_official_market_orders_fills_and_balances(
 
     accounts = (await run(official.get_accounts)).accounts
     shown = {a.currency: (D(a.available_balance["value"]), D(a.hold["value"])) for a in accounts}
-    truth = venue.exchange.balances("runner")
-    assert shown == {asset: (truth[asset].free, truth[asset].locked) for asset in ("BTC", "USD")}
+    balances = venue.exchange.balances("runner")
+    assert shown == {
+        asset: (balances[asset].free, balances[asset].locked) for asset in ("BTC", "USD")
+    }
     earned = D("0.2") * D(49990) * (1 - venue.exchange.fee)
     assert shown["USD"][0] == 100_000 + earned - spent
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.venues.coinbase import CoinbaseVenue
 from tests.support.venues.coinbase.values import order_uuid
 from tests.support.venues.exchange import OrderView
-from tests.support_tests.venues.coinbase_kit import PRODUCT, Client, client_of
+from tests.support_tests.venues.coinbase_fixtures import PRODUCT, Client, client_of
 
 D = Decimal
 
@@ -91,19 +91,19 @@ async def test_every_way_of_asking_tells_the_same(client: Client, seed: int) -> 
         await stream.hear_on("subscriptions")
         await trade(client, seed)
         told: dict[str, dict[str, Any]] = {}
-        truth = {order_uuid(order.id): order for order in exchange.orders("runner")}
-        while not all(_done(told.get(order_id), order) for order_id, order in truth.items()):
+        by_id = {order_uuid(order.id): order for order in exchange.orders("runner")}
+        while not all(_done(told.get(order_id), order) for order_id, order in by_id.items()):
             for order in await stream.hear_orders(1):
                 told[order["order_id"]] = order
 
     listed = await pages(client, "/orders/historical/batch", "orders", 7)
     fills = await pages(client, "/orders/historical/fills", "fills", 11)
-    assert [order["order_id"] for order in listed] == list(truth)[::-1]
+    assert [order["order_id"] for order in listed] == list(by_id)[::-1]
     assert len({fill["entry_id"] for fill in fills}) == len(fills) == len(exchange.fills("runner"))
     sums = summed(fills)
     for order in listed:
         size, value, fees = sums.get(order["order_id"], (D(0), D(0), D(0)))
-        assert D(order["filled_size"]) == size == truth[order["order_id"]].filled
+        assert D(order["filled_size"]) == size == by_id[order["order_id"]].filled
         assert D(order["filled_value"]) == value
         assert D(order["total_fees"]) == fees
         heard = told[order["order_id"]]

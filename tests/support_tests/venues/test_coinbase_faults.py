@@ -12,7 +12,13 @@ from aiohttp import WSMsgType
 from tests.support.venues.coinbase import CoinbaseVenue, Timing
 from tests.support.venues.exchange import Side
 from tests.support.venues.faults import Fault
-from tests.support_tests.venues.coinbase_kit import Client, client_of, limit, other, quiet_venue
+from tests.support_tests.venues.coinbase_fixtures import (
+    Client,
+    client_of,
+    limit,
+    other,
+    quiet_venue,
+)
 
 
 @pytest.fixture

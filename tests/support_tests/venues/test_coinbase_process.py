@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from tests.support.venues.coinbase.keys import make_es256
-from tests.support_tests.venues.coinbase_kit import Client, client_of, limit, quiet_venue
+from tests.support_tests.venues.coinbase_fixtures import Client, client_of, limit, quiet_venue
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ async def kit(client: Client, method: str, path: str, body: Any = None) -> Any:
 async def test_the_door_tells_the_truth_and_takes_faults(client: Client) -> None:
     await kit(client, "POST", "/faults", {"on": "place", "kind": "error_after_accept"})
     assert (await client.call("POST", "/orders", limit("mine")))[0] == 500
-    truth = await kit(client, "GET", "/truth?account=runner")
-    assert [order["client_id"] for order in truth["orders"]] == ["mine"]
-    assert Decimal(truth["balances"]["USD"]["locked"]) == Decimal("5004.4995")
+    venue_state = await kit(client, "GET", "/venue_state?account=runner")
+    assert [order["client_id"] for order in venue_state["orders"]] == ["mine"]
+    assert Decimal(venue_state["balances"]["USD"]["locked"]) == Decimal("5004.4995")
     (noted,) = await kit(client, "GET", "/requests")
     assert (noted["method"], noted["client_id"]) == ("POST", "mine")
     await kit(client, "POST", "/clock", {"skew": 300})

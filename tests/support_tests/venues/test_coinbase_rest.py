@@ -12,7 +12,13 @@ import pytest
 from tests.support.venues.coinbase import BTC_USD, CoinbaseVenue, Replay
 from tests.support.venues.coinbase.limits import RateLimit
 from tests.support.venues.exchange import Side
-from tests.support_tests.venues.coinbase_kit import Client, client_of, limit, other, quiet_venue
+from tests.support_tests.venues.coinbase_fixtures import (
+    Client,
+    client_of,
+    limit,
+    other,
+    quiet_venue,
+)
 
 D = Decimal
 

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType
 from tests.support.venues.coinbase import CoinbaseVenue, Timing
 from tests.support.venues.coinbase.keys import make_es256
 from tests.support.venues.exchange import Side
-from tests.support_tests.venues.coinbase_kit import (
+from tests.support_tests.venues.coinbase_fixtures import (
     PRODUCT,
     Client,
     client_of,
@@ -175,7 +175,7 @@ async def test_market_channels_tell_levels_and_trades(client: Client, venue: Coi
         assert (ticker["best_bid"], ticker["best_ask"]) == ("49990", "")
 
 
-async def test_trades_are_told_newest_first(client: Client, venue: CoinbaseVenue) -> None:
+async def test_trades_are_reported_newest_first(client: Client, venue: CoinbaseVenue) -> None:
     async with client.stream("market_trades", url=venue.ws_url) as stream:
         await stream.hear_on("subscriptions")
         for size in ("0.1", "0.2"):

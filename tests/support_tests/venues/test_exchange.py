@@ -24,7 +24,7 @@ from tests.support.venues.exchange import (
     Status,
     Traded,
 )
-from tests.support_tests.venues.exchange_kit import Floor, refusal
+from tests.support_tests.venues.exchange_fixtures import Floor, refusal
 
 
 def test_the_best_price_trades_first_and_within_a_price_the_oldest() -> None:
@@ -243,7 +243,7 @@ def test_subscribers_hear_what_happened_in_order_and_once_it_is_done() -> None:
     assert set(states) == {Decimal(1000001)}
 
 
-def test_a_deposit_is_told() -> None:
+def test_a_deposit_is_reported() -> None:
     floor = Floor()
     floor.exchange.deposit("one", "A", Decimal(3))
     assert Deposited("one", "A", Decimal(3)) in floor.events

@@ -19,7 +19,7 @@ from tests.support.venues.exchange import (
     SelfTrade,
     Side,
 )
-from tests.support_tests.venues.exchange_kit import MARKET, Floor
+from tests.support_tests.venues.exchange_fixtures import MARKET, Floor
 
 ACCOUNTS = ("one", "two", "poor")
 prices = st.integers(190, 210).map(lambda ticks: ticks * MARKET.tick)

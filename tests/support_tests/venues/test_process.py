@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from tests.support.venues.keyfile import read_keys
-from tests.support_tests.venues.binance_kit import KEY, SECRET, hmac_of
+from tests.support_tests.venues.binance_fixtures import KEY, SECRET, hmac_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -69,12 +69,12 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
 
 async def test_a_process_serves_and_tells_the_truth_and_ends(running: Running) -> None:
     assert (await running.order("a"))[0] == 200
-    status, truth = await running.ask("GET", "/_kit/truth?account=mine")
+    status, venue_state = await running.ask("GET", "/_kit/venue_state?account=mine")
     assert status == 200
-    assert [(o["client_id"], o["status"], o["price"]) for o in truth["orders"]] == [
+    assert [(o["client_id"], o["status"], o["price"]) for o in venue_state["orders"]] == [
         ("a", "NEW", "50000")
     ]
-    assert truth["balances"]["USDT"] == {"free": "999500.00", "locked": "500.00"}
+    assert venue_state["balances"]["USDT"] == {"free": "999500.00", "locked": "500.00"}
     _, requests = await running.ask("GET", "/_kit/requests")
     assert [entry["client_id"] for entry in requests if entry["method"] == "POST"] == ["a"]
     running.process.send_signal(signal.SIGTERM)
@@ -91,9 +91,9 @@ async def test_faults_and_the_market_from_outside(running: Running) -> None:
     assert (await running.order("b"))[0] == 200
     moved = {"symbol": "BTCUSDT", "price": "49000"}
     assert (await running.ask("POST", "/_kit/crowd", moved))[0] == 200
-    _, truth = await running.ask("GET", "/_kit/truth?account=mine")
-    assert [order["status"] for order in truth["orders"]] == ["FILLED"]
-    assert sum(float(fill["quantity"]) for fill in truth["fills"]) == 0.01
+    _, venue_state = await running.ask("GET", "/_kit/venue_state?account=mine")
+    assert [order["status"] for order in venue_state["orders"]] == ["FILLED"]
+    assert sum(float(fill["quantity"]) for fill in venue_state["fills"]) == 0.01
     assert (await running.ask("POST", "/_kit/clock", {"skew": 3600}))[0] == 200
     assert (await running.order("c"))[0] == 200, "it signs the venue's time"
 

@@ -68,7 +68,7 @@ def test_runner(obj: dict[str, Any], status: str) -> None:
     assert health("tradingrunner.lua", obj)[0] == status
 
 
-def test_a_fault_is_told_in_its_own_words() -> None:
+def test_a_fault_is_reported_in_its_own_words() -> None:
     assert health("tradingrunner.lua", runner(("Stalled", "StateLost")))[1] == "m StateLost"
 
 

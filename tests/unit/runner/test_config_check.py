@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.support.runner.admin_kit import Issuer
+from tests.support.runner.admin_fixtures import Issuer
 from tests.support.runner.process import ROOT
 from tests.support.services.tls import Authority
 from tradepulse_runner.cli.main import main
@@ -55,7 +55,7 @@ def test_a_good_one_needs_neither_state_nor_a_venue(tmp_path: Path) -> None:
         ({"strategy": {"name": "momentum", "parameters": {"fats": 1}}}, "strategy.parameters.fats"),
     ],
 )
-def test_what_is_wrong_is_told_with_field_and_remedy(
+def test_what_is_wrong_is_reported_with_field_and_remedy(
     tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     found = check(config(tmp_path, **changes), {})

@@ -1,8 +1,8 @@
 """A release's move: (cutover, what was observed) → one step.
 
 The cutover writes its own status and nothing that runs. What a phase means for the runner's pod is
-derived from it in `runner/desired_run.py`, so this decision can be taken again at any time, by
-anyone.
+derived from it in `controllers/runner/desired_run.py`, so this decision can be taken again at any
+time, by anyone.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.operator.recordings import LIMITS, Runner, World
+from tests.support.operator.recordings import LIMITS, RecordedWorld, Runner
 from tradepulse_operator.guard.bake import (
     BakeProgress,
     Checkpoint,
@@ -25,20 +25,20 @@ START = 600.0
 LONG = replace(LIMITS, required=1e9)
 
 
-def at_once(world: World, now: float, rules: Limits = LIMITS) -> BakeProgress:
+def at_once(world: RecordedWorld, now: float, rules: Limits = LIMITS) -> BakeProgress:
     return advance(begin(START), world.recording(0, now), now, rules)
 
 
 def test_a_good_release_is_promoted_when_its_bake_is_verified() -> None:
-    assert at_once(World(), START + 110).decision is Decision.CONTINUE
-    found = at_once(World(), START + 160)
+    assert at_once(RecordedWorld(), START + 110).decision is Decision.CONTINUE
+    found = at_once(RecordedWorld(), START + 160)
     assert found.decision is Decision.PROMOTE
     assert found.checkpoint.verified_seconds >= 120
     assert found.checkpoint.verified_seconds <= found.checkpoint.evaluated_until - START
 
 
 def test_a_bad_release_is_rolled_back_after_consecutive_breaches() -> None:
-    world = World(Runner(errors=lambda at: 0.5 if at > START + 60 else 0))
+    world = RecordedWorld(Runner(errors=lambda at: 0.5 if at > START + 60 else 0))
     found = at_once(world, START + 300)
     assert found.decision is Decision.ROLLBACK
     assert found.checkpoint.consecutive == 2
@@ -46,11 +46,14 @@ def test_a_bad_release_is_rolled_back_after_consecutive_breaches() -> None:
 
 
 def test_one_breach_is_not_two() -> None:
-    assert at_once(World(Runner(silent=((700, 742),))), 900, LONG).decision is Decision.CONTINUE
+    assert (
+        at_once(RecordedWorld(Runner(silent=((700, 742),))), 900, LONG).decision
+        is Decision.CONTINUE
+    )
 
 
 def test_an_outage_is_a_pause_and_not_credit() -> None:
-    outage = World(down=((START + 50, START + 350),))
+    outage = RecordedWorld(down=((START + 50, START + 350),))
     before = at_once(outage, START + 300)
     assert before.decision is Decision.CONTINUE
     assert before.verdict is not None
@@ -68,7 +71,7 @@ def test_an_unreachable_prometheus_leaves_the_bake_where_it_was() -> None:
 
 
 def test_a_breach_on_both_sides_of_an_outage_is_two_in_a_row() -> None:
-    recording = World(Runner(errors=lambda _: 0.5), down=((650, 900),)).recording(0, 1000)
+    recording = RecordedWorld(Runner(errors=lambda _: 0.5), down=((650, 900),)).recording(0, 1000)
     checkpoint = Checkpoint(START, 645, 0, 1, 645)
     found = advance(checkpoint, recording, 1000, LIMITS)
     assert found.decision is Decision.ROLLBACK
@@ -76,16 +79,16 @@ def test_a_breach_on_both_sides_of_an_outage_is_two_in_a_row() -> None:
 
 def test_patience_ends_only_without_evidence() -> None:
     rules = replace(LONG, patience=200)
-    quiet = World(Runner(rate=0))
+    quiet = RecordedWorld(Runner(rate=0))
     assert at_once(quiet, START + 190, rules).decision is Decision.CONTINUE
     assert at_once(quiet, START + 210, rules).decision is Decision.INCONCLUSIVE
-    assert at_once(World(), START + 600, rules).decision is Decision.CONTINUE
+    assert at_once(RecordedWorld(), START + 600, rules).decision is Decision.CONTINUE
     assert at_once(quiet, START + 9999, LONG).decision is Decision.CONTINUE
 
 
 def test_late_samples_are_waited_for() -> None:
     """A store that lags shows nothing new; that is no gap, and it is judged when it has come."""
-    world = World()
+    world = RecordedWorld()
     lagging = world.recording(0, START + 200)
     found = advance(begin(START), lagging, START + 400, LONG)
     assert found.decision is Decision.CONTINUE
@@ -101,7 +104,7 @@ def failing_from(begun: float) -> Callable[[float], float]:
 def test_a_breach_is_decided_within_an_interval_of_being_visible() -> None:
     rules = replace(LIMITS, consecutive=1)
     for begun in range(int(START) + 60, int(START) + 90):
-        world = World(Runner(errors=failing_from(begun)))
+        world = RecordedWorld(Runner(errors=failing_from(begun)))
         now, decision = START + 45, Decision.CONTINUE
         while decision is Decision.CONTINUE:
             now += 0.25
@@ -132,7 +135,7 @@ outages = st.lists(st.tuples(st.integers(0, 600), st.integers(1, 200)), max_size
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn) -> RecordedWorld:
     bad = draw(st.lists(st.tuples(st.integers(0, 600), st.integers(0, 60)), max_size=2))
     share = draw(st.sampled_from([0.0, 0.01, 0.03, 1.0]))
 
@@ -140,7 +143,7 @@ def worlds(draw: st.DrawFn) -> World:
         hit = any(since <= at - START < since + long for since, long in bad)
         return share if hit else 0.0
 
-    return World(
+    return RecordedWorld(
         Runner(
             born=draw(st.sampled_from([0.0, START - 20])),
             rate=draw(st.sampled_from([0.2, 1.0, 2.0])),
@@ -165,7 +168,7 @@ def outcome(found: BakeProgress) -> tuple[object, ...]:
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.lists(st.integers(1, 700), max_size=8), st.sampled_from([15, 20, 45]))
 def test_folding_in_pieces_is_folding_at_once(
-    world: World, looks: list[int], interval: int
+    world: RecordedWorld, looks: list[int], interval: int
 ) -> None:
     """…also when every piece sees only the samples that it asks for, as far as they exist."""
     rules = replace(LIMITS, interval=interval, required=400)
@@ -183,7 +186,7 @@ def test_folding_in_pieces_is_folding_at_once(
 
 @settings(max_examples=100, deadline=None)
 @given(worlds())
-def test_verified_seconds_never_exceed_the_time_that_prometheus_saw(world: World) -> None:
+def test_verified_seconds_never_exceed_the_time_that_prometheus_saw(world: RecordedWorld) -> None:
     end = START + 600
     found = advance(begin(START), world.recording(0, end), end, LONG)
     dark = sum(
@@ -201,6 +204,6 @@ def test_no_pattern_of_outages_rolls_a_healthy_release_back(
     down: list[tuple[int, int]], offset: int
 ) -> None:
     spans = tuple((START + since, START + since + long) for since, long in down)
-    world = World(down=spans, offset=offset)
+    world = RecordedWorld(down=spans, offset=offset)
     found = advance(begin(START), world.recording(0, START + 900), START + 900, LONG)
     assert found.decision is Decision.CONTINUE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator.recordings import LIMITS, Runner, World, changed, with_value
+from tests.support.operator.recordings import LIMITS, RecordedWorld, Runner, changed, with_value
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.baseline import (
     Measured,
@@ -28,7 +28,7 @@ BOUND = 1e-9
 
 
 def seen(runner: Runner) -> Recording:
-    return World(runner).recording(0, AT)
+    return RecordedWorld(runner).recording(0, AT)
 
 
 def test_a_window_is_counted() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.support.operator.recordings import LIMITS, Runner, World, changed
+from tests.support.operator.recordings import LIMITS, RecordedWorld, Runner, changed
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.evidence import LATENCY, OUTCOMES
@@ -61,12 +61,12 @@ STATES: Mapping[str, State] = {
 }
 
 
-def recorded(errors: State, latency: State, world: World | None = None) -> Recording:
+def recorded(errors: State, latency: State, world: RecordedWorld | None = None) -> Recording:
     runner = Runner(
         errors=(lambda _: 0.3) if errors.bad else (lambda _: 0.0),
         slow=(lambda _: 0.3) if latency.bad else (lambda _: 0.0),
     )
-    world = replace(world or World(), runner=runner)
+    world = replace(world or RecordedWorld(), runner=runner)
     found = world.recording(0, AT)
     for metric, state in ((OUTCOMES, errors), (LATENCY, latency)):
         found = changed(found, metric, state.change)
@@ -123,14 +123,14 @@ def same(found: Recording) -> Recording:
     return found
 
 
-RESTARTED = World(down=((START + 100, START + 250),))
+RESTARTED = RecordedWorld(down=((START + 100, START + 250),))
 #: Prometheus as a whole: (where, what becomes of its answer, verdict; None: what the samples say)
-WHOLE: Mapping[str, tuple[World, Callable[[Recording], Recording], VerdictKind | None]] = {
-    "whole": (World(), same, None),
-    "5xx": (World(), down, UNKNOWN),
-    "timeout": (World(), late, UNKNOWN),
-    "empty": (World(), empty, GAP),
-    "blank": (World(), blank, UNKNOWN),
+WHOLE: Mapping[str, tuple[RecordedWorld, Callable[[Recording], Recording], VerdictKind | None]] = {
+    "whole": (RecordedWorld(), same, None),
+    "5xx": (RecordedWorld(), down, UNKNOWN),
+    "timeout": (RecordedWorld(), late, UNKNOWN),
+    "empty": (RecordedWorld(), empty, GAP),
+    "blank": (RecordedWorld(), blank, UNKNOWN),
     "Prometheus restarted": (RESTARTED, same, None),
 }
 TWO = {"ok, ok": ("ok", "ok"), "breach, ok": ("breach", "ok"), "breach, breach": ("breach",) * 2}
@@ -139,7 +139,7 @@ TWO = {"ok, ok": ("ok", "ok"), "breach, ok": ("breach", "ok"), "breach, breach":
 @pytest.mark.parametrize("states", TWO.values(), ids=TWO)
 @pytest.mark.parametrize(("world", "change", "kind"), WHOLE.values(), ids=WHOLE)
 def test_prometheus_itself(
-    world: World,
+    world: RecordedWorld,
     change: Callable[[Recording], Recording],
     kind: VerdictKind | None,
     states: tuple[str, str],
@@ -157,7 +157,7 @@ def test_a_slow_answer_is_judged_as_of_when_it_was_asked_for(name: str, delay: f
     """It tells nothing of the seconds that it took: those count only once they were seen."""
     state = STATES[name]
     asked = recorded(state, STATES["ok"]).until - delay
-    found = replace(World(), runner=Runner(errors=lambda _: 0.3 if state.bad else 0.0))
+    found = replace(RecordedWorld(), runner=Runner(errors=lambda _: 0.3 if state.bad else 0.0))
     recording = found.recording(0, asked)
     done = advance(begin(START), recording, AT, replace(HELD, required=10_000))
     assert done.checkpoint.verified_seconds <= asked - START
@@ -171,7 +171,7 @@ def test_a_state_in_between_neither_clears_a_breach_nor_adds_to_it() -> None:
     """One breach, then NaN, then ok: never two in a row, so never back."""
     bad = (START + 60, START + 75)
     runner = Runner(errors=lambda at: 0.3 if bad[0] <= at < bad[1] else 0.0)
-    found = World(runner).recording(0, AT)
+    found = RecordedWorld(runner).recording(0, AT)
 
     def doubtful(one: Series) -> list[Series]:
         points = tuple((t, math.nan if bad[1] < t < AT - 60 else v) for t, v in one.points)

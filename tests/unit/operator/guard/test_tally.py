@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator.recordings import LIMITS, Runner, World
+from tests.support.operator.recordings import LIMITS, RecordedWorld, Runner
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.evidence import evidence
@@ -71,7 +71,7 @@ def test_slow_requests_and_the_percentile_agree(counts: list[int], limit: float)
 
 @given(st.lists(st.integers(0, 300), max_size=5))
 def test_adding_up_in_pieces_is_adding_up(cuts: list[int]) -> None:
-    world = World(Runner(errors=lambda _: 0.03, slow=lambda _: 0.02))
+    world = RecordedWorld(Runner(errors=lambda _: 0.03, slow=lambda _: 0.02))
     seen = evidence(world.recording(0, START + 400), LIMITS, START)
     edges = sorted({START, START + 300, *(START + cut for cut in cuts)})
     pieces = Tally()
@@ -81,9 +81,9 @@ def test_adding_up_in_pieces_is_adding_up(cuts: list[int]) -> None:
     assert pieces - pieces == Tally()
 
 
-def test_rare_orders_are_told_from_bad_luck_by_all_of_them_together() -> None:
+def test_rare_orders_are_distinguished_from_bad_luck_by_all_of_them_together() -> None:
     """Two of a hundred orders a minute fail three times over: no window proves it, all do."""
-    world = World(Runner(rate=1.0, errors=lambda _: 0.05))
+    world = RecordedWorld(Runner(rate=1.0, errors=lambda _: 0.05))
     rules = replace(LIMITS, required=600.0, consecutive=2)
     found = advance(begin(START), world.recording(0, START + 900), START + 900, rules)
     assert found.decision is Decision.ROLLBACK
@@ -94,7 +94,7 @@ def test_rare_orders_are_told_from_bad_luck_by_all_of_them_together() -> None:
 
 def test_what_is_above_the_limit_all_in_all_is_not_promoted() -> None:
     """Bad at first and good since: every window is kept by now, everything together isn't yet."""
-    world = World(Runner(errors=lambda at: 0.06 if at < START + 30 else 0.0))
+    world = RecordedWorld(Runner(errors=lambda at: 0.06 if at < START + 30 else 0.0))
     rules = replace(LIMITS, required=30.0, window=15)
     found = advance(begin(START), world.recording(0, START + 80), START + 80, rules)
     assert found.decision is Decision.CONTINUE

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.operator.recordings import LIMITS, Runner, World, changed, with_value
+from tests.support.operator.recordings import LIMITS, RecordedWorld, Runner, changed, with_value
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import CustomGuardrail, Guardrails
 from tradepulse_operator.guard.evidence import HEARTBEAT, LATENCY, OUTCOMES
@@ -22,8 +22,8 @@ AT, START = 600.0, 300.0
 CUSTOM = replace(LIMITS, custom=(CustomGuardrail(name="drawdown", query="x", max=10, min=-5),))
 
 
-def recorded(world: World | None = None) -> Recording:
-    return (world or World()).recording(0, AT)
+def recorded(world: RecordedWorld | None = None) -> Recording:
+    return (world or RecordedWorld()).recording(0, AT)
 
 
 def verdict(recording: Recording, rules: Limits = LIMITS, at: float = AT) -> Verdict:
@@ -65,31 +65,31 @@ def same(found: Recording) -> Recording:
 
 
 GOOD, BROKEN = Runner(), Runner(errors=lambda _: 0.1)
-RESTARTED = World(GOOD, down=((AT - 200, AT - 40),))
-DOWN = World(GOOD, down=((AT - 45, AT + 1),))
-RESET = World(Runner(restarts=(AT - 40,)))
+RESTARTED = RecordedWorld(GOOD, down=((AT - 200, AT - 40),))
+DOWN = RecordedWorld(GOOD, down=((AT - 45, AT + 1),))
+RESET = RecordedWorld(Runner(restarts=(AT - 40,)))
 
 #: name → (world, what happens to the samples, verdict, reason)
-CASES: dict[str, tuple[World, Callable[[Recording], Recording], VerdictKind, str]] = {
-    "ok": (World(GOOD), same, OK, "WithinLimits"),
-    "breach": (World(BROKEN), same, BREACH, "ErrorRateAboveLimit"),
-    "slow": (World(Runner(slow=lambda _: 0.2)), same, BREACH, "LatencyAboveLimit"),
-    "no outcomes": (World(GOOD), emptied(OUTCOMES), UNKNOWN, "MissingSeries"),
-    "no buckets": (World(GOOD), emptied(LATENCY), UNKNOWN, "MissingSeries"),
-    "no heartbeat": (World(GOOD), emptied(HEARTBEAT), GAP, "RunnerSilent"),
-    "no requests": (World(Runner(rate=0)), same, UNKNOWN, "InsufficientRequests"),
-    "NaN": (World(GOOD), valued(OUTCOMES, math.nan), UNKNOWN, "NotANumber"),
-    "NaN heartbeat": (World(GOOD), valued(HEARTBEAT, math.nan), UNKNOWN, "NotANumber"),
-    "+Inf": (World(GOOD), valued(LATENCY, math.inf), UNKNOWN, "Infinite"),
-    "-Inf": (World(GOOD), valued(OUTCOMES, -math.inf), UNKNOWN, "Infinite"),
-    "negative": (World(GOOD), valued(OUTCOMES, -3), UNKNOWN, "NegativeCounter"),
-    "two series": (World(GOOD), doubled(OUTCOMES), UNKNOWN, "TwoSeries"),
-    "two heartbeats": (World(GOOD), doubled(HEARTBEAT), UNKNOWN, "TwoSeries"),
-    "5xx": (World(GOOD), outage, UNKNOWN, "PrometheusDown"),
-    "timeout": (World(GOOD), timeout, UNKNOWN, "PrometheusDown"),
-    "stale outcomes": (World(GOOD), stale(OUTCOMES), UNKNOWN, "StaleSeries"),
-    "stale heartbeat": (World(GOOD), stale(HEARTBEAT), GAP, "RunnerSilent"),
-    "frozen": (World(Runner(frozen=((AT - 50, AT + 1),))), same, GAP, "LoopFrozen"),
+CASES: dict[str, tuple[RecordedWorld, Callable[[Recording], Recording], VerdictKind, str]] = {
+    "ok": (RecordedWorld(GOOD), same, OK, "WithinLimits"),
+    "breach": (RecordedWorld(BROKEN), same, BREACH, "ErrorRateAboveLimit"),
+    "slow": (RecordedWorld(Runner(slow=lambda _: 0.2)), same, BREACH, "LatencyAboveLimit"),
+    "no outcomes": (RecordedWorld(GOOD), emptied(OUTCOMES), UNKNOWN, "MissingSeries"),
+    "no buckets": (RecordedWorld(GOOD), emptied(LATENCY), UNKNOWN, "MissingSeries"),
+    "no heartbeat": (RecordedWorld(GOOD), emptied(HEARTBEAT), GAP, "RunnerSilent"),
+    "no requests": (RecordedWorld(Runner(rate=0)), same, UNKNOWN, "InsufficientRequests"),
+    "NaN": (RecordedWorld(GOOD), valued(OUTCOMES, math.nan), UNKNOWN, "NotANumber"),
+    "NaN heartbeat": (RecordedWorld(GOOD), valued(HEARTBEAT, math.nan), UNKNOWN, "NotANumber"),
+    "+Inf": (RecordedWorld(GOOD), valued(LATENCY, math.inf), UNKNOWN, "Infinite"),
+    "-Inf": (RecordedWorld(GOOD), valued(OUTCOMES, -math.inf), UNKNOWN, "Infinite"),
+    "negative": (RecordedWorld(GOOD), valued(OUTCOMES, -3), UNKNOWN, "NegativeCounter"),
+    "two series": (RecordedWorld(GOOD), doubled(OUTCOMES), UNKNOWN, "TwoSeries"),
+    "two heartbeats": (RecordedWorld(GOOD), doubled(HEARTBEAT), UNKNOWN, "TwoSeries"),
+    "5xx": (RecordedWorld(GOOD), outage, UNKNOWN, "PrometheusDown"),
+    "timeout": (RecordedWorld(GOOD), timeout, UNKNOWN, "PrometheusDown"),
+    "stale outcomes": (RecordedWorld(GOOD), stale(OUTCOMES), UNKNOWN, "StaleSeries"),
+    "stale heartbeat": (RecordedWorld(GOOD), stale(HEARTBEAT), GAP, "RunnerSilent"),
+    "frozen": (RecordedWorld(Runner(frozen=((AT - 50, AT + 1),))), same, GAP, "LoopFrozen"),
     "Prometheus restarted": (RESTARTED, same, OK, "WithinLimits"),
     "Prometheus down": (DOWN, same, UNKNOWN, "PrometheusDown"),
     "counter reset": (RESET, same, OK, "WithinLimits"),
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[World, Callable[[Recording], Recording], VerdictKind, str
 
 @pytest.mark.parametrize(("world", "change", "kind", "reason"), CASES.values(), ids=CASES)
 def test_one_guardrail(
-    world: World, change: Callable[[Recording], Recording], kind: VerdictKind, reason: str
+    world: RecordedWorld, change: Callable[[Recording], Recording], kind: VerdictKind, reason: str
 ) -> None:
     found = verdict(change(recorded(world)))
     assert (found.kind, found.decisive.reason) == (kind, reason)
@@ -121,7 +121,7 @@ SECOND = {
 @pytest.mark.parametrize(("value", "second"), SECOND.values(), ids=SECOND)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_two_guardrails(
-    case: tuple[World, Callable[[Recording], Recording], VerdictKind, str],
+    case: tuple[RecordedWorld, Callable[[Recording], Recording], VerdictKind, str],
     value: float | None,
     second: VerdictKind,
 ) -> None:
@@ -154,12 +154,12 @@ def test_of_an_old_and_a_new_custom_series_the_new_one_counts() -> None:
 
 
 def test_a_value_on_the_limit_is_ok() -> None:
-    assert verdict(recorded(World(Runner(errors=lambda _: 0.02)))).kind is OK
-    assert verdict(recorded(World(Runner(errors=lambda _: 0.0201)))).kind is BREACH
+    assert verdict(recorded(RecordedWorld(Runner(errors=lambda _: 0.02)))).kind is OK
+    assert verdict(recorded(RecordedWorld(Runner(errors=lambda _: 0.0201)))).kind is BREACH
 
 
 def test_p95_beyond_the_last_bucket_is_a_breach_only_when_the_limit_is_below_it() -> None:
-    last = World(Runner(slow=lambda _: 0.2))
+    last = RecordedWorld(Runner(slow=lambda _: 0.2))
     moved = changed(
         recorded(last),
         LATENCY,
@@ -181,18 +181,18 @@ def test_malformed_buckets_are_unknown(le: str) -> None:
 
 
 def test_a_young_window_is_judged_on_what_there_is() -> None:
-    broken = recorded(World(Runner(born=START - 5, errors=lambda _: 0.5)))
+    broken = recorded(RecordedWorld(Runner(born=START - 5, errors=lambda _: 0.5)))
     assert verdict(broken, at=START + 10).decisive.reason == "InsufficientRequests"
     assert verdict(broken, at=START + 30).kind is BREACH
 
 
 def test_what_came_before_the_watch_is_not_judged() -> None:
-    healed = World(Runner(errors=lambda at: 0.5 if at < START - 20 else 0.0))
+    healed = RecordedWorld(Runner(errors=lambda at: 0.5 if at < START - 20 else 0.0))
     assert verdict(recorded(healed), at=START + 40).kind is OK
 
 
 def test_before_the_first_scrape_absence_is_a_gap_only_after_metric_gap() -> None:
-    recording = recorded(World(Runner(silent=((START - 60, AT),))))
+    recording = recorded(RecordedWorld(Runner(silent=((START - 60, AT),))))
     assert verdict(recording, at=START + 20).decisive.reason == "AwaitingFirstSample"
     assert verdict(recording, at=START + 30).kind is UNKNOWN
     assert verdict(recording, at=START + 40).kind is GAP
@@ -200,7 +200,7 @@ def test_before_the_first_scrape_absence_is_a_gap_only_after_metric_gap() -> Non
 
 def test_a_sample_of_before_the_watch_does_not_vouch_for_the_release() -> None:
     """After a rollback the series of the pod of before may still be fresh."""
-    recording = recorded(World(Runner(silent=((START, START + 25),))))
+    recording = recorded(RecordedWorld(Runner(silent=((START, START + 25),))))
     assert verdict(recording, at=START + 10).decisive.reason == "AwaitingFirstSample"
 
 
@@ -208,7 +208,7 @@ def test_a_sample_of_before_the_watch_does_not_vouch_for_the_release() -> None:
 @pytest.mark.parametrize("offset", [0, 3, 7, 12])
 def test_an_outage_of_prometheus_is_never_a_gap(long: float, offset: float) -> None:
     """…whatever its length and phase, and at every second of it and after it."""
-    world = World(GOOD, down=((400, 400 + long),), offset=offset)
+    world = RecordedWorld(GOOD, down=((400, 400 + long),), offset=offset)
     recording = world.recording(0, 800)
     for at in range(380, 800):
         found = verdict(recording, at=at)
@@ -217,7 +217,7 @@ def test_an_outage_of_prometheus_is_never_a_gap(long: float, offset: float) -> N
 
 @pytest.mark.parametrize("offset", [0, 3, 7, 12])
 def test_a_silent_runner_is_a_gap_within_two_scrapes_and_a_second(offset: float) -> None:
-    world = World(Runner(silent=((400, 900),)), offset=offset)
+    world = RecordedWorld(Runner(silent=((400, 900),)), offset=offset)
     recording = world.recording(0, 800)
     last = max(t for s in recording.runner for t, _ in s.points)
     for at in range(380, 800):
@@ -227,7 +227,7 @@ def test_a_silent_runner_is_a_gap_within_two_scrapes_and_a_second(offset: float)
 
 
 def test_a_sparse_control_series_is_not_blind_for_ever() -> None:
-    world = World(Runner(silent=((400, 900),)))
+    world = RecordedWorld(Runner(silent=((400, 900),)))
     recording = world.recording(0, 800)
     sparse = replace(
         recording,
@@ -244,7 +244,7 @@ def test_without_a_control_series_nothing_is_known() -> None:
 
 def test_a_gap_that_opened_and_closed_between_two_instants_is_seen_once() -> None:
     rules = replace(LIMITS, interval=120, window=120)
-    recording = World(Runner(silent=((430, 490),))).recording(0, 800)
+    recording = RecordedWorld(Runner(silent=((430, 490),))).recording(0, 800)
     assert [verdict(recording, rules, at=at).kind for at in (420, 540, 660)] == [OK, GAP, OK]
 
 

@@ -215,7 +215,7 @@ def test_planted_secrets_are_in_no_part_of_either_stage() -> None:
         assert "PLANTED" not in part, (name, part[part.index("PLANTED") - 60 :][:120])
 
 
-def test_people_and_positions_are_told() -> None:
+def test_people_and_positions_are_reported() -> None:
     found = cutover().wire()
     found["spec"]["approvals"] = {
         "required": ["risk"],

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.support.operator.evidence import cutover, evidence
-from tests.support.operator.recordings import LIMITS, Runner, World, changed, with_value
+from tests.support.operator.recordings import LIMITS, RecordedWorld, Runner, changed, with_value
 from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.cutover.watch import to_status
@@ -21,7 +21,7 @@ from tradepulse_operator.incident.charts import chart, curves
 from tradepulse_operator.incident.parts import LIMITS as SIZES
 
 T = 1_800_000_000.0
-FAILING = World(Runner(born=T - 400, errors=lambda at: 0.0 if at < T - 60 else 0.1))
+FAILING = RecordedWorld(Runner(born=T - 400, errors=lambda at: 0.0 if at < T - 60 else 0.1))
 SEEN = FAILING.recording(T - 400, T)
 
 
@@ -100,7 +100,7 @@ def test_it_is_a_part_of_the_report_and_within_its_size() -> None:
 
 
 def test_a_long_bake_does_not_outgrow_it() -> None:
-    long = World(Runner(born=T - 8000)).recording(T - 8000, T)
+    long = RecordedWorld(Runner(born=T - 8000)).recording(T - 8000, T)
     found = baked()
     bake = to_status(begin(T - 7000))
     status = found.status.model_copy(update={"bake": bake})

@@ -35,7 +35,7 @@ def filed(phase: str = "RollingBack", now: BusView = BUS, **changes: Any) -> dic
     return data
 
 
-def test_a_person_sees_before_beside_now_and_what_differs() -> None:
+def test_a_person_sees_before_next_to_now_and_what_differs() -> None:
     text = filed(now=bus(REMADE))["report.md"]
     for part in (
         "## Event bus and database",

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from tests.support.fakes.kube import failing
-from tests.support.operator.engine_world import CUTOVER, POD, World, cutover
+from tests.support.operator.engine_world import CUTOVER, POD, EngineWorld, cutover
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.client import Kube
 from tradepulse_operator.clients.kubernetes.errors import Unavailable
@@ -28,12 +28,12 @@ from tradepulse_operator.manager.observe import Observer
 REPORT = kinds.ref(kinds.CONFIG_MAP, "ns", "btc-1-incident")
 
 
-def data(world: World) -> dict[str, str]:
+def data(world: EngineWorld) -> dict[str, str]:
     return dict(world.kube.objects[REPORT]["data"])
 
 
 async def test_everything_is_collected_and_the_stage_is_seen() -> None:
-    world = World()
+    world = EngineWorld()
     await world.reporter.file(FileReport(CUTOVER, final=False))
     found = data(world)
     assert found["logs-runner.txt"] == "log of runner"
@@ -53,7 +53,7 @@ async def test_everything_is_collected_and_the_stage_is_seen() -> None:
 
 
 async def test_the_baseline_is_asked_for_once_more_while_its_release_can_be_compared() -> None:
-    world = World()
+    world = EngineWorld()
     baseline = {"at": "2027-01-15T08:00:00Z", "service": {"window": "10m"}}
     world.kube.put(cutover("RollingBack", baseline=baseline))
     await world.reporter.file(FileReport(CUTOVER, final=False))
@@ -68,7 +68,7 @@ async def test_the_baseline_is_asked_for_once_more_while_its_release_can_be_comp
 
 
 async def test_a_rollback_that_is_not_verified_is_reported_with_its_releases_samples() -> None:
-    world = World()
+    world = EngineWorld()
     at = "2027-01-15T08:16:00Z"
     rollback = {"step": "Starting", "stepAt": at, "startedAt": at, "reason": "ErrorRateAboveLimit"}
     world.kube.put(cutover("Halted", rollback=rollback))
@@ -77,14 +77,14 @@ async def test_a_rollback_that_is_not_verified_is_reported_with_its_releases_sam
 
 
 async def test_an_empty_log_is_said_to_be() -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.log = ""
     await world.reporter.file(FileReport(CUTOVER, final=False))
     assert "| logs-runner.txt | not collected: it is empty |" in data(world)["report.md"]
 
 
 async def test_parts_that_fail_are_named_and_the_rest_is_filed() -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.fault = failing(Unavailable(500, "Broken", "kubelet"), "logs", "events")
     await world.reporter.file(FileReport(CUTOVER, final=False))
     report = data(world)["report.md"]
@@ -94,7 +94,7 @@ async def test_parts_that_fail_are_named_and_the_rest_is_filed() -> None:
 
 
 async def test_what_hangs_is_left_at_the_deadline() -> None:
-    world = World()
+    world = EngineWorld()
 
     def fault(verb: str, ref: Ref | None) -> Any:
         return asyncio.sleep(60) if verb in ("logs", "events") else None
@@ -107,7 +107,7 @@ async def test_what_hangs_is_left_at_the_deadline() -> None:
 
 
 async def test_a_bug_in_one_part_spoils_only_that_part() -> None:
-    world = World()
+    world = EngineWorld()
 
     async def broken(_: object) -> object:
         raise KeyError("bug")
@@ -118,7 +118,7 @@ async def test_a_bug_in_one_part_spoils_only_that_part() -> None:
 
 
 async def test_no_pod_and_no_runner_is_still_a_report() -> None:
-    world = World()
+    world = EngineWorld()
     del world.kube.objects[POD]
     del world.kube.objects[kinds.ref(kinds.RUNNER, "ns", "btc")]
     await world.reporter.file(FileReport(CUTOVER, final=True))
@@ -126,14 +126,14 @@ async def test_no_pod_and_no_runner_is_still_a_report() -> None:
 
 
 async def test_a_cutover_that_is_gone_needs_no_report() -> None:
-    world = World()
+    world = EngineWorld()
     del world.kube.objects[CUTOVER]
     await world.reporter.file(FileReport(CUTOVER, final=True))
     assert REPORT not in world.kube.objects
 
 
 async def test_a_report_that_cannot_be_applied_fails_the_step() -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.fault = failing(Unavailable(503, "", "down"), "apply")
     with pytest.raises(Unavailable):
         await world.reporter.file(FileReport(CUTOVER, final=False))
@@ -151,7 +151,7 @@ HOSTILE_LOGS = {
 
 @pytest.mark.parametrize("log", HOSTILE_LOGS.values(), ids=HOSTILE_LOGS.keys())
 async def test_no_log_keeps_the_report_from_being_filed(log: str) -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.log = log
     world.process.view = ProcessView("\ud800", kill_switch=True, kill_switch_reason="\ud800\x00")
     started = time.process_time()
@@ -170,7 +170,7 @@ async def test_the_loop_goes_on_while_a_report_is_made(monkeypatch: pytest.Monke
         return build(*about)
 
     monkeypatch.setattr("tradepulse_operator.manager.collect_incident.build", slow)
-    world = World()
+    world = EngineWorld()
     filing = asyncio.create_task(world.reporter.file(FileReport(CUTOVER, final=False)))
     while not filing.done():
         asyncio.get_running_loop().call_later(0.01, beaten.set)
@@ -193,7 +193,7 @@ async def test_what_a_release_chose_is_left_out_where_no_report_can_be_made_with
         return build(evidence, *about)
 
     monkeypatch.setattr("tradepulse_operator.manager.collect_incident.build", hampered)
-    world = World()
+    world = EngineWorld()
     reporter = Reporter(
         cast(Kube, world.kube), world.observer, world.clock, budget=0.2, building=0.1
     )
@@ -205,7 +205,7 @@ async def test_what_a_release_chose_is_left_out_where_no_report_can_be_made_with
     assert "logs-runner.txt | not collected: the report" in found["report.md"]
 
 
-def premade(world: World, *, immutable: bool = False) -> None:
+def premade(world: EngineWorld, *, immutable: bool = False) -> None:
     """What somebody who may create ConfigMaps puts there first."""
     meta = {
         "name": "btc-1-incident",
@@ -220,14 +220,14 @@ def premade(world: World, *, immutable: bool = False) -> None:
     world.kube.put({**found, "data": {"report.md": "nothing happened", "more": "x"}})
 
 
-async def seen(world: World, observer: Observer | None = None) -> tuple[str, str]:
+async def seen(world: EngineWorld, observer: Observer | None = None) -> tuple[str, str]:
     found = await (observer or world.observer).cutover(keys.cutover("ns", "btc-1"))
     assert found
     return found.report, found.report_head
 
 
 async def test_a_report_that_the_operator_did_not_file_is_none() -> None:
-    world = World()
+    world = EngineWorld()
     premade(world)
     assert await seen(world) == ("", "")
     await world.reporter.file(FileReport(CUTOVER, final=False))
@@ -238,10 +238,10 @@ async def test_a_report_that_the_operator_did_not_file_is_none() -> None:
 
 
 async def test_a_report_that_was_filed_is_known_again_by_what_the_status_tells() -> None:
-    world = World()
+    world = EngineWorld()
     await world.reporter.file(FileReport(CUTOVER, final=False))
     stage, head = await seen(world)
-    again = World().observer
+    again = EngineWorld().observer
     again._kube = world.observer._kube
     assert await seen(world, again) == ("", "")  # another process, before the status was written
     record = {"configMap": "btc-1-incident", "capturedAt": "2027-01-15T08:16:00Z"}

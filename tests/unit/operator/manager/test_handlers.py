@@ -46,7 +46,7 @@ def test_a_pod_wakes_its_runner_and_what_is_claimed() -> None:
     assert seen == [RUNNER]
 
 
-def test_a_pod_beside_wakes_them_too() -> None:
+def test_an_auxiliary_pod_wakes_them_too() -> None:
     it, seen, _ = edge()
     it.runner(event("ADDED", status={"cutover": "btc-1"}))
     seen.clear()

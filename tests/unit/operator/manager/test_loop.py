@@ -12,7 +12,7 @@ from tests.support.operator.engine_world import (
     CUTOVER,
     POD,
     RUNNER,
-    World,
+    EngineWorld,
     config_map,
     cutover,
     pod,
@@ -49,7 +49,7 @@ class Engine:
     """A loop whose reconcilers return what they are told to."""
 
     def __init__(self, step: Step, events: Iterable[Event] = (), leads: bool = True) -> None:
-        self.world = World()
+        self.world = EngineWorld()
         self.metrics = Metrics()
         kube = cast(Kube, self.world.kube)
         self.step = step
@@ -160,7 +160,7 @@ def event(at: float, key: str = "k") -> Event:
 
 
 async def test_events_are_created_once_and_only_while_they_are_news() -> None:
-    world = World()
+    world = EngineWorld()
     now = world.clock.now()
     engine = Engine(Wait("x"), [event(now - 10), event(now - 4000, "old")])
     await engine.loop.reconcile(KEY)
@@ -172,9 +172,9 @@ async def test_events_are_created_once_and_only_while_they_are_news() -> None:
 
 
 async def test_an_event_that_is_there_already_is_fine() -> None:
-    engine = Engine(Wait("x", 3), [event(World().clock.now())])
+    engine = Engine(Wait("x", 3), [event(EngineWorld().clock.now())])
     await engine.loop.reconcile(KEY)
-    again = Engine(Wait("x", 3), [event(World().clock.now())])
+    again = Engine(Wait("x", 3), [event(EngineWorld().clock.now())])
     for ref, item in engine.world.kube.objects.items():
         if ref.kind == "Event":
             again.world.kube.put(item)
@@ -183,7 +183,7 @@ async def test_an_event_that_is_there_already_is_fine() -> None:
 
 @pytest.mark.parametrize("error", [Unavailable(503, "", "x"), KubeError(403, "Forbidden", "x")])
 async def test_events_that_fail_hold_up_nothing(error: KubeError) -> None:
-    engine = Engine(Wait("x", 3), [event(World().clock.now())])
+    engine = Engine(Wait("x", 3), [event(EngineWorld().clock.now())])
     engine.world.kube.fault = failing(error, "create")
     assert await engine.loop.reconcile(KEY) == 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.fakes.kube import failing
-from tests.support.operator.engine_world import World, config_map, cutover, pod, runner
+from tests.support.operator.engine_world import EngineWorld, config_map, cutover, pod, runner
 from tradepulse_operator.clients.kubernetes import kinds
 from tradepulse_operator.clients.kubernetes.errors import Unavailable
 from tradepulse_operator.common.time import instant
@@ -15,7 +15,7 @@ RUNNER, CUTOVER = keys.runner("ns", "btc"), keys.cutover("ns", "btc-1")
 
 
 async def test_a_runner_with_everything_around_it() -> None:
-    world = World()
+    world = EngineWorld()
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -36,7 +36,7 @@ async def test_a_runner_with_everything_around_it() -> None:
 
 
 async def test_a_kind_that_is_not_served_is_said_and_not_read() -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.unserved.add(kinds.SERVICE_MONITOR)
     seen = await world.observer.runner(RUNNER)
     assert seen
@@ -49,7 +49,7 @@ async def test_a_kind_that_is_not_served_is_said_and_not_read() -> None:
 
 
 async def test_the_users_configuration_is_read_where_the_release_names_it() -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.put(runner(release={"image": "r:1", "config": "mine"}))
     seen = await world.observer.runner(RUNNER)
     assert seen
@@ -61,13 +61,13 @@ async def test_the_users_configuration_is_read_where_the_release_names_it() -> N
 
 
 async def test_what_is_gone_is_none() -> None:
-    world = World()
+    world = EngineWorld()
     assert await world.observer.runner(keys.runner("ns", "no")) is None
     assert await world.observer.cutover(keys.cutover("ns", "no")) is None
 
 
 async def test_a_namesake_of_the_pod_is_not_the_runners() -> None:
-    world = World()
+    world = EngineWorld()
     stranger = pod()
     stranger["metadata"]["labels"] = {}
     world.kube.put(stranger)
@@ -78,14 +78,14 @@ async def test_a_namesake_of_the_pod_is_not_the_runners() -> None:
 
 
 async def test_a_read_that_fails_fails_the_look() -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.fault = failing(Unavailable(503, "", "down"), "list")
     with pytest.raises(Unavailable):
         await world.observer.runner(RUNNER)
 
 
 async def test_a_bake_is_judged_on_the_target_since_its_checkpoint() -> None:
-    world = World()
+    world = EngineWorld()
     bake = {"startedAt": "2027-01-15T08:16:00Z", "evaluatedUntil": "2027-01-15T08:16:30Z"}
     world.kube.put(cutover("Baking", bake=bake))
     seen = await world.observer.cutover(CUTOVER)
@@ -100,14 +100,14 @@ async def test_a_bake_is_judged_on_the_target_since_its_checkpoint() -> None:
 
 @pytest.mark.parametrize("phase", ["Preflight", "Verifying"])
 async def test_the_source_is_watched_before_and_after(phase: str) -> None:
-    world = World()
+    world = EngineWorld()
     world.kube.put(cutover(phase))
     await world.observer.cutover(CUTOVER)
     assert [asked.release for asked in world.prometheus.asked] == ["aaaa"]
 
 
 async def test_phases_that_judge_nothing_ask_nothing() -> None:
-    world = World(needs=lambda _: False)
+    world = EngineWorld(needs=lambda _: False)
     seen = await world.observer.cutover(CUTOVER)
     assert seen
     assert seen.recording is None
@@ -115,7 +115,7 @@ async def test_phases_that_judge_nothing_ask_nothing() -> None:
 
 
 async def test_no_prometheus_is_an_outage_with_a_remedy() -> None:
-    world = World()
+    world = EngineWorld()
     bare = cutover()
     bare["spec"]["guardrails"] = {}
     world.kube.put(bare)
@@ -126,7 +126,7 @@ async def test_no_prometheus_is_an_outage_with_a_remedy() -> None:
 
 
 async def test_a_cutover_of_a_runner_that_is_gone_is_seen_without_it() -> None:
-    world = World()
+    world = EngineWorld()
     del world.kube.objects[kinds.ref(kinds.RUNNER, "ns", "btc")]
     seen = await world.observer.cutover(CUTOVER)
     assert seen

@@ -15,7 +15,7 @@ from tests.support.operator.engine_world import (
     RUNNER,
     SOURCE,
     TARGET,
-    World,
+    EngineWorld,
     cutover,
     runner,
 )
@@ -53,7 +53,7 @@ def stateful_set(release: str = "bbbb", replicas: int = 1) -> Manifest:
     }
 
 
-class Scene(World):
+class Scene(EngineWorld):
     """The world with the real reconcilers in it."""
 
     def __init__(

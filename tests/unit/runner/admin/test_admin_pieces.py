@@ -78,7 +78,7 @@ def test_no_window_ever_holds_more_than_the_limit(steps: list[tuple[str, float]]
         ({NAME: "x" * 16, f"{NAME}_PATH": "/a"}, "both set"),
     ],
 )
-def test_a_bad_secret_is_told_by_variable_and_file_and_never_shown(
+def test_a_bad_secret_is_reported_by_variable_and_file_and_never_shown(
     environment: dict[str, str], told: str
 ) -> None:
     with pytest.raises(ConfigError, match=told) as error:
@@ -150,7 +150,7 @@ def test_the_trail_goes_on_where_it_was_and_old_keys_still_verify(tmp_path: Path
     assert key_id("a" * 16) in lacking
 
 
-def test_a_torn_last_line_is_cut_and_damage_before_it_is_told(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_cut_and_damage_before_it_is_reported(tmp_path: Path) -> None:
     one = trail(tmp_path)
     one.append("first", {})
     one.close()
@@ -171,7 +171,7 @@ def test_a_torn_last_line_is_cut_and_damage_before_it_is_told(tmp_path: Path) ->
     "change",
     [{"at": 1.0}, {"kind": "x"}, {"body": {"who": "eve"}}, {"seq": 7}, {"previous": "0" * 64}],
 )
-def test_a_changed_record_is_told_even_when_the_chain_is_written_anew(
+def test_a_changed_record_is_reported_even_when_the_chain_is_written_anew(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
     one = trail(tmp_path)
@@ -182,7 +182,7 @@ def test_a_changed_record_is_told_even_when_the_chain_is_written_anew(
     assert "does not fit" in problem
 
 
-def test_records_that_are_left_out_are_told(tmp_path: Path) -> None:
+def test_records_that_are_left_out_are_reported(tmp_path: Path) -> None:
     one = trail(tmp_path)
     for n in range(4):
         one.append("kind", {"n": n})

@@ -14,9 +14,9 @@ import pytest
 from aiokafka.errors import NotEnoughReplicasError
 from prometheus_client import CollectorRegistry
 
-from tests.support.runner import kit
-from tests.support.runner.bus_kit import certify, happen
-from tests.support.runner.kit import Crash, crash_at
+from tests.support.runner import runner_fixtures
+from tests.support.runner.bus_fixtures import certify, happen
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tests.support.services.tls import Authority
 from tradepulse_runner.bus.acls import commands, principal
 from tradepulse_runner.bus.bars import Bars
@@ -76,7 +76,7 @@ def bus(**changes: Any) -> EventBusConfig:
 def test_what_is_refused_names_field_value_and_remedy(
     changes: Any, told: str, tmp_path: Path
 ) -> None:
-    raw = kit.config(tmp_path, event_bus=BUS | changes)
+    raw = runner_fixtures.config(tmp_path, event_bus=BUS | changes)
     with pytest.raises(ConfigError) as refused:
         parse_model(RunnerConfig, raw, source="runner.yaml")
     assert told in str(refused.value)
@@ -177,7 +177,7 @@ def test_nobody_in_particular_gets_no_right(who: str) -> None:
         commands(bus(), who)
 
 
-def test_with_a_password_the_principal_must_be_told() -> None:
+def test_with_a_password_the_principal_must_be_given() -> None:
     changes = {"ssl_certfile": None, "ssl_keyfile": None, "sasl_mechanism": "SCRAM-SHA-512"}
     with pytest.raises(ConfigError, match="remedy: give --principal User:NAME"):
         principal(bus(security_protocol="SASL_SSL", **changes))
@@ -279,7 +279,7 @@ def _next(box: Outbox) -> list[Entry]:
     return box.read(1000)
 
 
-def test_damage_in_the_middle_is_kept_as_evidence_and_what_is_around_it_is_told(
+def test_damage_in_the_middle_is_kept_as_evidence_and_what_is_around_it_is_reported(
     tmp_path: Path,
 ) -> None:
     box = outbox(tmp_path)
@@ -418,11 +418,11 @@ async def test_brokers_that_answer_and_take_nothing_are_not_up(
     found.opened("paper", 0)
     happen(found, 1)
     found.start({})
-    await kit.until(lambda: found.connections >= 4)
+    await runner_fixtures.until(lambda: found.connections >= 4)
     assert seen == {0.0}
     assert "NotEnoughReplicasError" in found.status()["problem"]
     Refusing.taken = 1
-    await kit.until(lambda: up(registry) == 1)
+    await runner_fixtures.until(lambda: up(registry) == 1)
     assert "NotEnoughReplicasError" not in found.status()["problem"]
     await found.stop()
 
@@ -444,7 +444,7 @@ def up(registry: CollectorRegistry) -> float | None:
 # -- bars ----------------------------------------------------------------------------------
 
 
-def test_a_bar_is_told_once_its_minute_is_over() -> None:
+def test_a_bar_is_published_once_its_minute_is_over() -> None:
     bars = Bars()
     for at, price in ((60.0, "5"), (61.0, "9"), (90.0, "3"), (119.9, "4")):
         assert bars.add("v", "S", Decimal(price), at) is None

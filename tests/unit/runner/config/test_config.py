@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.runner.kit import LIMITS, config
+from tests.support.runner.runner_fixtures import LIMITS, config
 from tradepulse_runner.app import build
 from tradepulse_runner.config.runner import (
     RunnerConfig,
@@ -108,7 +108,7 @@ def test_refusal_names_file_field_and_remedy(
         ),
     ],
 )
-def test_values_that_do_not_fit_each_other_are_told_with_field_value_and_remedy(
+def test_values_that_do_not_fit_each_other_are_reported_with_field_value_and_remedy(
     tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
     path = write(tmp_path, **changes)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tests.support.runner.credentials_kit import (
+from tests.support.runner.credentials_fixtures import (
     NAMES,
     Keys,
     Timer,
@@ -30,7 +30,7 @@ from tests.support.runner.credentials_kit import (
     together,
     write,
 )
-from tests.support.runner.kit import config
+from tests.support.runner.runner_fixtures import config
 from tradepulse_runner.config.runner import RunnerConfig
 from tradepulse_runner.credentials.files import MIN_SECRET, checked
 from tradepulse_runner.credentials.store import HALF, PATIENCE, SETTLE, CredentialStore, open_stores

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.support.runner.database_kit import journalled
+from tests.support.runner.database_fixtures import journalled
 from tradepulse_runner.config.database import DatabaseConfig, require_files
 from tradepulse_runner.database import schema
 from tradepulse_runner.database.audit import Entry
@@ -66,7 +66,7 @@ async def test_a_torn_tail_is_cut_and_numbers_go_on(tmp_path: Path) -> None:
     assert everything(again) == [b"0", b"1", b"new"]
 
 
-async def test_damage_costs_the_rest_of_its_segment_and_is_told(tmp_path: Path) -> None:
+async def test_damage_costs_the_rest_of_its_segment_and_is_reported(tmp_path: Path) -> None:
     first = spool(tmp_path)
     for number in range(3):
         first.append(b"%d" % number)
@@ -179,7 +179,9 @@ async def test_a_full_spool_holds_up_nothing_and_is_caught_up_with(tmp_path: Pat
     assert book.spool.seq == 30
 
 
-async def test_records_that_the_journal_dropped_meanwhile_are_told_as_a_gap(tmp_path: Path) -> None:
+async def test_records_that_the_journal_dropped_meanwhile_are_reported_as_a_gap(
+    tmp_path: Path,
+) -> None:
     book = Book(tmp_path)
     book.write()
     for _ in range(4):
@@ -195,7 +197,7 @@ async def test_records_that_the_journal_dropped_meanwhile_are_told_as_a_gap(tmp_
     assert again.recorder.missed == 4
 
 
-async def test_a_state_set_aside_begins_anew_and_is_told(tmp_path: Path) -> None:
+async def test_a_state_set_aside_begins_anew_and_is_reported(tmp_path: Path) -> None:
     """After a cold start or a restored backup the journal's numbers are those of before."""
     first = Book(tmp_path)
     for _ in range(5):
@@ -208,7 +210,7 @@ async def test_a_state_set_aside_begins_anew_and_is_told(tmp_path: Path) -> None
     assert again.recorder.missed == 0
 
 
-async def test_what_postgresql_does_not_take_is_told_in_another_way(tmp_path: Path) -> None:
+async def test_what_postgresql_does_not_take_is_reported_in_another_way(tmp_path: Path) -> None:
     book = Book(tmp_path)
     for value in (float("nan"), "x" * 300_000):
         record = {"t": "status", "odd": value}

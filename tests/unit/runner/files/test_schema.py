@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.runner.oms.test_oms import opened, script
+from tests.support.runner.order_books import opened, script
 from tradepulse_runner.errors import SchemaTooNew, SnapshotDamaged
 from tradepulse_runner.files import schema
 from tradepulse_runner.files.frames import frame

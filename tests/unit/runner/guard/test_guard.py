@@ -86,7 +86,7 @@ def test_nothing_triggers_again_before_the_cooldown_is_over() -> None:
     assert len(told.calls) == 2, "at the 50th and 100 s later"
 
 
-def test_a_receiver_is_told_a_copy() -> None:
+def test_a_receiver_gets_a_copy() -> None:
     made, told = guard(min_requests=1)
     made.record_outcome(1, False, timestamp=1)
     told.calls[0][1]["error_rate"] = 0.0
@@ -209,7 +209,7 @@ def test_the_subject_that_is_silent_for_longest_is_named() -> None:
     assert silent(act) == ["market_data paper", "market_data paper"]
 
 
-def test_a_silence_that_ended_unseen_is_told_once() -> None:
+def test_a_silence_that_ended_unseen_is_reported_once() -> None:
     """Nothing judges while the event loop stands still: it is noticed afterwards."""
 
     def act(made: AutoRollbackGuard) -> None:

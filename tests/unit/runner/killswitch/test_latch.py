@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.kit import Crash, crash_at
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tradepulse_runner.errors import DurabilityLost, StateError
 from tradepulse_runner.files.schema import KILL_SWITCH
 from tradepulse_runner.files.snapshot import SnapshotFile

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.runner import lease_world
-from tests.support.runner.lease_world import World, checked, normal, passed, successors
+from tests.support.runner.lease_world import LeaseWorld, checked, normal, passed, successors
 from tradepulse_runner.lease.decisions import SKIP, Action, Candidate, Record, Times
 
 TIMES = Times(15.0, 10.0, 2.0)
@@ -115,7 +115,7 @@ def test_a_refusal_says_who_holds_it() -> None:
 # Two processes. Whatever the order of events, `checked` finds a second writer.
 
 
-def contended(late: float, **more: Any) -> World:
+def contended(late: float, **more: Any) -> LeaseWorld:
     """``a`` trades, and ``b`` has seen that."""
     times = Times(3.0, 2.0, 1.0)
     found = lease_world.world(times, late, disks=(1, 1), **more)
@@ -131,7 +131,7 @@ WORLDS = 10**7 if os.environ.get("EXPLORE") == "deep" else 8000
 EVENTS = [{}, {"mortal": 0}, {"mortal": 1}, {"deletable": True}]
 
 
-def explore(first: World, worlds: int) -> int:
+def explore(first: LeaseWorld, worlds: int) -> int:
     """Look at so many worlds, nearest first; how many there were. Raises AssertionError."""
     first = normal(checked(first))
     known, ahead = {first}, deque([first])

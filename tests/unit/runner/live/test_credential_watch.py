@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.support.runner.credentials_kit import NAMES, Keys, finish, pair, swapped
-from tests.support.runner.kit import Venue, make_loop, paper, resting, trading, until
+from tests.support.runner.credentials_fixtures import NAMES, Keys, finish, pair, swapped
+from tests.support.runner.runner_fixtures import Venue, make_loop, paper, resting, trading, until
 from tradepulse_runner.credentials.store import PATIENCE, CredentialStore
 from tradepulse_runner.credentials.watch import CredentialWatch
 from tradepulse_runner.domain import OrderStatus
@@ -148,7 +148,7 @@ async def test_a_refusal_of_a_request_that_is_older_than_the_newest_pair_does_no
     assert not loop.kill_switch[0]
 
 
-async def test_unusable_files_are_told_and_trading_goes_on(
+async def test_unusable_files_are_reported_and_trading_goes_on(
     loop: LiveExecutionLoop,
     venue: Guarded,
     mount: Path,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.runner.credentials_kit import finish, pair, swapped
-from tests.support.runner.kit import (
+from tests.support.runner.credentials_fixtures import finish, pair, swapped
+from tests.support.runner.runner_fixtures import (
     SYMBOL,
     Venue,
     at_venue,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.kit import (
+from tests.support.runner.runner_fixtures import (
     SYMBOL,
     Venue,
     at_venue,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runner.kit import (
+from tests.support.runner.runner_fixtures import (
     Venue,
     config,
     make_loop,

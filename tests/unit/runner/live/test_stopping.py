@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.runner.kit import SYMBOL, Venue, limits, market, paper, resting, trading, until
+from tests.support.runner.runner_fixtures import (
+    SYMBOL,
+    Venue,
+    limits,
+    market,
+    paper,
+    resting,
+    trading,
+    until,
+)
 from tests.support.runner.virtual_time import monotonic, unix_time
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.domain import Instrument, Order, OrderRef, OrderStatus, Side, VenueOrder

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.runner.kit import (
+from tests.support.runner.runner_fixtures import (
     SYMBOL,
     Venue,
     make_loop,
@@ -97,7 +97,7 @@ async def test_a_fill_is_booked_when_it_is_heard_and_once(tmp_path: Path) -> Non
         await loop.shutdown()
 
 
-async def test_a_fill_that_the_stream_dropped_is_found_by_the_poll_and_told(
+async def test_a_fill_that_the_stream_dropped_is_found_by_the_poll_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tradepulse_runner.live.session.STREAM_LAG", 0.0)

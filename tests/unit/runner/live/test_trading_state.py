@@ -171,7 +171,7 @@ def trading(clock: Clock) -> tuple[TradingState, list[Decision]]:
     return state, told
 
 
-def test_subscribers_are_told_of_a_change_once_and_of_nothing_else() -> None:
+def test_subscribers_hear_of_a_change_once_and_of_nothing_else() -> None:
     state, told = trading(Clock())
     state.set_kill_switch("smoke")
     state.set_kill_switch("smoke")
@@ -248,7 +248,7 @@ FACT_CHANGES = st.sampled_from(
 
 
 @given(st.lists(st.tuples(FACT_CHANGES, st.floats(0, 4)), max_size=30))
-def test_whatever_is_told_the_decision_is_the_pure_one(
+def test_whatever_the_facts_the_decision_is_the_pure_one(
     story: list[tuple[object, float]],
 ) -> None:
     """And the subscribers' last word is the decision in force."""
@@ -267,7 +267,7 @@ def test_whatever_is_told_the_decision_is_the_pure_one(
 # -- the kill switch -------------------------------------------------------------------------------
 
 
-def test_the_latch_is_on_disk_before_anybody_is_told(tmp_path: Path) -> None:
+def test_the_latch_is_on_disk_before_anybody_is_notified(tmp_path: Path) -> None:
     state, _ = trading(Clock())
     latch = KillLatch(tmp_path, state, clock=lambda: 1.0)
     latch.open()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.runner.kit import Venue, make_loop, paper, resting, running, until
+from tests.support.runner.runner_fixtures import Venue, make_loop, paper, resting, running, until
 from tradepulse_runner.errors import OutcomeUnknown
 from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.live.phase import Phase

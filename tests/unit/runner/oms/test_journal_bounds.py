@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.kit import kill, make_loop, market, running, trading, until
+from tests.support.runner.runner_fixtures import kill, make_loop, market, running, trading, until
 from tradepulse_runner.domain import ZERO, Side
 from tradepulse_runner.errors import RiskRejected
 from tradepulse_runner.oms.book import Oms

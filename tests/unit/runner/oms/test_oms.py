@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from decimal import Decimal
 from itertools import pairwise
@@ -13,21 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.runner.kit import SYMBOL
-from tradepulse_runner.domain import ZERO, Order, OrderStatus, Side, Trade, VenueOrder
+from tests.support.runner.order_books import opened, order, script, trade
+from tests.support.runner.runner_fixtures import SYMBOL
+from tradepulse_runner.domain import ZERO, OrderStatus, Trade
 from tradepulse_runner.errors import SchemaTooNew, SnapshotDamaged
-from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.oms.epoch import ID_LIMIT, OrderIds, claim_epoch
 from tradepulse_runner.oms.journal import MAGIC, list_segments
 from tradepulse_runner.oms.state import KEEP_CLOSED, OmsState, order_to_json, trade_to_json
-
-
-def order(quantity: str = "1", side: Side = Side.BUY, price: str = "100") -> Order:
-    return Order(SYMBOL, side, Decimal(quantity), price=Decimal(price), algo="test")
-
-
-def trade(number: int, quantity: str = "0.25", client: str = "a", price: str = "100.10") -> Trade:
-    return Trade(str(number), client, SYMBOL, Side.BUY, Decimal(price), Decimal(quantity), 1.0)
 
 
 def queued(client: str = "a", quantity: str = "1") -> dict[str, Any]:
@@ -139,26 +130,6 @@ def test_taking_over_the_venues_position_does_not_move_equity() -> None:
 
 def names(path: Path) -> list[str]:
     return sorted(p.name for p in path.iterdir())
-
-
-def opened(path: Path, **more: Any) -> Oms:
-    oms = Oms(path, "paper", clock=time.time, epoch=1)
-    oms.open(**more)
-    return oms
-
-
-async def script(oms: Oms) -> None:
-    """Some orders in every state, some fills; a snapshot in the middle."""
-    for name in ("filled", "partial", "flying", "queued"):
-        oms.queue(name, order())
-    for name in ("filled", "partial", "flying"):
-        await oms.intend(name)
-    oms.book(tuple(trade(n, client="filled") for n in range(4)), "3")
-    await oms.save()
-    oms.acknowledged(VenueOrder("partial", "2", order(), OrderStatus.OPEN, ZERO))
-    oms.book((trade(5, client="partial"),), "5")
-    await oms.save()
-    oms.start_day("2026-01-02", Decimal("1.23"))
 
 
 async def test_restart_expires_the_queue_and_questions_what_flew(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.runner.kit import limits
+from tests.support.runner.runner_fixtures import limits
 from tradepulse_runner.currency import quote_currency
 from tradepulse_runner.domain import Quote
 from tradepulse_runner.live.loss import DailyLoss

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tradepulse_runner
-from tests.support.runner.kit import SYMBOL, limits
+from tests.support.runner.runner_fixtures import SYMBOL, limits
 from tradepulse_runner.domain import Instrument, Order, OrderStatus, OrderType, Quote, Side
 from tradepulse_runner.errors import RiskRejected
 from tradepulse_runner.oms.state import Exposure, OrderRecord

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.support.runner.kit import Crash, crash_at
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tests.support.runner.state_files import order_state, tree, write
 from tradepulse_runner.cli.main import main
 from tradepulse_runner.errors import RunnerError, StateError

@@ -4,60 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.runner.kit import Crash, crash_at
-from tests.unit.runner.oms.test_oms import opened, script, trade
+from tests.support.runner.order_books import opened
+from tests.support.runner.prepared_state import content, go_on, lived, run, steps_of
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tradepulse_runner.errors import StateError
-from tradepulse_runner.files.snapshot import no_fault
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.oms.epoch import claim_epoch
 from tradepulse_runner.state.backup import checksum, require_whole, state_files
-from tradepulse_runner.state.directory import Preparation, inspect, prepare, problems
-
-
-def run(path: Path, step: Callable[[str], None] = no_fault, **wanted: Any) -> dict[str, Any]:
-    return prepare(path, Preparation(**wanted), clock=time.time, step=step)
-
-
-def content(path: Path) -> dict[str, str]:
-    return {file.name: checksum(file) for file in state_files(path)}
-
-
-async def lived(path: Path) -> None:
-    """A state, and the world's own book beside it."""
-    oms = opened(path)
-    await script(oms)
-    oms.close()
-    (path / "paper").mkdir(exist_ok=True)
-    (path / "paper" / "paper.sqlite").write_bytes(b"the venue's truth")
-
-
-async def go_on(path: Path) -> None:
-    """What a bad release does to the state after the backup."""
-    oms = opened(path)
-    oms.book((trade(99, "7"),), "99")
-    await oms.save()
-    await oms.save()
-    oms.close()
-    (path / "paper" / "paper.sqlite").write_bytes(b"the venue moved on")
-
-
-def steps_of(act: Callable[[Callable[[str], None]], object]) -> int:
-    """How many steps an undisturbed run announces."""
-    count = 0
-
-    def hook(_name: str) -> None:
-        nonlocal count
-        count += 1
-
-    act(hook)
-    return count
+from tradepulse_runner.state.directory import inspect, problems
 
 
 async def test_backup_killed_at_every_step_is_whole_after_the_next_run(tmp_path: Path) -> None:

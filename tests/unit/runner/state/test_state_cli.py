@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.runner.credentials_kit import pair, write
-from tests.support.runner.kit import Crash, crash_at
-from tests.unit.runner.oms.test_oms import opened, script
-from tests.unit.runner.state.test_prepare import content, go_on, lived, run, steps_of
+from tests.support.runner.credentials_fixtures import pair, write
+from tests.support.runner.order_books import opened, script
+from tests.support.runner.prepared_state import content, go_on, lived, run, steps_of
+from tests.support.runner.runner_fixtures import Crash, crash_at
 from tradepulse_runner.cli.main import main
 from tradepulse_runner.errors import StateError
 from tradepulse_runner.files.frames import frame
@@ -174,7 +174,7 @@ async def test_a_journal_without_a_snapshot_is_read(tmp_path: Path) -> None:
     assert shown["journal"]["replayed"] + shown["journal"]["missing"] == shown["journal_seq"]
 
 
-async def test_torn_and_damaged_journals_are_told_apart(tmp_path: Path) -> None:
+async def test_torn_and_damaged_journals_are_distinguished(tmp_path: Path) -> None:
     oms = opened(tmp_path)
     await script(oms)
     oms.close()

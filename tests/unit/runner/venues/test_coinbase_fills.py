@@ -56,7 +56,7 @@ async def test_a_fresh_beginning_tells_no_trades_and_stands_still() -> None:
     assert await reader.since(first.cursor) == first
 
 
-async def test_what_was_there_at_a_fresh_beginning_is_never_told() -> None:
+async def test_what_was_there_at_a_fresh_beginning_is_never_reported() -> None:
     venue = List(fill("a", SECOND), fill("b", 2 * SECOND))
     cursor = (await venue.reader().since(None)).cursor
     venue.fills += [fill("c", 2 * SECOND), fill("d", 3 * SECOND)]  # "c": of the same microsecond
@@ -75,7 +75,7 @@ async def test_without_any_fill_it_begins_with_the_first_one() -> None:
     assert ids(await reader.since(cursor)) == ["a"]
 
 
-async def test_a_page_that_was_not_booked_is_told_again() -> None:
+async def test_a_page_that_was_not_booked_is_reported_again() -> None:
     venue = List(fill("a", SECOND))
     reader = venue.reader()
     start = '{"t":0,"n":0}'
@@ -85,7 +85,7 @@ async def test_a_page_that_was_not_booked_is_told_again() -> None:
     assert ids(await reader.since(again.cursor)) == []
 
 
-async def test_a_fill_that_appears_late_is_told() -> None:
+async def test_a_fill_that_appears_late_is_reported() -> None:
     venue = List(fill("b", 20 * SECOND))
     reader = venue.reader()
     page = await reader.since('{"t":0,"n":0}')

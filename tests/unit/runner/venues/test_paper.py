@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner.kit import SYMBOL, market, world
+from tests.support.runner.runner_fixtures import SYMBOL, market, world
 from tradepulse_runner.domain import ZERO, Order, OrderStatus, Side
 from tradepulse_runner.errors import ConfigError, OrderNotFound, OrderRejected
 from tradepulse_runner.venues.paper_exchange import PaperExchange

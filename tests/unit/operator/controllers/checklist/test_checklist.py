@@ -39,6 +39,7 @@ from tradepulse_operator.api.spec.drill import LastDrill
 from tradepulse_operator.common.names import CONFIG_FILE
 from tradepulse_operator.common.time import timestamp
 from tradepulse_operator.controllers.checklist.checklist import items
+from tradepulse_operator.controllers.checklist.checks import CHECKS
 from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.controllers.data_services.compare import FRESH
 from tradepulse_operator.controllers.observed.data_services import PartitionView, ReplicaView
@@ -145,7 +146,7 @@ def test_the_digest_is_that_of_the_node() -> None:
         ("Error: No such command 'config'.", "secrets", RESULT.PENDING, "waits for a pod"),
     ],
 )
-def test_what_the_target_says_is_told(
+def test_what_the_target_says_is_reported(
     said: Any, name: str, result: CheckResult, message: str
 ) -> None:
     found = told(decide(at("config", "secrets", check=answered(said))), name)
@@ -311,6 +312,7 @@ def test_what_the_runners_owner_asks_for_cannot_be_left_out() -> None:
 
 
 def test_every_check_that_can_be_listed_is_made() -> None:
+    assert set(CHECKS) == set(Check)
     for check in Check:
         assert written(decide(at(check.value))).checklist[0].name == check.value
 

@@ -23,8 +23,7 @@ from tests.support.operator.cutovers import (
     status,
     written,
 )
-from tests.support.operator.recordings import Runner
-from tests.support.operator.recordings import World as Scraped
+from tests.support.operator.recordings import RecordedWorld, Runner
 from tradepulse_operator.api.baseline import MOST_POSITIONS, Baseline, BaselinePolicy
 from tradepulse_operator.api.cutover_status import BackupRecord, CutoverPhase, RollbackStep
 from tradepulse_operator.common.time import instant
@@ -67,7 +66,7 @@ def baked(found: Baseline, target: Runner, **spec: Any) -> CutoverObserved:
     return seen(
         cutover(status(PHASE.BAKING, 600, baseline=found), **spec),
         pod=pod(),
-        recording=Scraped(target).recording(NOW - 900, NOW),
+        recording=RecordedWorld(target).recording(NOW - 900, NOW),
     )
 
 
@@ -128,7 +127,9 @@ def test_it_stays_as_it_was_recorded() -> None:
 
 def test_a_release_worse_than_the_one_before_it_goes_back() -> None:
     target = Runner(born=NOW - 4000, rate=8.0, errors=lambda _: 0.018)
-    found = halting(ASKED, Scraped(Runner(born=NOW - 4000, rate=8.0)).recording(NOW - 900, NOW))
+    found = halting(
+        ASKED, RecordedWorld(Runner(born=NOW - 4000, rate=8.0)).recording(NOW - 900, NOW)
+    )
     after = written(decide(baked(found, target, **ASKED)))
     assert after.phase is PHASE.ROLLING_BACK
     assert after.verdict
@@ -137,21 +138,25 @@ def test_a_release_worse_than_the_one_before_it_goes_back() -> None:
     assert after.verdict.limit == found.service.error_rate_limit
     assert (after.verdict.limit or 1) < 0.02
     # Without a baseline to compare with, the same release is good enough.
-    plain = halting(None, Scraped(Runner(born=NOW - 4000, rate=8.0)).recording(NOW - 900, NOW))
+    plain = halting(
+        None, RecordedWorld(Runner(born=NOW - 4000, rate=8.0)).recording(NOW - 900, NOW)
+    )
     assert written(decide(baked(plain, target))).phase is PHASE.SUCCEEDED
 
 
-def test_the_way_back_is_held_to_the_same_absolute_limits_only() -> None:
+def test_the_rollback_has_to_keep_the_same_absolute_limits_only() -> None:
     """A venue that has become worse for everyone must not halt the release of before."""
-    found = halting(ASKED, Scraped(Runner(born=NOW - 4000, rate=8.0)).recording(NOW - 900, NOW))
+    found = halting(
+        ASKED, RecordedWorld(Runner(born=NOW - 4000, rate=8.0)).recording(NOW - 900, NOW)
+    )
     moved = cutover(status(PHASE.VERIFYING, 300, baseline=found), **ASKED)
     assert bake_limits(moved, runner()).error_rate < verify_limits(moved, runner()).error_rate
     worse = Runner(born=NOW - 4000, rate=8.0, errors=lambda _: 0.018)
-    recording = Scraped(worse).recording(NOW - 600, NOW)
+    recording = RecordedWorld(worse).recording(NOW - 600, NOW)
     after = written(decide(seen(moved, pod=pod(SOURCE), recording=recording)))
     assert after.phase is PHASE.ROLLED_BACK
     assert "more than before the cutover: look at the venue, too" in after.message
-    good = Scraped(Runner(born=NOW - 4000)).recording(NOW - 600, NOW)
+    good = RecordedWorld(Runner(born=NOW - 4000)).recording(NOW - 600, NOW)
     after = written(decide(seen(moved, pod=pod(SOURCE), recording=good)))
     assert after.phase is PHASE.ROLLED_BACK
     assert "venue" not in after.message

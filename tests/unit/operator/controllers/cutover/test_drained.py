@@ -72,7 +72,7 @@ def test_of_the_target(process: ProcessView | None, words: str) -> None:
     told(after, TARGET.id, words)
 
 
-def test_of_both_is_told_twice() -> None:
+def test_of_both_is_reported_twice() -> None:
     halting = cutover(status(PHASE.HALTING, LATE))
     first = written(decide(seen(halting, pod=pod(SOURCE), process=None)))
     before = {event.key for event in cutover_events(cutover(first))}

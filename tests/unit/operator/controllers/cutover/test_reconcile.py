@@ -394,7 +394,7 @@ def test_evidence_is_asked_for_until_it_is_filed() -> None:
     ("age", "process", "asked"),
     [(1, TRADING, False), (3, TRADING, True), (1, None, True), (11, None, False)],
 )
-def test_evidence_is_collected_beside_a_halt_that_lasts_or_that_nobody_answers(
+def test_evidence_is_collected_during_a_halt_that_lasts_or_that_nobody_answers(
     age: float, process: ProcessView | None, asked: bool
 ) -> None:
     step = decide(back(STEP.HALTING, age, pod=pod(), process=process))

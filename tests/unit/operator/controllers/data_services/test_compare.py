@@ -189,7 +189,7 @@ _PARTITIONS = st.dictionaries(
 
 
 @given(before=_PARTITIONS, now=_PARTITIONS)
-def test_each_offset_that_went_back_is_told_and_no_other(
+def test_each_offset_that_went_back_is_reported_and_no_other(
     before: tuple[PartitionView, ...], now: tuple[PartitionView, ...]
 ) -> None:
     was = kafka_of(BusView(at=NOW, partitions=before))
@@ -276,7 +276,7 @@ def test_a_rollback_tells_that_its_streams_are_as_they_were() -> None:
     assert [event.reason for event in cutover_events(cutover(after))][-1] == "RolledBack"
 
 
-def test_what_differs_is_told_and_holds_nothing_up() -> None:
+def test_what_differs_is_reported_and_holds_nothing_up() -> None:
     after = written(decide(verified(telling(bus(REMADE, GONE)))))
     assert after.phase is PHASE.ROLLED_BACK
     assert after.streams
@@ -308,7 +308,7 @@ def test_what_differs_is_told_and_holds_nothing_up() -> None:
         ),
     ],
 )
-def test_what_cannot_be_told_is_unknown_and_holds_nothing_up(
+def test_what_cannot_be_compared_is_unknown_and_holds_nothing_up(
     process: ProcessView | None, says: tuple[str, ...]
 ) -> None:
     after = written(decide(verified(process)))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator.runner_world import World, spec
-from tests.unit.operator.controllers.runner.test_converges import good, rests
+from tests.support.operator.runner_world import RunnerWorld, spec
+from tests.support.operator.settled import good, rests
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.drill.drill import KEPT
@@ -26,29 +26,29 @@ HOUR = 3600.0
 GOOD = json.dumps({"passed": True, "checks": [["it stops", True]], "measures": {"ms": 1}})
 
 
-def drilled(**more: Any) -> World:
+def drilled(**more: Any) -> RunnerWorld:
     """A runner that trades, drilled every hour; the world begins at 08:00:00."""
-    world = World(spec=spec(killSwitchDrill={"schedule": "0 * * * *", **more}))
+    world = RunnerWorld(spec=spec(killSwitchDrill={"schedule": "0 * * * *", **more}))
     world.drilled = (0, GOOD)
     world.settle()
     return world
 
 
-def later(world: World, seconds: float) -> None:
+def later(world: RunnerWorld, seconds: float) -> None:
     world.now += seconds
     world.settle()
 
 
-def pods(world: World) -> list[str]:
+def pods(world: RunnerWorld) -> list[str]:
     made = [s.manifest for s in world.log if isinstance(s, Apply) and s.manifest["kind"] == "Pod"]
     return [manifest["metadata"]["name"] for manifest in made]
 
 
-def reports(world: World) -> list[str]:
+def reports(world: RunnerWorld) -> list[str]:
     return [ref.name for ref in world.api.objects if "-drill-" in ref.name]
 
 
-def said(world: World) -> tuple[str, str]:
+def said(world: RunnerWorld) -> tuple[str, str]:
     found = find_condition(world.runner.status.conditions, "DrillCurrent")
     assert found is not None
     return found.status.value, found.reason
@@ -78,7 +78,7 @@ def test_a_drill_runs_once_files_its_report_and_leaves_no_pod() -> None:
     rests_until_next(world)
 
 
-def rests_until_next(world: World) -> None:
+def rests_until_next(world: RunnerWorld) -> None:
     writes = world.api.writes
     for _ in range(3):
         world.now += 60
@@ -94,7 +94,7 @@ def test_hours_of_downtime_are_made_up_for_once() -> None:
     assert len(set(pods(world))) == 1
 
 
-def test_a_failed_drill_is_told_and_keeps_when_the_last_one_passed() -> None:
+def test_a_failed_drill_is_reported_and_keeps_when_the_last_one_passed() -> None:
     world = drilled()
     later(world, HOUR)
     first = world.runner.status.last_drill
@@ -193,14 +193,14 @@ def test_an_operator_that_dies_anywhere_runs_the_drill_once(seed: int) -> None:
 PAGER = {"alertmanager": "http://am:9093", "receiver": "pager", "within": "1m"}
 
 
-def live(**more: Any) -> World:
+def live(**more: Any) -> RunnerWorld:
     drill = {"schedule": "0 9 * * *", "target": "Live", **more}
-    world = World(spec=spec(killSwitchDrill=drill))
+    world = RunnerWorld(spec=spec(killSwitchDrill=drill))
     world.settle()
     return world
 
 
-def to(world: World, past: float) -> None:
+def to(world: RunnerWorld, past: float) -> None:
     """To `past` seconds after the drill is due."""
     world.now = instant(world.status["drill"]["next"]) + past
     world.settle()
@@ -227,7 +227,7 @@ def test_a_live_drill_engages_the_running_process_and_waits_for_a_person() -> No
     rests(world)
 
 
-def told(world: World) -> dict[str, Any]:
+def told(world: RunnerWorld) -> dict[str, Any]:
     last = world.runner.status.last_drill
     assert last is not None
     (found,) = (found for ref, found in world.api.objects.items() if ref.name == last.report)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator.engine_world import World, cutover
+from tests.support.operator.engine_world import EngineWorld, cutover
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.observed.auxiliary import auxiliary_view
 from tradepulse_operator.manager import key as keys
@@ -48,7 +48,7 @@ def test_its_answer_is_taken() -> None:
         (ended(137), {"phase": "Failed", "reason": "DeadlineExceeded", "message": "low on memory"}),
     ],
 )
-def test_a_pod_that_was_ended_is_told_from_one_that_answered(
+def test_a_pod_that_was_ended_is_distinguished_from_one_that_answered(
     container: dict[str, Any], status: dict[str, Any]
 ) -> None:
     found = auxiliary_view(pod(container, **status), "u")
@@ -72,7 +72,7 @@ def test_a_namesake_is_nobodys() -> None:
 
 
 async def test_pods_are_read_only_where_the_policy_asks_for_them() -> None:
-    world = World()
+    world = EngineWorld()
     body = cutover("Preflight")
     body["metadata"]["uid"] = "u"
     world.kube.put(body)

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.operator.runner_world import PHASE, World, spec
+from tests.support.operator.runner_world import PHASE, RunnerWorld
+from tests.support.operator.settled import good, settled
 from tradepulse_operator.common.names import ANNOTATION_TRADING
-from tradepulse_operator.controllers.runner.children import desired
 from tradepulse_operator.controllers.runner.context import build_context
-from tradepulse_operator.controllers.runner.diff import satisfies
 from tradepulse_operator.controllers.runner.reconcile import decide
 from tradepulse_operator.controllers.step import Annotate, Delete, Step, Wait
 from tradepulse_operator.resources.config.release import resolve
@@ -34,58 +33,25 @@ KINDS = (
     "StatefulSet",
     "ServiceMonitor",
 )
-Drift = Callable[[World], None]
-
-
-def settled(**changes: Any) -> World:
-    world = World(spec=spec(**changes))
-    world.settle()
-    return world
-
-
-def good(world: World) -> None:
-    """The children are as desired, the pod is of the right release, and nothing moves."""
-    view = build_context(world.observe())
-    for manifest in desired(view):
-        ref = world.ref(manifest["kind"], manifest["metadata"]["name"])
-        live = world.api.get(ref)
-        assert live is not None, ref
-        if ref.kind != "PersistentVolumeClaim":
-            assert satisfies(live, manifest), ref
-    if view.run and view.run.replicas:
-        assert view.own_pod is not None
-    kinds = {condition.type for condition in view.status.conditions}
-    assert not {"Reconciling", "Stalled"} <= kinds
-    assert len([c.type for c in view.status.conditions]) == len(kinds)
-    rests(world)
-
-
-def rests(world: World) -> None:
-    """Looking again and again writes nothing."""
-    before = world.api.writes
-    for _ in range(3):
-        world.now += 60
-        assert isinstance(decide(world.observe()), Wait)
-        world.tick()
-    assert world.api.writes == before
+Drift = Callable[[RunnerWorld], None]
 
 
 # What may happen to the world.
 
 
 def delete_child(kind: str) -> Drift:
-    def drift(world: World) -> None:
+    def drift(world: RunnerWorld) -> None:
         world.api.remove(world.ref(kind))
 
     return drift
 
 
-def delete_config(world: World) -> None:
+def delete_config(world: RunnerWorld) -> None:
     for ref in [ref for ref in world.api.objects if ref.kind == "ConfigMap"]:
         world.api.remove(ref)
 
 
-def swap_config(world: World) -> None:
+def swap_config(world: RunnerWorld) -> None:
     """Someone deletes the immutable ConfigMap and makes another of that name."""
     for ref, live in world.api.objects.items():
         if ref.kind == "ConfigMap":
@@ -94,7 +60,7 @@ def swap_config(world: World) -> None:
 
 
 def edit(kind: str, *path: str | int, value: Any) -> Drift:
-    def drift(world: World) -> None:
+    def drift(world: RunnerWorld) -> None:
         live: Any = world.api.objects.get(world.ref(kind))
         for part in path[:-1]:
             live = live[part] if live else None
@@ -108,7 +74,7 @@ def edit(kind: str, *path: str | int, value: Any) -> Drift:
 def add(kind: str, *path: str | int, value: Any) -> Drift:
     """Another field manager adds an element to a list."""
 
-    def drift(world: World) -> None:
+    def drift(world: RunnerWorld) -> None:
         live: Any = world.api.objects.get(world.ref(kind))
         for part in path:
             live = live[part] if live else None
@@ -119,7 +85,7 @@ def add(kind: str, *path: str | int, value: Any) -> Drift:
     return drift
 
 
-def delete_pod(world: World) -> None:
+def delete_pod(world: RunnerWorld) -> None:
     if world.pod:
         world.carry_out(Delete(world.ref("Pod", "demo-0"), world.pod.uid))
 
@@ -195,7 +161,7 @@ def test_drifts_on_top_of_each_other_are_put_right(drifts: list[Drift], seed: in
     good(world)
 
 
-def storm(world: World, random: Random, moves: list[Drift]) -> None:
+def storm(world: RunnerWorld, random: Random, moves: list[Drift]) -> None:
     """Changes and drifts while requests get lost, arrive twice, and controllers run in between."""
     for move in moves:
         world.outcome = random.choice(OUTCOMES)
@@ -212,7 +178,7 @@ def storm(world: World, random: Random, moves: list[Drift]) -> None:
                     world.carry_out(step)
 
 
-def allowed(world: World, step: Any) -> None:
+def allowed(world: RunnerWorld, step: Any) -> None:
     """What no step may ever do."""
     run = build_context(world.observe()).run
     if isinstance(step, Annotate) and world.pod and run and world.pod.release != run.release.id:
@@ -225,14 +191,14 @@ def allowed(world: World, step: Any) -> None:
 @COMMON
 @given(st.lists(st.sampled_from(CHANGES + DRIFTS), min_size=1, max_size=8), SEEDS)
 def test_a_storm_of_changes_settles(moves: list[Drift], seed: int) -> None:
-    world = World()
+    world = RunnerWorld()
     storm(world, Random(seed), moves)
     world.change(suspend=False, release={"image": "registry.test/runner:1.0.0"})
     world.settle()
     good(world)
 
 
-class Unreliable(World):
+class Unreliable(RunnerWorld):
     """An operator that dies before a request, or after it, so that it is sent again."""
 
     random: Random | None = None
@@ -261,7 +227,7 @@ def test_an_operator_that_dies_anywhere_changes_nothing(moves: list[Drift], seed
 @COMMON
 @given(st.lists(st.sampled_from(CHANGES + DRIFTS), max_size=5), SEEDS)
 def test_a_deleted_runner_goes_only_after_its_pod(moves: list[Drift], seed: int) -> None:
-    world = World()
+    world = RunnerWorld()
     storm(world, Random(seed), moves)
     world.remove()
     for _ in range(200):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.operator.runner_world import PHASE, World
+from tests.support.operator.runner_world import PHASE, RunnerWorld
 from tests.support.operator.runners import intent_of, runner
 from tradepulse_operator.api.cutover import ReleaseCutover, ReleaseCutoverSpec
 from tradepulse_operator.api.cutover_status import PhaseRecord, ReleaseCutoverStatus
@@ -210,7 +210,7 @@ def test_more_phases_keep_the_keys_of_earlier_ones() -> None:
 
 
 def test_one_event_a_transition_of_a_runner() -> None:
-    world = World()
+    world = RunnerWorld()
     world.settle()
     first = runner_events(world.runner)
     assert len({(event.reason, event.message) for event in first}) == len(first)
@@ -226,14 +226,14 @@ def test_one_event_a_transition_of_a_runner() -> None:
 # Cutovers of another version.
 
 
-def unread(world: World, name: str) -> RunnerObserved:
+def unread(world: RunnerWorld, name: str) -> RunnerObserved:
     """The world, in which the cutover of that name is there and can't be parsed."""
     return replace(world.observe(), unread_cutovers=frozenset({name}))
 
 
-def moved_on() -> World:
+def moved_on() -> RunnerWorld:
     """A runner whose spec means another release by now."""
-    world = World()
+    world = RunnerWorld()
     world.settle()
     world.change(release={"image": "registry.test/runner:2.0.0"})
     return world

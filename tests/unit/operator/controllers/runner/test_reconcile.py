@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.operator.runner_world import FORWARD, NAME, PHASE, World, spec
+from tests.support.operator.runner_world import FORWARD, NAME, PHASE, RunnerWorld, spec
+from tests.support.operator.settled import conditions, settled
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.runner import CLEAN_STOP
 from tradepulse_operator.common.names import ANNOTATION_KILL_SWITCH, ANNOTATION_TRADING
@@ -28,26 +29,15 @@ NEXT = {"image": "registry.test/runner:1.1.0"}
 THIRD = {"image": "registry.test/runner:1.2.0"}
 
 
-def settled(**changes: Any) -> World:
-    world = World(spec=spec(**changes))
-    world.settle()
-    world.log.clear()
-    return world
-
-
-def conditions(world: World) -> dict[str, tuple[str, str]]:
-    return {c["type"]: (c["status"], c["reason"]) for c in world.status["conditions"]}
-
-
-def active(world: World) -> str:
+def active(world: RunnerWorld) -> str:
     return str(world.status["activeRelease"]["image"])
 
 
-def applied(world: World) -> list[str]:
+def applied(world: RunnerWorld) -> list[str]:
     return [step.manifest["kind"] for step in world.log if isinstance(step, Apply)]
 
 
-def until(world: World, name: str, phase: CutoverPhase) -> None:
+def until(world: RunnerWorld, name: str, phase: CutoverPhase) -> None:
     """Run until the cutover is in `phase`, and let the operator act on it."""
     for _ in range(200):
         if world.cutovers[name]["status"].get("phase") == phase:
@@ -57,12 +47,14 @@ def until(world: World, name: str, phase: CutoverPhase) -> None:
     raise AssertionError(world.cutovers[name]["status"])
 
 
-def by_hand(world: World, name: str = "by-hand", release: dict[str, Any] | None = None) -> None:
+def by_hand(
+    world: RunnerWorld, name: str = "by-hand", release: dict[str, Any] | None = None
+) -> None:
     body = {"runner": NAME, **({"release": release} if release else {})}
     world.add_cutover(name, body)
 
 
-def pod_of(world: World) -> PodView:
+def pod_of(world: RunnerWorld) -> PodView:
     assert world.pod is not None
     return world.pod
 
@@ -71,7 +63,7 @@ def pod_of(world: World) -> PodView:
 
 
 def test_the_first_start_persists_what_it_decided_before_anything_exists() -> None:
-    world = World()
+    world = RunnerWorld()
     kinds = [type(world.look()) for _ in range(2)]
     assert kinds == [SetFinalizers, WriteStatus]
     assert not world.api.objects
@@ -80,7 +72,7 @@ def test_the_first_start_persists_what_it_decided_before_anything_exists() -> No
 
 
 def test_children_come_in_order_the_stateful_set_after_what_it_needs() -> None:
-    world = World()
+    world = RunnerWorld()
     world.settle()
     kinds = applied(world)
     assert kinds.index("StatefulSet") == 10
@@ -90,7 +82,7 @@ def test_children_come_in_order_the_stateful_set_after_what_it_needs() -> None:
     assert len(kinds) == 12
 
 
-def test_a_settled_runner_is_told_as_such() -> None:
+def test_a_settled_runner_is_reported_as_such() -> None:
     world = settled()
     assert world.status["phase"] == "Trading"
     assert world.status["observedGeneration"] == 1
@@ -106,7 +98,7 @@ def test_a_settled_runner_is_told_as_such() -> None:
 
 
 def test_while_it_starts_it_is_reconciling() -> None:
-    world = World()
+    world = RunnerWorld()
     while not isinstance(world.look(), Wait):
         pass
     assert world.status["phase"] == "Starting"
@@ -115,7 +107,7 @@ def test_while_it_starts_it_is_reconciling() -> None:
 
 
 def test_a_first_image_that_cannot_be_had_is_put_right_in_the_spec() -> None:
-    world = World(broken_images=frozenset({"registry.test/runner:1.0.0"}))
+    world = RunnerWorld(broken_images=frozenset({"registry.test/runner:1.0.0"}))
     world.settle()
     assert conditions(world)["Ready"] == ("False", "ImagePullBackOff")
     world.change(release=NEXT)
@@ -306,7 +298,7 @@ def test_the_oldest_waiting_cutover_is_claimed() -> None:
 
 
 @pytest.mark.parametrize("phase", FORWARD[:-1])
-def test_under_a_cutover_it_is_told_as_reconciling(phase: CutoverPhase) -> None:
+def test_under_a_cutover_it_is_reported_as_reconciling(phase: CutoverPhase) -> None:
     world = settled()
     world.change(release=NEXT)
     world.look()
@@ -399,7 +391,7 @@ def test_the_kill_switch_goes_on_a_pod_of_any_release_and_comes_off_its_own_alon
         assert not isinstance(world.look(), Annotate)
 
 
-def test_an_engaged_kill_switch_is_told_and_latches() -> None:
+def test_an_engaged_kill_switch_is_reported_and_latches() -> None:
     world = settled()
     world.change(killSwitch={"engaged": True, "reason": "drill"})
     world.settle()
@@ -484,7 +476,7 @@ def test_changed_pod_settings_wait_for_the_next_restart() -> None:
     assert pod_of(world).uid == before
 
 
-def test_a_moved_tag_is_told() -> None:
+def test_a_moved_tag_is_reported() -> None:
     world = settled()
     world.pod = replace(pod_of(world), image_id="registry.test/runner@sha256:other")
     world.look()
@@ -541,7 +533,7 @@ def test_a_lost_claim_is_made_again_for_a_cold_start() -> None:
     assert world.status["phase"] == "Trading"
 
 
-def test_a_claim_whose_volume_is_lost_is_told() -> None:
+def test_a_claim_whose_volume_is_lost_is_reported() -> None:
     world = settled()
     claim = world.api.objects[world.ref("PersistentVolumeClaim", "demo-state")]
     claim["status"] = {"phase": "Lost"}
@@ -552,7 +544,7 @@ def test_a_claim_whose_volume_is_lost_is_told() -> None:
 def test_the_volume_of_an_earlier_runner_is_taken_over_as_it_is() -> None:
     world = settled()
     claim = world.api.objects[world.ref("PersistentVolumeClaim", "demo-state")]
-    again = World(spec=spec(state={"accessMode": "ReadWriteOnce", "size": "100Mi"}))
+    again = RunnerWorld(spec=spec(state={"accessMode": "ReadWriteOnce", "size": "100Mi"}))
     again.meta["uid"] = "another-uid"
     again.api.objects[again.ref("PersistentVolumeClaim", "demo-state")] = claim
     again.settle()
@@ -561,7 +553,7 @@ def test_the_volume_of_an_earlier_runner_is_taken_over_as_it_is() -> None:
     assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
 
 
-def config_ref(world: World) -> Any:
+def config_ref(world: RunnerWorld) -> Any:
     return world.ref("ConfigMap", world.status["activeRelease"]["configMap"])
 
 
@@ -589,7 +581,7 @@ def test_a_configuration_that_the_spec_no_longer_means_comes_from_its_copy() -> 
     assert after["data"] == before["data"]
 
 
-def test_a_configuration_without_any_copy_is_told_as_lost() -> None:
+def test_a_configuration_without_any_copy_is_reported_as_lost() -> None:
     world = settled(cutover={"mode": "Manual"})
     world.change(strategy={"name": "another"})
     world.settle()
@@ -615,7 +607,7 @@ def test_a_forged_copy_is_not_believed() -> None:
 
 @pytest.mark.parametrize("kind", ["Service", "StatefulSet"])
 def test_an_object_of_someone_else_is_left_alone(kind: str) -> None:
-    world = World()
+    world = RunnerWorld()
     body = {"apiVersion": world.ref(kind).api_version, "kind": kind, "spec": {"replicas": 0}}
     other = {
         **body,
@@ -634,7 +626,7 @@ def test_an_object_of_someone_else_is_left_alone(kind: str) -> None:
 
 
 def test_without_a_service_monitor_kind_everything_else_stands() -> None:
-    world = World(unserved=frozenset({"ServiceMonitor"}))
+    world = RunnerWorld(unserved=frozenset({"ServiceMonitor"}))
     world.settle()
     assert world.status["phase"] == "Trading"
     assert "ServiceMonitor" not in applied(world)
@@ -666,11 +658,11 @@ def test_pruning_does_not_start_a_failed_cutover_again() -> None:
     assert active(world) == NEXT["image"]
 
 
-def configs(world: World) -> set[str]:
+def configs(world: RunnerWorld) -> set[str]:
     return {ref.name for ref in world.api.objects if ref.kind == "ConfigMap"}
 
 
-def test_old_configurations_are_pruned_but_not_the_way_back() -> None:
+def test_old_configurations_are_pruned_but_not_those_a_rollback_needs() -> None:
     world = settled()
     for number in range(4):
         world.change(strategy={"name": "momentum", "parameters": {"window": number}})
@@ -741,7 +733,7 @@ def test_a_stateful_set_of_unknown_making_is_scaled_down_as_it_is() -> None:
 
 
 def test_finalizers_of_others_stay() -> None:
-    world = World()
+    world = RunnerWorld()
     world.meta["finalizers"] = ["someone.else/hold"]
     world.settle()
     assert world.meta["finalizers"] == ["someone.else/hold", CLEAN_STOP]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.operator.object_stores import STORE, mounted
 from tests.support.operator.runners import runner
-from tests.unit.operator.resources.config.test_object_store import STORE, mounted
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.clients.runner_status import view
@@ -60,7 +60,7 @@ def test_without_one_nothing_changes() -> None:
     assert mounted(runner()) == {}
 
 
-def test_its_secret_is_mounted_beside_that_of_the_object_store() -> None:
+def test_its_secret_is_mounted_next_to_that_of_the_object_store() -> None:
     both = runner(database=DATABASE, state={"backups": {"objectStore": STORE}})
     assert set(mounted(both).values()) == {"database-client", "backup-key", "backup-ca"}
 

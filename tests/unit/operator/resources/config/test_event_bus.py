@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.operator.object_stores import mounted
 from tests.support.operator.runners import PAPER, intent_of, runner
-from tests.unit.operator.resources.config.test_object_store import mounted
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.spec.event_bus import Stream

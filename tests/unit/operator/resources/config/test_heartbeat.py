@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.operator.cutovers import cutover, runner, seen, status, written
-from tests.unit.operator.controllers.runner.test_reconcile import conditions, settled
+from tests.support.operator.settled import conditions, settled
 from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.release import ReleaseSpec

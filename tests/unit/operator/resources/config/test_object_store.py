@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.operator.object_stores import STORE, mounted
 from tests.support.operator.runners import PAPER, intent_of, runner
 from tradepulse_operator.api.meta import Condition, ConditionStatus
 from tradepulse_operator.api.runner import TradingRunner
@@ -19,14 +20,6 @@ from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.runner.network_policy import network_policy
 from tradepulse_operator.resources.runner.pod_spec import pod_spec
 from tradepulse_runner.config.runner import RunnerConfig
-
-STORE = {
-    "endpoint": "https://s3.example.com:7070",
-    "bucket": "backups",
-    "prefix": "desk",
-    "credentialsSecret": "backup-key",
-    "caSecret": "backup-ca",
-}
 
 
 def stored(**changes: Any) -> TradingRunner:
@@ -43,16 +36,6 @@ def test_the_process_understands_what_is_rendered() -> None:
     assert mounts[str(found.credentials_dir)] == "backup-key"
     assert found.ca_file is not None
     assert mounts[str(found.ca_file.parent)] == "backup-ca"
-
-
-def mounted(owner: TradingRunner, release_of: TradingRunner | None = None) -> dict[str, str]:
-    """Secret by the folder it is mounted at."""
-    spec = pod_spec(owner, intent_of(release_of or owner))
-    names = {v["name"]: v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v}
-    (container,) = spec["containers"]
-    return {
-        m["mountPath"]: names[m["name"]] for m in container["volumeMounts"] if m["name"] in names
-    }
 
 
 def test_without_one_nothing_changes() -> None:

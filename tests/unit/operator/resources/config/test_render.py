@@ -96,7 +96,7 @@ def test_a_refusal_names_file_key_and_remedy(user: str) -> None:
     assert "ConfigMap mine, key runner.yaml" in str(error.value)
 
 
-def test_a_missing_config_map_is_told() -> None:
+def test_a_missing_config_map_is_reported() -> None:
     owner = runner()
     with pytest.raises(ConfigError, match=r"ConfigMap mine, .* create it or unset"):
         render("demo", "trading", owner.spec, CONFIGURED, None)

@@ -38,7 +38,7 @@ def built(owner: TradingRunner, run: DesiredRun | None = None) -> dict[str, Any_
     rendered = render_release(owner, owner.spec.release, None)
     texts = {rendered.release.config_hash: rendered.text}
     found = children(owner, run or intent_of(owner), texts)
-    beside = "demo-beside"  # its own tests: test_beside
+    beside = "demo-beside"  # its own tests: test_pod
     return {m["kind"]: m for m in found if m["metadata"]["name"] != beside}
 
 
@@ -267,7 +267,7 @@ def test_the_state_is_prepared_by_the_code_that_wrote_it(
     assert env["TRADEPULSE_TERMINATION_LOG"] == container["terminationMessagePath"]
 
 
-def test_a_missing_report_does_not_hold_up_the_way_back() -> None:
+def test_a_missing_report_does_not_delay_the_rollback() -> None:
     owner = runner()
     run = intent_of(owner, prepare=Prepare("old:1", restore="u", incident="gone"))
     volumes = {volume["name"]: volume for volume in pod(owner, run)["volumes"]}
@@ -279,7 +279,7 @@ def test_a_missing_report_does_not_hold_up_the_way_back() -> None:
     assert env["TRADEPULSE_INCIDENT_ID"] == "u"
 
 
-def test_without_a_report_the_process_is_told_of_none() -> None:
+def test_without_a_report_the_process_knows_of_none() -> None:
     (container,) = pod(runner(), intent_of(runner(), prepare=Prepare("old:1", restore="u")))[
         "containers"
     ]

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 
 
-class Cable:
-    """``async with Cable(host, port) as cable``: listens at ``cable.port`` on 127.0.0.1.
+class PartitionedLink:
+    """``async with PartitionedLink(host, port) as link``: listens at ``link.port`` on 127.0.0.1.
 
     While cut, nothing passes and nothing is refused: connections stay open and silent, new ones
     are accepted and lead nowhere. That is what a partition looks like from inside.
@@ -31,7 +31,7 @@ class Cable:
     def mend(self) -> None:
         self._whole.set()
 
-    async def __aenter__(self) -> Cable:
+    async def __aenter__(self) -> PartitionedLink:
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
         return self
 

@@ -26,7 +26,7 @@ def waited(pid: int) -> float:
         return 0.0
 
 
-class Hunger:
+class CpuStarvation:
     """The share of the time since it was made for which one of ``pids`` waited, the hungriest's."""
 
     def __init__(self, *pids: int) -> None:

@@ -11,7 +11,7 @@ OPEN = ("open", "partially_filled")
 
 
 @dataclass(frozen=True)
-class TrueOrder:
+class OrderAtVenue:
     """An order as the venue has it; ``status`` in the runner's words."""
 
     client_id: str
@@ -25,10 +25,10 @@ class TrueOrder:
 
 
 @dataclass(frozen=True)
-class Truth:
+class VenueState:
     """All that the venue knows. ``cash``: what trading brought and cost, in quote currency."""
 
-    orders: tuple[TrueOrder, ...]
+    orders: tuple[OrderAtVenue, ...]
     fills: frozenset[str]
     positions: dict[str, Decimal]
     cash: Decimal

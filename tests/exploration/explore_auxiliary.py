@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tests.support.operator import cutovers as some
-from tests.support.operator.runner_world import World, spec
+from tests.support.operator.runner_world import RunnerWorld, spec
 from tradepulse_operator.api.checklist import CheckResult
 from tradepulse_operator.api.cutover_status import CutoverPhase, ReleaseCutoverStatus
 from tradepulse_operator.api.phases import facts
@@ -349,7 +349,7 @@ class DrillWorld:
 
     def __init__(self, decide: Callable[[RunnerObserved], Step] = decide_runner) -> None:
         self._decide = decide
-        self._world = World(spec=spec(killSwitchDrill={"schedule": "0 * * * *"}))
+        self._world = RunnerWorld(spec=spec(killSwitchDrill={"schedule": "0 * * * *"}))
         self._world.settle()
         self._steps: dict[str, Step] = {}
         self._known: dict[Drill, tuple[Any, ...] | None] = {}

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.support.runner.kit import limits, trading
+from tests.support.runner.runner_fixtures import limits, trading
 from tests.support.venues.binance import BinanceVenue
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore

@@ -24,7 +24,7 @@ KINDS = ("lost", "unanswered", "disconnected")
 ORDER_KINDS = (*KINDS, "late", "late", "late", "refused")
 
 
-class Unkind:
+class FaultyConnector:
     """Passes on to ``inner``, one request in ``rarity`` excepted. Implements
     :class:`~tradepulse_runner.venues.base.ExecutionConnector`."""
 

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from tests.support.runner.credentials_kit import finish, swapped
-from tests.support.runner.kit import limits, trading
+from tests.support.runner.credentials_fixtures import finish, swapped
+from tests.support.runner.runner_fixtures import limits, trading
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.coinbase import CoinbaseVenue
 from tests.support.venues.coinbase.keys import KeyPair, make_es256
@@ -34,7 +34,7 @@ from tradepulse_runner.venues.coinbase.connector import build_coinbase
 
 
 @dataclass
-class Place:
+class VenueFixture:
     """One venue: its exchange and its control, and how the runner gets there.
 
     ``pair``: a number's key and secret, always the same; ``accept`` and ``revoke`` a number's key
@@ -62,12 +62,12 @@ class Place:
 
 
 @asynccontextmanager
-async def binance() -> AsyncIterator[Place]:
+async def binance() -> AsyncIterator[VenueFixture]:
     def pair(number: int) -> tuple[str, str]:
         return f"key-{number}", f"the-secret-of-the-key-{number}"
 
     async with BinanceVenue(interval=0.05, order_limit=10**6, weight_limit=10**6) as venue:
-        place = Place(
+        place = VenueFixture(
             exchange=venue.exchange,
             faults=venue.faults,
             requests=venue.requests,
@@ -93,10 +93,10 @@ def _coinbase_key(number: int) -> KeyPair:
 
 
 @asynccontextmanager
-async def coinbase() -> AsyncIterator[Place]:
+async def coinbase() -> AsyncIterator[VenueFixture]:
     key = _coinbase_key
     async with CoinbaseVenue(interval=0.05, private_rate=None, public_rate=None) as venue:
-        place = Place(
+        place = VenueFixture(
             exchange=venue.exchange,
             faults=venue.faults,
             requests=venue.requests,
@@ -116,14 +116,14 @@ async def coinbase() -> AsyncIterator[Place]:
         yield place
 
 
-PLACES: dict[str, Callable[[], AbstractAsyncContextManager[Place]]] = {
+VENUE_FIXTURES: dict[str, Callable[[], AbstractAsyncContextManager[VenueFixture]]] = {
     "binance": binance,
     "coinbase": coinbase,
 }
 
 
 @asynccontextmanager
-async def running(place: Place, tmp_path: Path) -> AsyncIterator[LiveExecutionLoop]:
+async def running(place: VenueFixture, tmp_path: Path) -> AsyncIterator[LiveExecutionLoop]:
     """A loop that trades there, with the key 1 in files as Kubernetes mounts them."""
     place.accept(1)
     finish(swapped(tmp_path / "mount", place.pair(1), place.names))

@@ -20,7 +20,7 @@ from tests.support.cluster.settings import NODE_GATEWAY
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.coinbase import CoinbaseVenue
 from tests.support.venues.coinbase.keys import make_es256
-from tests.support.venues.control import truth
+from tests.support.venues.control import venue_state
 
 T = TypeVar("T")
 PORT = 443
@@ -122,13 +122,13 @@ class Beside:
         self._loop.call_soon_threadsafe(call)
         return done.result(30)
 
-    def truth(self) -> dict[str, Any]:
+    def venue_state(self) -> dict[str, Any]:
         """Orders, fills and balances as the exchange has them."""
-        return self.do(lambda venue: truth(venue.exchange, ACCOUNT))
+        return self.do(lambda venue: venue_state(venue.exchange, ACCOUNT))
 
     def orders(self) -> list[dict[str, Any]]:
         """Every order of the account, oldest first."""
-        return list(self.truth()["orders"])
+        return list(self.venue_state()["orders"])
 
 
 @contextlib.contextmanager

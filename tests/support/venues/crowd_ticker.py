@@ -9,7 +9,7 @@ from types import TracebackType
 from tests.support.venues.exchange import Crowd
 
 
-class Pulse:
+class CrowdTicker:
     """A context: the crowd stepped once before it opens. ``interval`` in seconds; 0 is only that
     one step, so that there are quotes, which then stand still."""
 
@@ -18,7 +18,7 @@ class Pulse:
         self._interval = interval
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Pulse:
+    async def __aenter__(self) -> CrowdTicker:
         self._crowd.step()
         if self._interval > 0:
             self._task = asyncio.create_task(self._beat())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.plan import REFUSAL, Case, chance_of
-from tests.chaos.truth import TrueOrder, Truth
+from tests.chaos.venue_state import OrderAtVenue, VenueState
 from tests.support.venues.binance import BinanceVenue
 from tests.support.venues.coinbase import CoinbaseVenue
 from tests.support.venues.coinbase.keys import make_ed25519
@@ -137,10 +137,10 @@ class KitVenue:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
-    def truth(self) -> Truth:
-        found = self._ask("GET", "/_kit/truth?account=runner")
+    def venue_state(self) -> VenueState:
+        found = self._ask("GET", "/_kit/venue_state?account=runner")
         balance = found["balances"].get(self.base, {"free": "0", "locked": "0"})
-        return Truth(
+        return VenueState(
             tuple(_order(row) for row in found["orders"]),
             frozenset(self._fill_id(row) for row in found["fills"]),
             {self.symbol: Decimal(balance["free"]) + Decimal(balance["locked"])},
@@ -160,8 +160,8 @@ class KitVenue:
             os.waitpid(self.pid, 0)
 
 
-def _order(row: Row) -> TrueOrder:
-    return TrueOrder(
+def _order(row: Row) -> OrderAtVenue:
+    return OrderAtVenue(
         row["client_id"],
         row["symbol"],
         Side(row["side"].lower()),

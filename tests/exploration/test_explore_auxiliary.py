@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.exploration.explore_beside import DrillWorld, GateWorld, explore
+from tests.exploration.explore_auxiliary import DrillWorld, GateWorld, explore
 from tradepulse_operator.api.cutover_status import CutoverPhase as PHASE
 from tradepulse_operator.controllers.checklist import checklist, rehearsal
 from tradepulse_operator.controllers.cutover import reconcile as dispatch
@@ -14,7 +14,7 @@ from tradepulse_operator.controllers.cutover.phases import preflight
 from tradepulse_operator.controllers.drill import drill as drills
 
 
-def test_whatever_happens_beside_it_the_gate_holds_and_nothing_is_left() -> None:
+def test_whatever_happens_meanwhile_the_gate_holds_and_nothing_is_left() -> None:
     found = explore(GateWorld())
     print(f"{len(found.came)} states")
     phases = {state.phase for state in found.number}

@@ -16,7 +16,7 @@ import yaml
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from tests.support.runner import kit
+from tests.support.runner import runner_fixtures
 from tests.support.runner.process import cli
 from tests.support.services.kafka.server import Kafka
 from tests.support.services.tls import Authority
@@ -81,7 +81,7 @@ def prepare(kafka: Kafka, folder: Path) -> None:
     asyncio.run(kafka.create_topics([*every, "elsewhere"]))
     path = folder / "runner.yaml"
     bus = settings(kafka, folder, readers=[GROUP])
-    path.write_text(yaml.safe_dump(kit.config(folder, event_bus=bus)))
+    path.write_text(yaml.safe_dump(runner_fixtures.config(folder, event_bus=bus)))
     words = ("--reader", f"User:CN={READER}", "--command-config", str(kafka.command_config()))
     printed = cli("bus", "acls", "--config", str(path), *words)
     assert printed.exit_code == 0, printed.output

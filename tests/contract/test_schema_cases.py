@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from tests.support.schema.mutations import Manifest, Place, faulty, samples
-from tests.support.schema.refusals import (
+from tests.support.schema.schema_cases import (
     DROP,
     REQUIRED,
     RULES,
