@@ -11,7 +11,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tradepulse_runner.beside import start_services
 from tradepulse_runner.config.runner import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials.store import open_stores
 from tradepulse_runner.lease.api import build_writer
@@ -20,6 +19,7 @@ from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
+from tradepulse_runner.services import start_services
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import BuildConnector, build_connector

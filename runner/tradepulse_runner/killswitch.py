@@ -56,11 +56,11 @@ class KillSwitch:
         try:
             snapshot = self._file.load()
         except SnapshotDamaged as exc:
-            self._doubt(f"latch file unreadable: {exc}")
+            self._engage_damaged(f"latch file unreadable: {exc}")
             return
         if self._file.damaged or (snapshot is not None and not self._file.path.exists()):
             # The older generation may predate an engagement: do not believe it.
-            self._doubt(f"latch file damaged or lost: {self._file.path}")
+            self._engage_damaged(f"latch file damaged or lost: {self._file.path}")
         elif snapshot is not None:
             self._read(snapshot.payload)
         if snapshot is not None:
@@ -74,9 +74,9 @@ class KillSwitch:
             self.reset_by = str(record["by"])
             self.changed_at = float(record["at"])
         except (KeyError, TypeError, ValueError) as error:
-            self._doubt(f"latch file of another release: {type(error).__name__}: {error}")
+            self._engage_damaged(f"latch file of another release: {type(error).__name__}: {error}")
 
-    def _doubt(self, reason: str) -> None:
+    def _engage_damaged(self, reason: str) -> None:
         self.engaged, self.reason, self.damaged = True, reason, True
 
     def engage(self, reason: str, *, by: str = "") -> bool:
@@ -193,7 +193,7 @@ class LatchWatch:
     ) -> None:
         self._state_dir, self._clock, self._step = state_dir, clock, step
         self._seen: object = None
-        self._doubts = 0
+        self._damaged_reads = 0
 
     def changed(self, known: KillSwitch) -> KillSwitch | None:
         """The latch as it is on disk if that differs from ``known`` and can be acted on.
@@ -203,11 +203,11 @@ class LatchWatch:
         is named: a file that merely vanished opens nothing.
         """
         stamp = self._stamp()
-        if stamp == self._seen and not self._doubts:
+        if stamp == self._seen and not self._damaged_reads:
             return None
         latch = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
-        self._doubts = self._doubts + 1 if latch.damaged else 0
-        if latch.damaged and self._doubts < 2:
+        self._damaged_reads = self._damaged_reads + 1 if latch.damaged else 0
+        if latch.damaged and self._damaged_reads < 2:
             return None
         self._seen = stamp
         if latch.engaged == known.engaged:

@@ -127,7 +127,7 @@ class Server:
                 for name, session in loop.sessions.items()
             },
             "positions": {
-                name: {symbol: str(held) for symbol, held in state.positions.items()}
+                name: {symbol: str(quantity) for symbol, quantity in state.positions.items()}
                 for name, state in states.items()
             },
             "writer_epoch": loop.epoch,
@@ -139,7 +139,7 @@ class Server:
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",
             },
-            **{name: tell() for name, tell in self.parts.items()},
+            **{name: status() for name, status in self.parts.items()},
         }
 
 

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from tradepulse_runner.admin import problems, schemas
-from tradepulse_runner.admin.problems import Refused
+from tradepulse_runner.admin.problems import RequestRefused
 from tradepulse_runner.admin.routes import router
 from tradepulse_runner.admin.surface import Surface
 
@@ -60,6 +60,6 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # registered for nothing else
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return Refused(
+    return RequestRefused(
         422, f"{where}: {first['msg']}", "see the document for what may be sent"
     ).response()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tradepulse_runner.admin.identity import Identity
-from tradepulse_runner.admin.limits import Attempts
+from tradepulse_runner.admin.limits import RateLimiter
 from tradepulse_runner.errors import RunnerError
 
 log = logging.getLogger(__name__)
@@ -28,29 +28,29 @@ class Auditor:
 
     def __init__(self, append: Append, timer: Callable[[], float]) -> None:
         self._append = append
-        self._turn = asyncio.Lock()
-        self._budget = Attempts(timer, limit=REFUSALS)
-        self._untold = 0
+        self._lock = asyncio.Lock()
+        self._budget = RateLimiter(timer, limit=REFUSALS)
+        self._unrecorded = 0
 
-    async def record(self, kind: str, who: Identity, address: str, **details: Any) -> bool:
+    async def record(self, kind: str, identity: Identity, address: str, **details: Any) -> bool:
         """Write what ``who`` did; False, and an error in the log, when that can't be done."""
-        body = {"who": who.name, "method": who.method, "address": address, **details}
+        body = {"who": identity.name, "method": identity.method, "address": address, **details}
         return await self._write(kind, body)
 
-    async def refused(self, kind: str, who: str, address: str, **details: Any) -> None:
+    async def refused(self, kind: str, name: str, address: str, **details: Any) -> None:
         """Write that somebody was turned away; ``who`` as far as it is known."""
-        if self._budget.refusal("all"):
-            self._untold += 1
+        if self._budget.retry_after("all"):
+            self._unrecorded += 1
             return
-        body = {"who": who, "address": address, **details}
-        if self._untold:
-            body["not_recorded_before"] = self._untold
-        self._untold = 0
+        body = {"who": name, "address": address, **details}
+        if self._unrecorded:
+            body["not_recorded_before"] = self._unrecorded
+        self._unrecorded = 0
         await self._write(kind, body)
 
     async def _write(self, kind: str, body: dict[str, Any]) -> bool:
         try:
-            async with self._turn:
+            async with self._lock:
                 await asyncio.to_thread(self._append, kind, body)
         except (RunnerError, OSError) as error:
             log.error("admin.not_recorded", extra={"kind": kind, "why": str(error)})

@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 
-from tradepulse_runner.admin.identity import Identity, Unknown, usable_name
+from tradepulse_runner.admin.identity import Identity, Unauthenticated, usable_name
 from tradepulse_runner.config.admin import ClientConfig, MtlsConfig, TlsConfig
 from tradepulse_runner.errors import ConfigError
 
@@ -29,14 +29,14 @@ class ServerTls:
     def __init__(self, tls: TlsConfig, mtls: MtlsConfig | None) -> None:
         """Raises :class:`ConfigError` naming the file."""
         self._tls, self._mtls = tls, mtls
-        self._stamp = self._look()
+        self._stamp = self._file_stamps()
         self.context = self._current = self._load()
         self.context.sni_callback = self._choose
         self.problem = ""
 
     def refresh(self) -> bool:
         """Read the files again when they changed; whether new ones are used. Never raises."""
-        stamp = self._look()
+        stamp = self._file_stamps()
         if stamp == self._stamp:
             return False
         try:
@@ -76,7 +76,7 @@ class ServerTls:
         if self._mtls is not None:
             yield self._mtls.client_ca
 
-    def _look(self) -> tuple[object, ...]:
+    def _file_stamps(self) -> tuple[object, ...]:
         return tuple(_state(path) for path in self._files())
 
 
@@ -102,8 +102,8 @@ class Certificates:
         self._clients = {client.subject: client.scopes for client in clients}
 
     def identify(self, subject: str) -> Identity:
-        """Raises :class:`Unknown`."""
+        """Raises :class:`Unauthenticated`."""
         scopes = self._clients.get(subject)
         if scopes is None:
-            raise Unknown("the client certificate's subject is not listed in mtls.clients")
+            raise Unauthenticated("the client certificate's subject is not listed in mtls.clients")
         return Identity(usable_name(subject), scopes, "mtls")

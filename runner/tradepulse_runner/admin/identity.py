@@ -8,7 +8,7 @@ from tradepulse_runner.config.admin import Scope
 from tradepulse_runner.errors import RunnerError
 
 #: Characters kept of a name: it goes into the audit trail and the latch.
-LONGEST_NAME = 256
+MAX_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,15 @@ class Identity:
         return f"{self.method}:{self.name}"
 
 
-class Unknown(RunnerError):
+class Unauthenticated(RunnerError):
     """The caller didn't prove who they are. The text is for them, and never shows a token."""
 
 
 def usable_name(text: object) -> str:
-    """A name fit for records. Raises :class:`Unknown` for none, or one that would break a line."""
-    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_NAME:
-        raise Unknown("the credentials name nobody, or by more than 256 characters")
+    """A caller name fit for audit records. Raises :class:`Unauthenticated` without one, or for one
+    that is too long or not printable."""
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_NAME:
+        raise Unauthenticated("the credentials name nobody, or by more than 256 characters")
     if not text.isprintable():
-        raise Unknown("the name in the credentials has characters that can't be shown")
+        raise Unauthenticated("the name in the credentials has characters that can't be shown")
     return text.strip()

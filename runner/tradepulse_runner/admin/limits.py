@@ -14,11 +14,11 @@ from collections.abc import Callable
 #: Attempts a minute at what changes something, and at proving who one is.
 ATTEMPTS, WINDOW = 5, 60.0
 #: Looks a minute: each is answered by the loop that trades, and leaves a record.
-LOOKS = 120
+READS = 120
 _OVERFLOW = ""
 
 
-class Attempts:
+class RateLimiter:
     """``timer`` gives monotonic seconds; ``window`` seconds."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Attempts:
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def refusal(self, name: str) -> int:
+    def retry_after(self, name: str) -> int:
         """Count an attempt of ``name``: 0 when it is allowed, else the seconds (1 or more) until
         the next one is. A refused attempt doesn't count, so that waiting always helps."""
         now = self._timer()

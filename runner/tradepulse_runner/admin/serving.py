@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 #: Connections at once; more are answered 503.
 CONNECTIONS = 64
 #: Bytes of a request's head.
-LARGEST_HEAD = 32 * 1024
+MAX_HEAD = 32 * 1024
 #: Seconds between two looks at the certificate's files.
 TLS_INTERVAL = 5.0
 #: Seconds that requests under way are given when the runner ends.
@@ -66,7 +66,7 @@ class AdminServer:
                 # The address that is counted is the peer's: whoever asks may write any header.
                 proxy_headers=False,
                 limit_concurrency=CONNECTIONS,
-                h11_max_incomplete_event_size=LARGEST_HEAD,
+                h11_max_incomplete_event_size=MAX_HEAD,
                 timeout_graceful_shutdown=GRACE,
                 ssl_context_factory=self._context if self.tls else None,
             )

@@ -36,7 +36,7 @@ class Surface:
     siem: Callable[[], schemas.SiemView | None]
     clock: Callable[[], float] = time.time
     #: Two requests that change the latch are done one after the other.
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    latch_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def state_dir(self) -> Path:
@@ -66,11 +66,11 @@ class Surface:
     # -- looks -----------------------------------------------------------------------------
 
     def state(self) -> schemas.StateView:
-        said = self.status()
-        switch = said["kill_switch"]
+        status = self.status()
+        switch = status["kill_switch"]
         return schemas.StateView.model_validate(
             {
-                **said,
+                **status,
                 "kill_switch_engaged": switch["engaged"],
                 "kill_switch_reason": switch["reason"],
             }
@@ -99,7 +99,7 @@ class Surface:
         )
 
 
-def tag(view: schemas.KillSwitchView) -> str:
+def etag(view: schemas.KillSwitchView) -> str:
     """An entity tag that stands for what a person saw of the latch."""
     seen = [view.engaged, view.reason, view.changed_at]
     return f'"{hashlib.sha256(canonical(seen)).hexdigest()[:16]}"'
@@ -112,8 +112,8 @@ def _book(session: VenueSession) -> schemas.Book:
         reconciled=session.reconciled,
         cash=str(state.cash),
         positions=[
-            schemas.Position(symbol=symbol, quantity=str(held))
-            for symbol, held in sorted(state.positions.items())
+            schemas.Position(symbol=symbol, quantity=str(quantity))
+            for symbol, quantity in sorted(state.positions.items())
         ],
     )
 

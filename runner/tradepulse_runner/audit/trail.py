@@ -90,7 +90,7 @@ class AuditTrail:
         :class:`StateError` for a trail that is damaged before its end."""
         self.path = state_dir / FILE
         self._sign, self._clock, self._fsync = sign, clock, fsync
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._lost = ""
         make_dirs(state_dir)
         good, last = _end(self.path)
@@ -111,7 +111,7 @@ class AuditTrail:
     def append(self, kind: str, body: Mapping[str, Any]) -> AuditRecord:
         """Write one record, durably. Raises :class:`DurabilityLost`, from then on always: what a
         failed fsync left on disk is not known."""
-        with self._turn:
+        with self._lock:
             if self._lost:
                 raise DurabilityLost(self._lost)
             record = self._next(kind, dict(body))
@@ -124,7 +124,7 @@ class AuditTrail:
             return record
 
     def close(self) -> None:
-        with self._turn:
+        with self._lock:
             self._lost = self._lost or f"{self.path}: closed"
             if self._fd >= 0:
                 os.close(self._fd)

@@ -17,7 +17,7 @@ from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.errors import ConfigError
 
 
-class Access:
+class ClientSecurity:
     """Options of a client's connections, from the newest files that can be used."""
 
     def __init__(self, config: EventBusConfig, environment: Mapping[str, str]) -> None:
@@ -57,9 +57,9 @@ class Access:
                 self._stamp, self.problem, changed = stamp, "", True
             except ConfigError as error:
                 self.problem = str(error)
-        return self._other_password() or changed
+        return self._credentials_changed() or changed
 
-    def _other_password(self) -> bool:
+    def _credentials_changed(self) -> bool:
         if not self._sasl:
             return False
         try:
@@ -88,13 +88,15 @@ def context(config: EventBusConfig) -> ssl.SSLContext:
     if config.ssl_certfile and config.ssl_keyfile:
         try:
             # Never asks: a passphrase would be awaited at a terminal that isn't there.
-            tls.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, password=_nobody)
+            tls.load_cert_chain(
+                config.ssl_certfile, config.ssl_keyfile, password=_refuse_passphrase
+            )
         except (OSError, ssl.SSLError, ValueError) as error:
             raise _unusable("ssl_certfile", config.ssl_certfile, error) from None
     return tls
 
 
-def _nobody() -> str:
+def _refuse_passphrase() -> str:
     raise ValueError("the key needs a passphrase")
 
 

@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
-from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.client import ClientSecurity
 from tradepulse_runner.bus.events import ID_HEADER
 from tradepulse_runner.bus.metrics import ConsumerMetrics
 from tradepulse_runner.config.bus import EventBusConfig, dead_topic, retry_topic
@@ -84,7 +84,7 @@ class Ledger:
             raise
         self.connection.execute("COMMIT")
 
-    def first(self, name: str) -> bool:
+    def mark_handled(self, name: str) -> bool:
         """Note ``name``; whether it wasn't there."""
         row = "INSERT OR IGNORE INTO handled VALUES (?, ?)"
         return self.connection.execute(row, (name, time.time())).rowcount == 1
@@ -122,12 +122,12 @@ class Consumer:
     ) -> None:
         self._config, self._handler, self._ledger = config, handler, ledger
         self._topics = [name for topic in topics for name in (topic, retry_topic(topic))]
-        self._access = Access(config, environment)
+        self._security = ClientSecurity(config, environment)
         self._metrics = ConsumerMetrics(registry, self._topics)
         self._pause, self._step = retry_pause, step
         self._resume: dict[TopicPartition, float] = {}
         self._handled: dict[TopicPartition, int] = {}
-        self._shown = 0.0
+        self._lag_updated_at = 0.0
         self.problem = ""
 
     async def run(self) -> None:
@@ -147,7 +147,7 @@ class Consumer:
 
     async def _session(self) -> None:
         """One connection, until it fails or there are newer credentials."""
-        options = self._access.options()
+        options = self._security.options()
         consumer = AIOKafkaConsumer(
             *self._topics,
             **options,
@@ -167,12 +167,12 @@ class Consumer:
             self._resume.clear()
             self._handled.clear()
             self.problem = ""
-            while not self._access.refresh():
-                await self._turn(consumer, producer)
+            while not self._security.refresh():
+                await self._poll(consumer, producer)
 
-    async def _turn(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
-        await self._show(consumer)  # first: a ledger that fails must not hide what waits
-        self._wake(consumer)
+    async def _poll(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+        await self._update_lag(consumer)  # first: a ledger that fails must not hide what waits
+        self._resume_due(consumer)
         batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
         offsets: dict[TopicPartition, int] = {}
         routed: list[tuple[str, Any, Received, Exception]] = []
@@ -196,7 +196,7 @@ class Consumer:
         error: Exception | None = None
         # An id counts once it is handled or dead; a failed attempt once it is on its way.
         if isinstance(event, Received):
-            if not self._ledger.first(event.id):
+            if not self._ledger.mark_handled(event.id):
                 self._count(message.topic, "repeated")
                 return
             error = self._ledger.attempt(self._handler, event)
@@ -208,7 +208,7 @@ class Consumer:
         dead = event.attempt >= ATTEMPTS
         if not dead:
             self._ledger.connection.execute("DELETE FROM handled WHERE id = ?", (event.id,))
-        if self._ledger.first(f"{event.id}#{event.attempt}"):
+        if self._ledger.mark_handled(f"{event.id}#{event.attempt}"):
             target = dead_topic(event.topic) if dead else retry_topic(event.topic)
             routed.append((target, message, event, error))
             self._count(message.topic, "dead" if dead else "retried")
@@ -244,18 +244,18 @@ class Consumer:
         self._resume[partition] = due
         return True
 
-    def _wake(self, consumer: AIOKafkaConsumer) -> None:
+    def _resume_due(self, consumer: AIOKafkaConsumer) -> None:
         for partition, due in list(self._resume.items()):
             if due <= time.time():
                 del self._resume[partition]
                 if partition in consumer.assignment():
                     consumer.resume(partition)
 
-    async def _show(self, consumer: AIOKafkaConsumer) -> None:
+    async def _update_lag(self, consumer: AIOKafkaConsumer) -> None:
         """What is left to do; committed offsets are the truth, ours save asking for them."""
-        if time.monotonic() < self._shown + LAG_INTERVAL:
+        if time.monotonic() < self._lag_updated_at + LAG_INTERVAL:
             return
-        self._shown = time.monotonic()
+        self._lag_updated_at = time.monotonic()
         ends = await consumer.end_offsets(sorted(consumer.assignment()))
         for partition, end in ends.items():
             if partition not in self._handled:

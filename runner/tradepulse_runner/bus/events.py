@@ -38,7 +38,7 @@ class Event:
         return canonical(self.body)
 
 
-class Teller:
+class EventFactory:
     """Makes events of one runner (``namespace/name``). ``clock`` gives unix seconds."""
 
     def __init__(self, runner: str, clock: Callable[[], float]) -> None:
@@ -56,7 +56,7 @@ class Teller:
             return self._event(Stream.FILLS, trade["symbol"], "fill", venue, trade, source)
         if kind not in _OF_ORDERS or order is None:
             return None
-        facts = _known(order)
+        facts = _order_facts(order)
         facts.update({name: record[name] for name in ("epoch", "hash", "owner") if name in record})
         return self._event(Stream.ORDERS, order.order.symbol, kind, venue, facts, source)
 
@@ -100,7 +100,7 @@ class Teller:
         return Event(stream, key, body, name, source)
 
 
-def _known(order: OrderRecord) -> dict[str, Any]:
+def _order_facts(order: OrderRecord) -> dict[str, Any]:
     return {
         "order_id": order.client_id,
         "venue_id": order.venue_id,

@@ -27,11 +27,11 @@ from aiokafka.errors import (
 )
 from prometheus_client import CollectorRegistry
 
-from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.client import ClientSecurity
 from tradepulse_runner.bus.metrics import ReaderMetrics
 from tradepulse_runner.config.bus import EventBusConfig
 from tradepulse_runner.errors import BusError, ConfigError
-from tradepulse_runner.moment import rfc3339
+from tradepulse_runner.timestamps import rfc3339
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -40,10 +40,10 @@ INTERVAL, PATIENCE = 5.0, 10.0
 #: Milliseconds that one request may take.
 REQUEST_MS = 3_000
 #: Times that a request is made which another broker, or the same one soon, may answer.
-ATTEMPTS, _AGAIN = 4, 0.3
+ATTEMPTS, _RETRY_PAUSE = 4, 0.3
 #: Partitions that are told at most: a status must stay small.
-MOST = 256
-_LEAVE = 1.0
+MAX_PARTITIONS = 256
+_CLOSE_TIMEOUT = 1.0
 _RIGHTS = "remedy: run what 'tradepulse-runner bus acls' prints"
 _SILENT = (
     "the brokers don't say how far the topics are; remedy: look whether they run, and at the"
@@ -52,7 +52,7 @@ _SILENT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PartitionOffsets:
     """A partition. ``end``: offset of the next message; ``committed``: by group that has."""
 
     topic: str
@@ -66,12 +66,12 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class OffsetsSnapshot:
     """What the brokers said at ``at`` (unix seconds); sorted by topic and partition."""
 
     at: float
-    places: tuple[Place, ...]
-    left_out: int
+    partitions: tuple[PartitionOffsets, ...]
+    omitted: int
 
 
 class Offsets:
@@ -87,18 +87,18 @@ class Offsets:
         clock: Callable[[], float],
     ) -> None:
         self._config, self._name, self._clock = config, name, clock
-        self._access = Access(config, environment)
+        self._security = ClientSecurity(config, environment)
         self._metrics = ReaderMetrics(registry) if config.readers else None
-        self._found: Finding | None = None
+        self._latest: OffsetsSnapshot | None = None
         self.problem = ""
 
     def status(self) -> dict[str, Any]:
         """The newest finding, for ``/status``: JSON values."""
-        offsets = self._found
+        offsets = self._latest
         return {
             "at": rfc3339(offsets.at) if offsets else None,
-            "partitions": [place.to_json() for place in offsets.places] if offsets else [],
-            "partitions_left_out": offsets.left_out if offsets else 0,
+            "partitions": [place.to_json() for place in offsets.partitions] if offsets else [],
+            "partitions_left_out": offsets.omitted if offsets else 0,
         }
 
     async def run(self) -> None:
@@ -108,36 +108,36 @@ class Offsets:
                 await self._session()
                 continue  # newer credentials: at once
             except (BusError, ConfigError) as error:
-                self._say(str(error))
+                self._report_problem(str(error))
             except (KafkaError, OSError, TimeoutError):
-                self._say(_SILENT)
+                self._report_problem(_SILENT)
             except Exception as error:  # whatever it is: the trading is not concerned
-                self._say(f"unforeseen: {type(error).__name__}", error)
+                self._report_problem(f"unforeseen: {type(error).__name__}", error)
             await asyncio.sleep(INTERVAL)
 
     async def _session(self) -> None:
         """One connection, until it fails (raises) or there are newer credentials (returns)."""
-        asker = _Asker(self._config, self._access.options(), self._name)
+        reader = _OffsetsReader(self._config, self._security.options(), self._name)
         try:
             async with asyncio.timeout(PATIENCE):
-                await asker.start()
+                await reader.start()
             while True:
                 async with asyncio.timeout(PATIENCE):
-                    self._keep(await asker.ask(self._clock))
+                    self._update(await reader.ask(self._clock))
                 await asyncio.sleep(INTERVAL)
-                if self._access.refresh():
+                if self._security.refresh():
                     return
         finally:
-            await asker.close()
+            await reader.close()
 
-    def _keep(self, finding: Finding) -> None:
+    def _update(self, snapshot: OffsetsSnapshot) -> None:
         if self.problem:
             log.info("bus.offsets_told_again")
-        self._found, self.problem = finding, ""
+        self._latest, self.problem = snapshot, ""
         if self._metrics:
-            self._metrics.show(lags(finding.places))
+            self._metrics.show(lags(snapshot.partitions))
 
-    def _say(self, problem: str, error: Exception | None = None) -> None:
+    def _report_problem(self, problem: str, error: Exception | None = None) -> None:
         if problem != self.problem:
             log.warning("bus.offsets_unknown", extra={"why": problem}, exc_info=error)
         self.problem = problem
@@ -145,17 +145,17 @@ class Offsets:
             self._metrics.show({})  # an old lag would look like one of now
 
 
-def lags(places: tuple[Place, ...]) -> dict[tuple[str, str], int]:
+def lags(partitions: tuple[PartitionOffsets, ...]) -> dict[tuple[str, str], int]:
     """Messages that are left to read, by group and topic, where the group has committed."""
     result: dict[tuple[str, str], int] = {}
-    for place in places:
+    for place in partitions:
         for group, offset in place.committed.items():
             key = (group, place.topic)
             result[key] = result.get(key, 0) + max(0, place.end - offset)
     return result
 
 
-class _Asker:
+class _OffsetsReader:
     """One connection to the brokers; after an error it is closed and another one made."""
 
     def __init__(self, config: EventBusConfig, options: dict[str, Any], name: str) -> None:
@@ -170,15 +170,15 @@ class _Asker:
         await self._consumer.start()
         await self._admin.start()
 
-    async def ask(self, clock: Callable[[], float]) -> Finding:
+    async def ask(self, clock: Callable[[], float]) -> OffsetsSnapshot:
         """Raises :class:`BusError`, KafkaError, TimeoutError."""
-        every = await _repeated(self._partitions)
-        told = every[:MOST]
+        every = await _retried(self._partitions)
+        listed = every[:MAX_PARTITIONS]
         # First: whoever reads on meanwhile isn't before the end then.
-        committed = {group: await self._committed(group, told) for group in self._readers}
-        ends = await self._consumer.end_offsets(told) if told else {}
-        places = tuple(_place(each, ends[each], committed) for each in told)
-        return Finding(clock(), places, len(every) - len(told))
+        committed = {group: await self._committed(group, listed) for group in self._readers}
+        ends = await self._consumer.end_offsets(listed) if listed else {}
+        partitions = tuple(_partition_offsets(each, ends[each], committed) for each in listed)
+        return OffsetsSnapshot(clock(), partitions, len(every) - len(listed))
 
     async def _partitions(self) -> list[TopicPartition]:
         """Of the topics that exist, sorted."""
@@ -208,7 +208,7 @@ class _Asker:
         if not wanted:
             return {}
         try:
-            offsets = await _repeated(ask)
+            offsets = await _retried(ask)
         except GroupAuthorizationFailedError:
             raise BusError(f"group {group}: we may not ask how far it is; {_RIGHTS}") from None
         return {each: place.offset for each, place in offsets.items() if place.offset >= 0}
@@ -217,16 +217,18 @@ class _Asker:
         """Never raises, never takes long."""
         for client in (self._consumer.stop, self._admin.close):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(_LEAVE):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await client()
 
 
-def _place(each: TopicPartition, end: int, committed: Mapping[str, Mapping[Any, int]]) -> Place:
+def _partition_offsets(
+    each: TopicPartition, end: int, committed: Mapping[str, Mapping[Any, int]]
+) -> PartitionOffsets:
     known = {group: offsets[each] for group, offsets in committed.items() if each in offsets}
-    return Place(each.topic, each.partition, end, known)
+    return PartitionOffsets(each.topic, each.partition, end, known)
 
 
-async def _repeated(ask: Callable[[], Awaitable[T]]) -> T:
+async def _retried(ask: Callable[[], Awaitable[T]]) -> T:
     """Requests go to any broker: one that was lost just now must not hide the others."""
     for _ in range(ATTEMPTS - 1):
         try:
@@ -234,5 +236,5 @@ async def _repeated(ask: Callable[[], Awaitable[T]]) -> T:
         except KafkaError as error:
             if not error.retriable:
                 raise
-        await asyncio.sleep(_AGAIN)
+        await asyncio.sleep(_RETRY_PAUSE)
     return await ask()

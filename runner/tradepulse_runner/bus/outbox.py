@@ -29,7 +29,7 @@ from tradepulse_runner.files.snapshot import Step, canonical, make_dirs, no_faul
 log = logging.getLogger(__name__)
 FOLDER = "bus"
 #: Bytes of one event at most.
-LARGEST = 128 << 10
+MAX_EVENT_BYTES = 128 << 10
 #: Share of the bound from which on only orders and fills are taken.
 RESERVE = 0.5
 
@@ -61,7 +61,7 @@ class Outbox:
         self._clock, self._step = clock, step
         limit = min(SEGMENT, max_bytes // 8)
         self._log = SegmentLog(self._folder, "outbox", digits=12, limit=limit, step=step)
-        self._reader = Reader(self._log, at_once=2 * LARGEST)
+        self._reader = Reader(self._log, at_once=2 * MAX_EVENT_BYTES)
         self._acked = self._saved = 0
         self._sources: dict[str, int] = {}
         self._since = 0.0
@@ -75,7 +75,7 @@ class Outbox:
         """Find what an earlier process left. Raises OSError, :class:`DurabilityLost`."""
         make_dirs(self._folder)
         self._read_cursor()
-        self._log.recover(self._recall)
+        self._log.recover(self._restore)
         self._log.start(max([self._acked, *(each.last for each in self._log.segments)]))
         self.rewind()
         if not self.depth:
@@ -96,7 +96,7 @@ class Outbox:
             extra = {"file": str(self._folder / "cursor"), "remedy": "events may be told twice"}
             log.error("bus.cursor_damaged", extra=extra)
 
-    def _recall(self, seq: int, payload: bytes) -> None:
+    def _restore(self, seq: int, payload: bytes) -> None:
         raw = json.loads(payload)
         if source := raw.get("o"):
             self._sources[source[0]] = source[1]
@@ -116,29 +116,31 @@ class Outbox:
             **({"o": event.source} if event.source else {}),
         }
         payload = canonical(raw)
-        if len(payload) > LARGEST or self._with(payload) > self._room(event.stream):
-            self._refuse(event, f"no room beside {self.bytes} bytes of at most {self._max}")
+        if len(payload) > MAX_EVENT_BYTES or self._size_with(payload) > self._limit_for(
+            event.stream
+        ):
+            self._drop(event, f"no room beside {self.bytes} bytes of at most {self._max}")
             return False
         if not self._append(payload, event.source):
-            self._refuse(event, self.problem)
+            self._drop(event, self.problem)
             return False
         self.problem = ""
         return True
 
-    def place(self, venue: str, seq: int) -> None:
+    def mark_position(self, venue: str, seq: int) -> None:
         """Remember that what ``venue``'s journal has up to ``seq`` is told or not to be told."""
         if self._sources.get(venue) != seq:
             self._append(canonical({"o": [venue, seq], "t": self._clock()}), (venue, seq))
 
-    def known(self, venue: str) -> int | None:
+    def last_sequence(self, venue: str) -> int | None:
         """Sequence number of the journal record that was put last; None: there never was one."""
         return self._sources.get(venue)
 
-    def _with(self, payload: bytes) -> int:
+    def _size_with(self, payload: bytes) -> int:
         return self.bytes + len(frame(0, payload))
 
-    def _room(self, stream: Stream) -> float:
-        return self._max * (1.0 if stream.kept else RESERVE)
+    def _limit_for(self, stream: Stream) -> float:
+        return self._max * (1.0 if stream.critical else RESERVE)
 
     def _append(self, payload: bytes, source: tuple[str, int] | None) -> bool:
         waited = self.depth
@@ -155,17 +157,17 @@ class Outbox:
         self.empty.clear()
         return True
 
-    def _refuse(self, event: Event, why: str) -> None:
-        if event.stream.kept and not self.dropped[event.stream]:
+    def _drop(self, event: Event, why: str) -> None:
+        if event.stream.critical and not self.dropped[event.stream]:
             log.error("bus.event_lost", extra={"stream": str(event.stream), "why": why})
         self.dropped[event.stream] += 1
 
     # -- telling ---------------------------------------------------------------------------
 
-    def read(self, most: int) -> list[Entry]:
+    def read(self, limit: int) -> list[Entry]:
         """The next entries, oldest first; none when all were read. Raises OSError."""
         self.arrived.clear()
-        return [_entry(seq, payload) for seq, payload in self._reader.read(most)]
+        return [_entry(seq, payload) for seq, payload in self._reader.read(limit)]
 
     def rewind(self) -> None:
         """Read on from the first one that wasn't acknowledged."""

@@ -31,7 +31,7 @@ def audit() -> None:
 def verify_signatures(state_dir: Path, keyring: Path | None) -> None:
     """Check every record's signature and place in the chain; exit 1 and a sentence for each that is
     wrong."""
-    keys = Keyring.load(keyring) if keyring else _of_environment()
+    keys = Keyring.load(keyring) if keyring else _environment_keyring()
     path = state_dir / FILE
     problems = [f"record {seq}: {why}" for seq, why in chain_problems(read_trail(path))]
     count = 0
@@ -46,7 +46,7 @@ def verify_signatures(state_dir: Path, keyring: Path | None) -> None:
     click.echo(f"{count} records, all signed and in place")
 
 
-def _of_environment() -> Keyring:
+def _environment_keyring() -> Keyring:
     secret = WatchedSecret.of(AUDIT_SECRET, os.environ)
     if secret is None:
         raise ConfigError(f"no keys; remedy: give --keyring FILE, or set {AUDIT_SECRET}_PATH")

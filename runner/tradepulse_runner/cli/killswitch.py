@@ -21,8 +21,8 @@ from tradepulse_runner.errors import StateError
 from tradepulse_runner.files.lock import LOCK_FILE
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.live.killreport import read_report
-from tradepulse_runner.moment import rfc3339
 from tradepulse_runner.release import load_release
+from tradepulse_runner.timestamps import rfc3339
 
 STATE_DIR = click.option(
     "--state-dir",
@@ -138,12 +138,12 @@ def run_drill(path: Path, report: Path, orders: int) -> None:
     finally:
         logging.disable(logging.NOTSET)
     release = load_release()
-    written, _ = write_report(report, result, config, release)
+    report_path, _ = write_report(report, result, config, release)
     if place := os.environ.get("TRADEPULSE_TERMINATION_LOG"):
         Path(place).write_text(as_message(result), encoding="utf-8")
     for check in result.checks:
         click.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}  {check.detail}".rstrip())
-    click.echo(f"{'passed' if result.passed else 'FAILED'}: {written}")
+    click.echo(f"{'passed' if result.passed else 'FAILED'}: {report_path}")
     if not result.passed:
         sys.exit(1)
 

@@ -32,7 +32,7 @@ from tradepulse_runner.venues.catalog import BuildConnector, build_connector
 _LONGEST_ERROR = 600
 
 
-class OneSentence(click.Group):
+class PlainErrorGroup(click.Group):
     """Deliberate errors end with their text, not with a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -43,7 +43,7 @@ class OneSentence(click.Group):
             raise click.exceptions.Exit(error.exit_code) from error
 
 
-@click.group(cls=OneSentence)
+@click.group(cls=PlainErrorGroup)
 @click.version_option(package_name="tradepulse")
 def main() -> None:
     """A live trading runner."""
@@ -99,9 +99,9 @@ def prepare(
         result = state.prepare(state_dir, wanted, clock=time.time)
     except (RunnerError, OSError) as error:
         refused = isinstance(error, RestoreRefused)
-        _tell({"ok": False, "refused": refused, "error": str(error)[:_LONGEST_ERROR]})
+        _write_result({"ok": False, "refused": refused, "error": str(error)[:_LONGEST_ERROR]})
         sys.exit(1)
-    _tell(result)
+    _write_result(result)
 
 
 @state_.command("inspect")
@@ -139,7 +139,7 @@ def trade(path: Path, log_level: str, *, connectors: BuildConnector = build_conn
     asyncio.run(run_app(config, path, connectors=connectors))
 
 
-def _tell(result: dict[str, Any]) -> None:
+def _write_result(result: dict[str, Any]) -> None:
     """One line for whoever reads: standard output, and the pod's termination message."""
     text = json.dumps(result)
     click.echo(text)

@@ -33,7 +33,7 @@ class Stream(StrEnum):
     FILLS = "execution.fills"
 
     @property
-    def kept(self) -> bool:
+    def critical(self) -> bool:
         """Whether an event is worth the last of the outbox: a tick can be seen again."""
         return self in (Stream.ORDERS, Stream.FILLS)
 

@@ -27,7 +27,7 @@ from tradepulse_runner.files.snapshot import Step, no_fault
 
 DATA_LINK = "..data"
 #: Both halves by their names, as one JSON object.
-TOGETHER = "credentials.json"
+PAIR_FILE = "credentials.json"
 MIN_SECRET = 16
 MAX_BYTES = 64 * 1024
 READS = 5
@@ -57,14 +57,14 @@ class Variables:
 
     names: tuple[str, str]
     environment: Mapping[str, str] = field(repr=False)
-    instead: Path | None = None
+    expected_dir: Path | None = None
 
     def read(self) -> Pair:
         key, secret = (self._one(name) for name in self.names)
         return Pair(key, secret)
 
     def _one(self, name: str) -> str:
-        or_file = f" or the file {self.instead / name}" if self.instead else ""
+        or_file = f" or the file {self.expected_dir / name}" if self.expected_dir else ""
         place = f"the environment variable {name}{or_file}"
         return checked(name, self.environment.get(name, ""), place)
 
@@ -78,8 +78,8 @@ class Files:
     step: Step = no_fault
 
     def read(self) -> Pair:
-        if (self.directory / TOGETHER).exists():
-            return self._together()
+        if (self.directory / PAIR_FILE).exists():
+            return self._read_pair_file()
         for _ in range(READS):
             before = self._stamp()
             texts = [self._text(name) for name in self.names]
@@ -94,14 +94,14 @@ class Files:
             "remedy: replace them once, by renaming"
         )
 
-    def _together(self) -> Pair:
-        place = f"the file {self.directory / TOGETHER}"
+    def _read_pair_file(self) -> Pair:
+        place = f"the file {self.directory / PAIR_FILE}"
         try:
-            pair = dict(json.loads(self._text(TOGETHER)))
+            pair = dict(json.loads(self._text(PAIR_FILE)))
         except (ValueError, TypeError):
             # From None: the error of a parser shows what it could not parse.
             raise ConfigError(
-                f"{TOGETHER}: {place} is not a whole JSON object; remedy: have it renamed into"
+                f"{PAIR_FILE}: {place} is not a whole JSON object; remedy: have it renamed into"
                 f" place, with the keys {' and '.join(self.names)}"
             ) from None
         key, secret = (checked(name, _text_of(pair.get(name)), place) for name in self.names)

@@ -64,7 +64,7 @@ class CredentialStore:
         directory: Path | None,
         environment: Mapping[str, str],
         *,
-        instead: Path | None = None,
+        expected_dir: Path | None = None,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
         step: Step = no_fault,
@@ -74,7 +74,9 @@ class CredentialStore:
         self.failures = 0
         names = (f"{connector.upper()}_API_KEY", f"{connector.upper()}_API_SECRET")
         self._source: Source = (
-            Files(names, directory, step) if directory else Variables(names, environment, instead)
+            Files(names, directory, step)
+            if directory
+            else Variables(names, environment, expected_dir)
         )
         self._clock, self._timer = clock, timer
         self._current: Credential | None = None
@@ -89,12 +91,12 @@ class CredentialStore:
         directory: Path | None,
         environment: Mapping[str, str],
         *,
-        instead: Path | None = None,
+        expected_dir: Path | None = None,
     ) -> CredentialStore:
         """A store that has credentials, in files of ``directory`` or else in ``environment``;
         ``instead``: where files would be looked for. Raises :class:`ConfigError` naming what is
         missing and where it would be found."""
-        store = cls(connector, directory, environment, instead=instead)
+        store = cls(connector, directory, environment, expected_dir=expected_dir)
         store.load()
         return store
 
@@ -126,9 +128,9 @@ class CredentialStore:
         try:
             pair = self._source.read()
         except ConfigError as error:
-            self._doubt(now, str(error))
+            self._report_unusable(now, str(error))
             return False
-        self._forget_problem()
+        self._clear_problem()
         if pair != self._pending:
             self._pending, self._pending_since = pair, now
         same = (pair.key == self.current.key, pair.secret == self.current.secret)
@@ -164,7 +166,7 @@ class CredentialStore:
             },
         )
 
-    def _doubt(self, now: float, problem: str) -> None:
+    def _report_unusable(self, now: float, problem: str) -> None:
         self._pending = None
         self._unsettled_since = now if self._unsettled_since is None else self._unsettled_since
         self.failures += not self.problem
@@ -173,7 +175,7 @@ class CredentialStore:
             log.warning("credentials.unusable", extra=details)
         self.problem = problem
 
-    def _forget_problem(self) -> None:
+    def _clear_problem(self) -> None:
         if self.problem:
             log.info("credentials.usable", extra={"connector": self.connector})
         self.problem = ""
@@ -188,6 +190,6 @@ def open_stores(config: RunnerConfig, environment: Mapping[str, str]) -> dict[st
             own = config.state_dir / "credentials" / venue.name
             directory = venue.credentials_dir or (own if own.is_dir() else None)
             stores[venue.name] = CredentialStore.open(
-                venue.connector, directory, environment, instead=own
+                venue.connector, directory, environment, expected_dir=own
             )
     return stores

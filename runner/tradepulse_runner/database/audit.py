@@ -65,8 +65,8 @@ class Head:
 
 def digest_of(row: Mapping[str, Any]) -> str:
     """SHA-256 of what a row says, its place and the digest before it."""
-    said = [row[name] for name in COLUMNS[:-1]]
-    return hashlib.sha256(canonical(said)).hexdigest()
+    content = [row[name] for name in COLUMNS[:-1]]
+    return hashlib.sha256(canonical(content)).hexdigest()
 
 
 async def head(connection: Connection, runner: str, origin: str) -> Head:
@@ -75,7 +75,7 @@ async def head(connection: Connection, runner: str, origin: str) -> Head:
     return Head(**dict(row)) if row else Head(0, GENESIS, 0)
 
 
-async def store(
+async def append(
     connection: Connection, runner: str, origin: str, entries: Sequence[tuple[int, Entry]]
 ) -> tuple[Head, int]:
     """Append ``entries`` (number in the spool, record), in one transaction; those that are there
@@ -83,8 +83,8 @@ async def store(
     async with connection.transaction():
         end = await _lock(connection, runner, origin)
         fresh = [(number, each) for number, each in entries if number > end.position]
-        known = await _known(connection, runner, [each.id for _, each in fresh])
-        unique = {each.id: each for _, each in fresh if each.id not in known}
+        existing = await _existing_ids(connection, runner, [each.id for _, each in fresh])
+        unique = {each.id: each for _, each in fresh if each.id not in existing}
         rows = await asyncio.to_thread(_chain, runner, end, list(unique.values()))
         if rows:
             await connection.copy_records_to_table(
@@ -114,7 +114,7 @@ async def _lock(connection: Connection, runner: str, origin: str) -> Head:
     return Head(**dict(row))
 
 
-async def _known(connection: Connection, runner: str, ids: Sequence[str]) -> set[str]:
+async def _existing_ids(connection: Connection, runner: str, ids: Sequence[str]) -> set[str]:
     rows = await connection.fetch(
         "SELECT record_id FROM tradepulse.audit_records"
         " WHERE runner = $1 AND record_id = ANY($2::text[])",
@@ -128,11 +128,11 @@ def _chain(runner: str, end: Head, entries: Sequence[Entry]) -> list[tuple[Any, 
     seq, previous = end.seq, end.digest
     for each in entries:
         seq += 1
-        said = (
+        content = (
             runner, seq, each.id, each.at, each.epoch, each.source, each.kind, each.body, previous,
         )  # fmt: skip
-        previous = digest_of(dict(zip(COLUMNS, said, strict=False)))
-        rows.append((*said, previous))
+        previous = digest_of(dict(zip(COLUMNS, content, strict=False)))
+        rows.append((*content, previous))
     return rows
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.connection import Connection, connect
-from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
+from tradepulse_runner.database.errors import FAILURES, DatabaseError, explain
 from tradepulse_runner.database.writer import FOLDER
 from tradepulse_runner.files.spool import STATE
 
@@ -54,7 +54,7 @@ def _with(config: DatabaseConfig, use: Callable[[Connection], Awaitable[T]]) -> 
         try:
             return await use(connection)
         except FAILURES as error:
-            raise DatabaseError(f"{', '.join(config.hosts)}: {told(error)}") from None
+            raise DatabaseError(f"{', '.join(config.hosts)}: {explain(error)}") from None
         finally:
             await connection.close(timeout=config.connect_timeout)
 

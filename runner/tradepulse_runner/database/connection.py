@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from tradepulse_runner.config.database import DatabaseConfig, require_files
-from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
+from tradepulse_runner.database.errors import FAILURES, DatabaseError, explain
 from tradepulse_runner.errors import ConfigError
 
 #: ``asyncpg.Connection``, which comes without types.
 Connection: TypeAlias = Any
 APPLICATION = "tradepulse-runner"
-WHO = """
+SERVER_STATE = """
 SELECT pg_is_in_recovery() AS standby,
        current_setting('default_transaction_read_only')::bool AS read_only,
        (SELECT system_identifier::text FROM pg_control_system()) AS system,
@@ -46,7 +46,7 @@ def tls(config: DatabaseConfig) -> ssl.SSLContext:
     return context
 
 
-def written(config: DatabaseConfig) -> tuple[float, ...]:
+def file_versions(config: DatabaseConfig) -> tuple[float, ...]:
     """Changes when one of the files is replaced."""
     files = (config.ca_file, config.cert_file, config.key_file)
     try:
@@ -66,7 +66,7 @@ async def connect(config: DatabaseConfig, timelines: dict[str, str] | None = Non
         try:
             return await _one(config, host, port, context, {} if timelines is None else timelines)
         except (*FAILURES, DatabaseError) as error:
-            why.append(f"{host}:{port} {told(error)}")
+            why.append(f"{host}:{port} {explain(error)}")
     raise DatabaseError(f"no server takes our records: {'; '.join(why)}")
 
 
@@ -79,7 +79,7 @@ async def _one(
 ) -> Connection:
     connection = await open_one(config, host, port, context)
     try:
-        server = await connection.fetchrow(WHO, timeout=config.connect_timeout)
+        server = await connection.fetchrow(SERVER_STATE, timeout=config.connect_timeout)
         assert server is not None  # a SELECT without FROM has one row
         require_primary(dict(server), timelines)
     except BaseException:

@@ -16,7 +16,7 @@ class DatabaseError(RunnerError):
     """The database can't be used as it is. Text names what, and the remedy."""
 
 
-def told(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
     """Why it failed."""
     if isinstance(error, RunnerError):
         return str(error)

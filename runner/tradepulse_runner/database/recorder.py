@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 #: Of the admin surface and of the kill switch, as sources beside the venues.
 ADMIN, KILL_SWITCH, SPOOL = ".admin", ".kill-switch", ".spool"
 #: Characters of a body at most; of a longer one only its digest is stored.
-LARGEST = 256 << 10
+MAX_BODY = 256 << 10
 #: Of the journal's records, that which says nothing happened.
-_QUIET = "cursor"
+_IGNORED_KIND = "cursor"
 #: Number, id and content of one thing that happened.
 Item = tuple[int, str, str, dict[str, Any]]
 
@@ -53,7 +53,7 @@ class Recorder:
         self._marks: dict[str, tuple[int, str]] = {}
         self._behind: set[str] = set()
         self._seen: dict[str, tuple[int, int]] = {}
-        self.begun = asyncio.Event()  # the state directory is ours
+        self.started = asyncio.Event()  # the state directory is ours
         self.is_open = False
         self.problem = ""
         self.missed = 0
@@ -80,11 +80,11 @@ class Recorder:
 
     def opened(self, venue: str, seq: int) -> None:
         """The journal of ``venue`` was read, up to ``seq``."""
-        self.begun.set()
+        self.started.set()
         self._behind.add(venue)
         try:
             if self._ready():
-                self._catch_up(venue, self._journalled(venue))
+                self._append_missing(venue, self._journal_items(venue))
         except Exception:
             log.exception("database.not_caught_up")
 
@@ -93,14 +93,14 @@ class Recorder:
         if not self.is_open and not self.problem:
             try:
                 self._spool.open()
-                self._recall()
+                self._restore_marks()
                 self.is_open = True
             except (OSError, RunnerError) as error:
                 self.problem = f"the spool cannot be used: {error}"
                 log.error("database.spool_unusable", extra={"why": self.problem})
         return self.is_open
 
-    def _recall(self) -> None:
+    def _restore_marks(self) -> None:
         """Which record of each source was put last."""
         known = self._spool.notes.setdefault("marks", {})
         self._marks = {source: (int(m[0]), str(m[1])) for source, m in known.items()}
@@ -114,62 +114,64 @@ class Recorder:
 
     # -- what is looked at -----------------------------------------------------------------
 
-    async def look(self) -> None:
+    async def catch_up(self) -> None:
         """Catch up with what fell behind, and with what others write: admin and kill switch."""
         if not self.is_open:
             self.problem = ""  # the disk may be well again
         if not self._ready() or not self._spool.has_room:
             return
         for venue in [each for each in self._behind if not each.startswith(".")]:
-            self._catch_up(venue, self._journalled(venue))
-        await self._follow(ADMIN, TRAIL, self._trail)
-        await self._follow(KILL_SWITCH, LATCH, self._latched)
+            self._append_missing(venue, self._journal_items(venue))
+        await self._catch_up_file(ADMIN, TRAIL, self._audit_items)
+        await self._catch_up_file(KILL_SWITCH, LATCH, self._kill_switch_items)
 
-    async def _follow(self, source: str, name: str, items: Callable[[Path], list[Item]]) -> None:
+    async def _catch_up_file(
+        self, source: str, name: str, items: Callable[[Path], list[Item]]
+    ) -> None:
         path = self._state_dir / name
         try:
             stat = path.stat()
             seen = (stat.st_mtime_ns, stat.st_size)
             if self._seen.get(source) == seen and source not in self._behind:
                 return
-            self._catch_up(source, await asyncio.to_thread(items, path))
+            self._append_missing(source, await asyncio.to_thread(items, path))
             self._seen[source] = seen
         except FileNotFoundError:
             return
         except (OSError, StateError) as error:
             log.warning("database.source_unreadable", extra={"file": name, "why": str(error)})
 
-    def _journalled(self, venue: str) -> list[Item]:
+    def _journal_items(self, venue: str) -> list[Item]:
         records: dict[int, dict[str, Any]] = {}
         for path in list_segments(self._state_dir, venue):
             records.update(scan(path.read_bytes(), name=str(path)).records)
         return [_item(venue, seq, records[seq]) for seq in sorted(records)]
 
     @staticmethod
-    def _trail(path: Path) -> list[Item]:
+    def _audit_items(path: Path) -> list[Item]:
         return [(r.seq, r.digest, f"admin.{r.kind}", r.to_json()) for r in read_trail(path)]
 
     @staticmethod
-    def _latched(path: Path) -> list[Item]:
+    def _kill_switch_items(path: Path) -> list[Item]:
         history = read_snapshot(path, schema.KILL_SWITCH).payload.get("history", [])
         return [
             (round(each["at"] * 1e6), _hash(["kill-switch", each]), str(each["event"]), each)
             for each in history
         ]
 
-    def _catch_up(self, source: str, items: Sequence[Item]) -> None:
+    def _append_missing(self, source: str, items: Sequence[Item]) -> None:
         """Put what comes behind the record that was put last; all of it, when that one isn't
         there: the ids say which of them are known."""
         self._behind.discard(source)
         mark = self._marks.get(source)
         after = [n for n, item in enumerate(items) if mark and (item[0], item[1]) == mark]
         if not after and mark and items and (missing := items[0][0] - mark[0] - 1) > 0:
-            self._gap(source, mark[0] + 1, items[0][0] - 1, missing)
+            self._record_gap(source, mark[0] + 1, items[0][0] - 1, missing)
         for item in items[after[-1] + 1 :] if after else items:
             if not self._put(source, item):
                 return
 
-    def _gap(self, source: str, first: int, last: int, missing: int) -> None:
+    def _record_gap(self, source: str, first: int, last: int, missing: int) -> None:
         """Numbers of a journal that is gone: a fact that belongs into the trail itself."""
         if source == KILL_SWITCH:
             return  # its numbers are times
@@ -178,7 +180,7 @@ class Recorder:
         log.error("database.records_missing", extra=body)
         self._put(SPOOL, (0, _hash([self._spool.origin, body]), "gap", body))
 
-    def lost(self, first: int, last: int) -> None:
+    def record_loss(self, first: int, last: int) -> None:
         """Records of the spool that the database lacks and the spool dropped."""
         self.missed += last - first + 1
         body = {"source": "spool", "origin": self._spool.origin, "first": first, "last": last}
@@ -189,7 +191,7 @@ class Recorder:
 
     def _put(self, source: str, item: Item) -> bool:
         seq, key, kind, body = item
-        if kind != _QUIET and not self._append(source, key, kind, {"seq": seq, **body}):
+        if kind != _IGNORED_KIND and not self._append(source, key, kind, {"seq": seq, **body}):
             self._behind.add(source)
             return False
         self._marks[source] = (seq, key)
@@ -235,7 +237,7 @@ def _text(body: dict[str, Any]) -> str:
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
         text = canonical({"seq": body["seq"], "unusual": repr(body)}).decode()
-    if len(text) > LARGEST:
+    if len(text) > MAX_BODY:
         digest = hashlib.sha256(text.encode()).hexdigest()
         text = canonical({"seq": body["seq"], "bytes": len(text), "sha256": digest}).decode()
     return text

@@ -49,12 +49,12 @@ class Snapshots:
         self._state_dir, self._runner, self._venues = state_dir, runner, list(venues)
         self._strategy, self._state, self._clock = strategy, state, clock
         self._seen: dict[str, tuple[int, int]] = {}
-        self._said, self._due = "", 0.0
+        self._stored_digest, self._due = "", 0.0
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Take nothing for stored any more."""
         self._seen.clear()
-        self._said, self._due = "", 0.0
+        self._stored_digest, self._due = "", 0.0
 
     async def store(self, connection: Connection, epoch: int) -> int:
         """Store what isn't; returns how many rows."""
@@ -92,7 +92,7 @@ class Snapshots:
         self._due = now + STATE_INTERVAL
         text = canonical(state).decode()
         digest = hashlib.sha256(text.encode()).hexdigest()
-        if digest == self._said:
+        if digest == self._stored_digest:
             return 0
         async with connection.transaction():
             answer = await connection.execute(
@@ -102,7 +102,7 @@ class Snapshots:
                 *(self._runner, self._strategy, now, digest, epoch, text),
             )
             await connection.execute(_PRUNE_STATES, self._runner, self._strategy, KEEP)
-        self._said = digest
+        self._stored_digest = digest
         return _count(answer)
 
 

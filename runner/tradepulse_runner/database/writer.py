@@ -22,8 +22,8 @@ from prometheus_client import CollectorRegistry
 from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.audit import Entry
-from tradepulse_runner.database.connection import Connection, connect, written
-from tradepulse_runner.database.errors import FAILURES, told
+from tradepulse_runner.database.connection import Connection, connect, file_versions
+from tradepulse_runner.database.errors import FAILURES, explain
 from tradepulse_runner.database.metrics import DatabaseMetrics
 from tradepulse_runner.database.recorder import Recorder
 from tradepulse_runner.database.replicas import Replicas
@@ -72,16 +72,16 @@ class DatabaseWriter:
         self.recorder = Recorder(state_dir, self._spool, epoch=epoch, clock=clock)
         self._metrics = DatabaseMetrics(registry)
         self._replicas = Replicas(config, runner, self._timelines, self._metrics, clock=clock)
-        self._known = max(each.version for each in schema.migrations())
+        self._schema_version = max(each.version for each in schema.migrations())
         self._problem = "not connected yet"
         self._waiting_since = 0.0
         self._connected = self._stopping = self._resumed = False
         self._finished = asyncio.Event()  # nothing is left that a stop would wait for
-        self._chance = random.Random()
+        self._random = random.Random()
         self._tasks: list[asyncio.Task[None]] = []
-        self._follow()
+        self._export_metrics()
 
-    def _follow(self) -> None:
+    def _export_metrics(self) -> None:
         metrics = self._metrics
         metrics.up.set_function(lambda: float(self._connected))
         metrics.depth.set_function(lambda: self._spool.depth)
@@ -116,7 +116,7 @@ class DatabaseWriter:
 
     async def run(self) -> None:
         """Until it is cancelled; fails never."""
-        await self.recorder.begun.wait()
+        await self.recorder.started.wait()
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
@@ -124,14 +124,14 @@ class DatabaseWriter:
                 await self._session()
                 continue  # newer certificates: at once
             except (*FAILURES, RunnerError) as error:
-                self._say(told(error))
+                self._report_problem(explain(error))
             except Exception as error:  # whatever it is: the database is auxiliary
-                self._say(f"unforeseen: {type(error).__name__}", error)
+                self._report_problem(f"unforeseen: {type(error).__name__}", error)
             self._metrics.failures.inc()
             if time.monotonic() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             await self._housekeeping()
-            await asyncio.sleep(self._chance.uniform(pause / 2, pause))
+            await asyncio.sleep(self._random.uniform(pause / 2, pause))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def status(self) -> dict[str, Any]:
@@ -158,27 +158,27 @@ class DatabaseWriter:
 
     async def _session(self) -> None:
         """One connection, until it fails (raises) or the certificates are newer (returns)."""
-        certificates = written(self._config)
+        certificates = file_versions(self._config)
         connection = await connect(self._config, self._timelines())
         try:
-            await schema.require(connection, self._known)
+            await schema.require(connection, self._schema_version)
             await self._resume(connection)
-            self._well()
+            self._report_connected()
             looked = 0.0
             while True:
                 if not await self._store(connection):
                     await self._idle()
                 if time.monotonic() - looked >= INTERVAL or self._stopping:
                     looked = time.monotonic()
-                    await self._look(connection)
-                    if written(self._config) != certificates:
+                    await self._maintain(connection)
+                    if file_versions(self._config) != certificates:
                         log.info("database.certificates_replaced")
                         return
         finally:
             self._connected = False
             connection.terminate()
 
-    async def _look(self, connection: Connection) -> None:
+    async def _maintain(self, connection: Connection) -> None:
         """At what others write, and at the files."""
         await self._housekeeping()
         rows = await self._snapshots.store(connection, self._epoch())
@@ -189,7 +189,7 @@ class DatabaseWriter:
     async def _resume(self, connection: Connection) -> None:
         """Read on from where the database is: behind us after a kill -9, before us after it was
         set back."""
-        await self.recorder.look()
+        await self.recorder.catch_up()
         end = await audit.head(connection, self._runner, self._spool.origin)
         if not self._resumed and end.position > self._spool.found:
             # The volume was set back (a power cut, a restored snapshot): its numbers are given anew
@@ -200,13 +200,13 @@ class DatabaseWriter:
         self._resumed = True
         reached, first = max(end.position, self._spool.notes.get("base", 0)), self._spool.first
         if reached + 1 < first:
-            self.recorder.lost(reached + 1, first - 1)
+            self.recorder.record_loss(reached + 1, first - 1)
         if end.position < self._spool.acked:
             extra = {"records": self._spool.acked - end.position}
             log.warning("database.was_set_back", extra=extra)
         self._spool.rewind(end.position)
         self._anchor(end)
-        self._snapshots.forget()
+        self._snapshots.reset()
 
     async def _store(self, connection: Connection) -> bool:
         """The next batch; whether there may be more."""
@@ -215,7 +215,7 @@ class DatabaseWriter:
             return False
         entries = [(number, Entry.from_bytes(data)) for number, data in records]
         self._step("database.insert")
-        end, rows = await audit.store(connection, self._runner, self._spool.origin, entries)
+        end, rows = await audit.append(connection, self._runner, self._spool.origin, entries)
         self._step("database.committed")
         self._spool.ack(end.position)
         self._anchor(end)
@@ -233,7 +233,7 @@ class DatabaseWriter:
 
     async def _housekeeping(self) -> None:
         try:
-            await self.recorder.look()
+            await self.recorder.catch_up()
             await self.recorder.save()
         except (RunnerError, OSError) as error:
             # What is stored is stored: it would be looked up again, and found.
@@ -247,12 +247,12 @@ class DatabaseWriter:
         timelines: dict[str, str] = self._spool.notes.setdefault("timelines", {})
         return timelines
 
-    def _say(self, problem: str, error: Exception | None = None) -> None:
+    def _report_problem(self, problem: str, error: Exception | None = None) -> None:
         if problem != self._problem:
             extra = {"why": problem, "waiting": self._spool.depth}
             log.warning("database.behind", extra=extra, exc_info=error)
         self._problem = problem
 
-    def _well(self) -> None:
+    def _report_connected(self) -> None:
         log.info("database.connected", extra={"waiting": self._spool.depth})
         self._problem, self._connected = "", True

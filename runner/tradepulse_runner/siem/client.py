@@ -30,7 +30,7 @@ from tradepulse_runner.files.snapshot import canonical
 
 MEDIA_TYPE = "application/x-ndjson"
 #: Seconds that a token must still be good for, and those of one that doesn't say how long it is.
-EARLY, UNSAID = 30.0, 300.0
+RENEW_BEFORE, DEFAULT_LIFETIME = 30.0, 300.0
 #: Bytes that are read of an answer, and seconds that a receiver may ask us to wait.
 _LARGEST, LONGEST_WAIT = 64 * 1024, 300.0
 
@@ -65,12 +65,12 @@ class SiemClient:
         self._config, self._source, self._secret, self._timer = config, source, secret, timer
         self._token: _Token | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._trusted: tuple[int, ...] = ()
+        self._ca_stamp: tuple[int, ...] = ()
 
     async def send(self, records: Sequence[AuditRecord]) -> None:
         """Returns once the receiver took all of them. Raises :class:`SiemError`."""
         session = await self._open()
-        token = await self._current(session)
+        token = await self._access_token(session)
         body = b"".join(canonical(self._line(record)) + b"\n" for record in records)
         headers = {
             "Authorization": f"Bearer {token}",
@@ -81,7 +81,7 @@ class SiemClient:
         if status == 401:
             self._token = None  # withdrawn, perhaps; the next attempt asks for another
         if not 200 <= status < 300:
-            remedy = _REMEDIES.get(status, _LOOK)
+            remedy = _REMEDIES.get(status, _RETRY_REMEDY)
             raise SiemError(
                 f"{self._config.endpoint} answered {status}; remedy: {remedy}",
                 wait=_wait(answered.get("Retry-After", "")),
@@ -97,18 +97,22 @@ class SiemClient:
         """``id`` and ``source`` beside what is signed, which stays as it is in the trail."""
         return {"id": f"{self._source}/{record.digest}", "source": self._source, **record.to_json()}
 
-    async def _current(self, session: aiohttp.ClientSession) -> str:
+    async def _access_token(self, session: aiohttp.ClientSession) -> str:
         """A token that was got with the secret of now."""
         if not self._secret.value:
             raise SiemError(self._secret.problem or f"{SIEM_SECRET}: there is no secret yet")
-        held, generation = self._token, self._secret.generation
-        if held and held.generation == generation and self._timer() < held.until - EARLY:
-            return held.text
+        cached, generation = self._token, self._secret.generation
+        if (
+            cached
+            and cached.generation == generation
+            and self._timer() < cached.until - RENEW_BEFORE
+        ):
+            return cached.text
         self._token = None
-        self._token = await self._grant(session, generation)
+        self._token = await self._request_token(session, generation)
         return self._token.text
 
-    async def _grant(self, session: aiohttp.ClientSession, generation: int) -> _Token:
+    async def _request_token(self, session: aiohttp.ClientSession, generation: int) -> _Token:
         url = self._config.token_url
         asked = self._timer()
         # The parts are form-encoded before they are joined (RFC 6749, 2.3.1).
@@ -126,12 +130,12 @@ class SiemClient:
             )
         try:
             grant = json.loads(body)
-            text, seconds = grant["access_token"], float(grant.get("expires_in", UNSAID))
+            text, seconds = grant["access_token"], float(grant.get("expires_in", DEFAULT_LIFETIME))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise SiemError(f"{url} answered with something that is no token") from None
         if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
             raise SiemError(f"{url} answered with something that is no token")
-        return _Token(text, generation, asked + max(seconds, EARLY))
+        return _Token(text, generation, asked + max(seconds, RENEW_BEFORE))
 
     async def _post(
         self,
@@ -153,14 +157,16 @@ class SiemClient:
                         break
                 return answer.status, dict(answer.headers), body
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SiemError(f"{url} gives no answer ({_why(error)}); remedy: {_LOOK}") from None
+            raise SiemError(
+                f"{url} gives no answer ({_why(error)}); remedy: {_RETRY_REMEDY}"
+            ) from None
 
     async def _open(self) -> aiohttp.ClientSession:
         """A session that trusts the authorities of now."""
         ca_file = self._config.ca_file
         stamp = _stamp(ca_file)
-        if self._session is None or stamp != self._trusted:
-            context = await asyncio.to_thread(_trusting, ca_file)  # reading may take long
+        if self._session is None or stamp != self._ca_stamp:
+            context = await asyncio.to_thread(_tls_context, ca_file)  # reading may take long
             await self.close()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=context, limit=2),
@@ -168,11 +174,11 @@ class SiemClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
-            self._trusted = stamp
+            self._ca_stamp = stamp
         return self._session
 
 
-_LOOK = "look at the receiver; everything is kept and sent again"
+_RETRY_REMEDY = "look at the receiver; everything is kept and sent again"
 _REMEDIES = {
     401: "look whether the receiver takes tokens of admin.siem.token_url",
     403: "let the client write there, or give admin.siem.scope",
@@ -181,7 +187,7 @@ _REMEDIES = {
 }
 
 
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Raises :class:`SiemError` naming the file."""
     try:
         return ssl.create_default_context(cafile=ca_file)

@@ -20,11 +20,11 @@ from tradepulse_runner.config.siem import SiemConfig
 from tradepulse_runner.errors import RunnerError
 from tradepulse_runner.files.snapshot import Step, no_fault
 from tradepulse_runner.siem.client import SiemClient, SiemError
-from tradepulse_runner.siem.position import Spool
+from tradepulse_runner.siem.position import TrailReader
 
 log = logging.getLogger(__name__)
 #: Seconds between two looks at the trail while all of it was taken.
-LOOK = 0.5
+POLL_INTERVAL = 0.5
 #: Seconds of a pause after a failure: never less, at first not more than, never more than.
 SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.1, 0.5, 60.0
 
@@ -79,7 +79,7 @@ class Forwarder:
         step: Step = no_fault,
     ) -> None:
         self._client, self._newest, self._clock, self._step = client, newest, clock, step
-        self._spool = Spool(audit, config.endpoint, step=step)
+        self._reader = TrailReader(audit, config.endpoint, step=step)
         self._most = self._batch = config.batch
         self._oldest = clock()
         self._problem = ""
@@ -89,10 +89,10 @@ class Forwarder:
         )
 
         def wait(state: RetryCallState) -> float:
-            return max(pause(state), _asked_for(state))
+            return max(pause(state), _retry_after(state))
 
         self._retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Exception), wait=wait, before_sleep=self._failed
+            retry=retry_if_exception_type(Exception), wait=wait, before_sleep=self._record_failure
         )
 
     async def run(self) -> None:
@@ -100,23 +100,23 @@ class Forwarder:
         try:
             while True:
                 if not await self._retrying(self.forward):
-                    await asyncio.sleep(LOOK)
+                    await asyncio.sleep(POLL_INTERVAL)
         finally:
             await self._client.close()
 
     async def forward(self) -> bool:
         """Send the next batch and remember that it was taken; False when nothing is due."""
         newest = self._newest()
-        if newest <= self._spool.position.seq:
+        if newest <= self._reader.position.seq:
             return False
-        batch = await asyncio.to_thread(self._spool.batch, newest, self._most)
+        batch = await asyncio.to_thread(self._reader.batch, newest, self._most)
         if batch is None:
             return False
         self._oldest = batch.records[0].at
         await self._client.send(batch.records)
         self._step("acknowledged")
-        await asyncio.to_thread(self._spool.acknowledge, batch)
-        self._went_well(len(batch.records))
+        await asyncio.to_thread(self._reader.acknowledge, batch)
+        self._record_success(len(batch.records))
         self._oldest = batch.records[-1].at
         return True
 
@@ -126,10 +126,10 @@ class Forwarder:
 
     def _lag(self) -> tuple[int, float]:
         """Records and seconds; costs nothing, however long the trail is."""
-        records = max(0, self._newest() - self._spool.position.seq)
+        records = max(0, self._newest() - self._reader.position.seq)
         return records, max(0.0, self._clock() - self._oldest) if records else 0.0
 
-    def _went_well(self, records: int) -> None:
+    def _record_success(self, records: int) -> None:
         self._metrics.records.inc(records)
         self._metrics.batches.labels("ok").inc()
         self._metrics.up.set(1)
@@ -138,7 +138,7 @@ class Forwarder:
             log.info("siem.well_again", extra={"pending": self._lag()[0]})
         self._problem = ""
 
-    def _failed(self, state: RetryCallState) -> None:
+    def _record_failure(self, state: RetryCallState) -> None:
         assert state.outcome is not None  # called after an attempt
         error = state.outcome.exception()
         foreseen = isinstance(error, (RunnerError, OSError))
@@ -153,6 +153,6 @@ class Forwarder:
         self._problem = problem
 
 
-def _asked_for(state: RetryCallState) -> float:
+def _retry_after(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     return error.wait if isinstance(error, SiemError) else 0.0

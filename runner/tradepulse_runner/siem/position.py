@@ -19,7 +19,7 @@ from tradepulse_runner.files.snapshot import Step, canonical, no_fault, write_du
 log = logging.getLogger(__name__)
 FILE = "audit.forwarded.json"
 #: Bytes of the trail in one batch, at most; one record is always sent.
-LARGEST = 1 << 20
+MAX_BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Batch:
     after: Position
 
 
-class Spool:
+class TrailReader:
     """The trail ``audit`` as it is forwarded to ``endpoint``. Blocks: call it from a thread."""
 
     def __init__(self, audit: Path, endpoint: str, *, step: Step = no_fault) -> None:
@@ -56,7 +56,7 @@ class Spool:
         records: list[AuditRecord] = []
         first = after = self.position
         for record, end in records_from(self._audit, first.end):
-            full = len(records) >= most or (records and end - first.end > LARGEST)
+            full = len(records) >= most or (records and end - first.end > MAX_BATCH_BYTES)
             # A record that isn't on disk for sure yet must not be known elsewhere.
             if full or record.seq > newest:
                 break

@@ -64,7 +64,7 @@ def names(state_dir: Path) -> list[str]:
     return [*(f"{INCIDENTS}/{name}" for name in reports), *(f"{FOLDER}/{k}" for k in backups[::-1])]
 
 
-def look(state_dir: Path, name: str) -> str:
+def fingerprint(state_dir: Path, name: str) -> str:
     """Differs once a file of the bundle does; reads none of them."""
     folder = state_dir / name
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in _files(folder)]
@@ -92,7 +92,7 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def place(config: ObjectStoreConfig, runner: str) -> str:
+def runner_prefix(config: ObjectStoreConfig, runner: str) -> str:
     """The runner's folder in the bucket; ``runner``: ``namespace/name``."""
     return "/".join(part for part in (*config.prefix.split("/"), runner) if part)
 

@@ -85,7 +85,7 @@ class Uploader:
         step: Step = no_fault,
     ) -> None:
         self._config, self._state_dir = config, state_dir
-        self._place = bundles.place(config, runner)
+        self._place = bundles.runner_prefix(config, runner)
         self._where = f"{config.endpoint}/{config.bucket}/{self._place}"
         self._credentials = CredentialStore("s3", config.credentials_dir, {})
         self._loaded = False
@@ -110,23 +110,23 @@ class Uploader:
         """Until it is cancelled; fails never."""
         pause = FIRST_PAUSE
         while True:
-            if await self.look():
+            if await self.upload_pending():
                 pause = FIRST_PAUSE
                 await asyncio.sleep(INTERVAL)
             else:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, INTERVAL)
 
-    async def look(self) -> bool:
+    async def upload_pending(self) -> bool:
         """Store what isn't; whether all of it is stored now."""
         try:
-            self._pending = await asyncio.to_thread(self._due)
+            self._pending = await asyncio.to_thread(self._find_pending)
             await self._store_pending()
         except Exception as error:  # whatever it is: the copy is auxiliary, the trading is not
-            self._say(error)
+            self._report_problem(error)
             return False
         finally:
-            self._show()
+            self._update_metrics()
         return not self._pending
 
     def status(self) -> dict[str, Any]:
@@ -167,10 +167,10 @@ class Uploader:
         return self._credentials.current
 
     async def _store(self, folder: Folder, name: str) -> None:
-        seen = bundles.look(self._state_dir, name)
+        seen = bundles.fingerprint(self._state_dir, name)
         content = await asyncio.to_thread(bundles.bundle, self._state_dir, name)
         done = await bundles.upload(folder, content)
-        self._tell_versions(bool(done.version))
+        self._record_versioning(bool(done.version))
         mark = {
             "store": self._where,
             "look": seen,
@@ -187,23 +187,24 @@ class Uploader:
         make_dirs(self._state_dir / MARKS)
         write_durable(self._marker(name), canonical(mark) + b"\n", step=self._step)
 
-    def _due(self) -> list[str]:
+    def _find_pending(self) -> list[str]:
         """What is on the volume and not marked as stored there; marks of what is gone go too."""
-        there = bundles.names(self._state_dir)
-        kept = {self._marker(name).name for name in there}
+        present = bundles.names(self._state_dir)
+        kept = {self._marker(name).name for name in present}
         folder = self._state_dir / MARKS
         gone = [p for p in folder.iterdir() if p.name not in kept] if folder.is_dir() else []
         for path in gone:
             path.unlink(missing_ok=True)
         if gone:
             fsync_dir(folder)
-        return [name for name in there if not self._is_marked(name)]
+        return [name for name in present if not self._is_marked(name)]
 
     def _is_marked(self, name: str) -> bool:
         try:
             mark = json.loads(self._marker(name).read_bytes())
             return bool(
-                mark["store"] == self._where and mark["look"] == bundles.look(self._state_dir, name)
+                mark["store"] == self._where
+                and mark["look"] == bundles.fingerprint(self._state_dir, name)
             )
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -211,7 +212,7 @@ class Uploader:
     def _marker(self, name: str) -> Path:
         return self._state_dir / MARKS / f"{name.replace('/', '-')}.json"
 
-    def _tell_versions(self, versioned: bool) -> None:
+    def _record_versioning(self, versioned: bool) -> None:
         if not versioned and self._versioned is not False:
             log.warning(
                 "object_store.not_versioned",
@@ -219,7 +220,7 @@ class Uploader:
             )
         self._versioned = versioned
 
-    def _say(self, error: Exception) -> None:
+    def _report_problem(self, error: Exception) -> None:
         foreseen = isinstance(error, (RunnerError, OSError))
         problem = str(error) if foreseen else f"unforeseen: {type(error).__name__}"
         self._metrics.uploads.labels("error").inc()
@@ -231,7 +232,7 @@ class Uploader:
             )
         self._problem = problem
 
-    def _show(self) -> None:
+    def _update_metrics(self) -> None:
         metrics = self._metrics
         metrics.up.set(int(not self._problem))
         if self._versioned is not None:
