@@ -1,7 +1,7 @@
-"""Whether this release could run with a configuration and the secrets that lie beside it.
+"""Checks whether this release can run with a configuration and its mounted secrets.
 
-Nothing is connected to and nothing is written: venues, state and lease aren't needed. An operator
-runs this in a pod of the release that is to come, before it touches the one that trades.
+Connects to nothing and writes nothing: venues, state and lease aren't needed. The operator runs
+this in a pod of the target release before it changes the running one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.catalog import check_options
 
-#: Of one finding: a pod's termination message holds 4,096 bytes in all.
+#: Characters of one message: the kubelet keeps 4,096 bytes of a termination message.
 MAX_MESSAGE = 1500
 #: Directories of secrets that must not be empty, separated by colons.
 SECRETS = "TRADEPULSE_SECRETS"
 
 
 def check(path: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """`{"ok", "config", "secrets"}`; each of the latter two is what is wrong, or ""."""
+    """Returns `{"ok", "config", "secrets"}`; the latter two are error texts, "" if there is
+    none."""
     config, wrong = _read(path)
     secrets = _secrets(config, environment)
     return {
@@ -64,7 +65,7 @@ def _admin_checks(
     config: RunnerConfig, environment: Mapping[str, str]
 ) -> Iterator[Callable[[], object]]:
     if config.admin is not None:
-        # Whoever doesn't use it doesn't pay for importing it.
+        # Imported on demand: only needed where the admin API is configured.
         from tradepulse_runner.admin.check import checks  # noqa: PLC0415
 
         yield from checks(config.admin, environment)

@@ -1,8 +1,8 @@
-"""Who may do what, how often: asked before anything of a request is read or done.
+"""Authenticates, authorizes and rate-limits a request before anything else of it is read.
 
-Good credentials always pass the count of bad ones: otherwise whoever shares an address with a
-person on call could keep them from the kill switch. And each thing that is done has its own
-allowance: resets that were used up don't keep anybody from engaging.
+Valid credentials are never blocked by failed attempts from the same address: an attacker behind
+the same NAT could otherwise lock out the person on call. Each kind of operation has its own limit:
+exhausted resets don't block engaging.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PROVE = "send a bearer token of the issuer, or show a client certificate that i
 
 
 class Operation(StrEnum):
-    """What is counted apart."""
+    """Kinds of operations, each with a rate limit of its own."""
 
     READ = "look"
     ENGAGE = "engage"
@@ -36,14 +36,14 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who may do what they ask for."""
+    """An authorized caller."""
 
     identity: Identity
     address: str
 
 
 class Access:
-    """``tokens`` and ``certificates``: those that are configured. ``timer``: monotonic seconds."""
+    """``tokens`` and ``certificates``: the configured methods. ``timer``: monotonic seconds."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Access:
         remedy: str,
         asked: dict[str, Any],
     ) -> None:
-        """Always raises."""
+        """Record and refuse the request. Always raises :class:`RequestRefused`."""
         if wait := self._failures.retry_after(counted_by):
             await self._auditor.refused("admin_rate_limited", name, address, **asked)
             raise _rate_limited(wait, "too many attempts failed")

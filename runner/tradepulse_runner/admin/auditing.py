@@ -1,8 +1,8 @@
-"""What the surface writes into the audit trail: every access, every refusal.
+"""Appends every access and every refusal to the audit trail.
 
-A refusal is cheap to cause and a record costs a write to the disk that the order journal is on. So
-a minute has only so many records of refusals; further ones are counted, and the next record of a
-refusal says how many there were.
+A refusal is cheap to provoke, while a record costs a write to the disk of the order journal. So the
+records of refusals are limited per minute; further ones are counted, and the next record has their
+number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Append = Callable[[str, dict[str, Any]], object]
 
 
 class Auditor:
-    """``append`` blocks, so it is called from a thread; one record after the other."""
+    """Serializes records. ``append`` is blocking and is called from a thread."""
 
     def __init__(self, append: Append, timer: Callable[[], float]) -> None:
         self._append = append
@@ -33,12 +33,12 @@ class Auditor:
         self._unrecorded = 0
 
     async def record(self, kind: str, identity: Identity, address: str, **details: Any) -> bool:
-        """Write what ``who`` did; False, and an error in the log, when that can't be done."""
+        """Record an access of ``identity``; False, with an error in the log, when that fails."""
         body = {"who": identity.name, "method": identity.method, "address": address, **details}
         return await self._write(kind, body)
 
     async def refused(self, kind: str, name: str, address: str, **details: Any) -> None:
-        """Write that somebody was turned away; ``who`` as far as it is known."""
+        """Record a refusal; ``name`` is "" for a caller that is not authenticated."""
         if self._budget.retry_after("all"):
             self._unrecorded += 1
             return

@@ -24,7 +24,7 @@ class Problem(BaseModel):
 
 
 class RequestRefused(Exception):
-    """Ends a request with a problem."""
+    """Ends a request with a problem response."""
 
     def __init__(
         self, status: int, detail: str, remedy: str, headers: Mapping[str, str] | None = None
@@ -70,7 +70,7 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
-    """What the framework itself refuses: paths and methods that don't exist."""
+    """Errors of the framework: unknown paths and methods."""
     assert isinstance(error, HTTPException)
     remedy = f"see {request.scope.get('root_path', '')}/admin/openapi.json for what there is"
     detail = f"{request.method} {request.url.path}: {error.detail}"

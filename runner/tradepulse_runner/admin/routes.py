@@ -1,8 +1,8 @@
-"""The routes. Each first lets :class:`Access` decide, then reads the request, then acts.
+"""The routes. Each calls :class:`Access` first, then reads the request, then acts.
 
-Every access leaves an audit record. What is looked at is shown only once the record is on disk; the
-kill switch is engaged first and recorded then, since nothing may stand before it; a reset is
-recorded before and after, as nobody may open the latch unseen.
+Every access leaves an audit record. A read is answered only once its record is on disk; the kill
+switch is engaged first and recorded afterwards, since nothing may delay it; a reset is recorded
+before and after, so that none goes unrecorded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _READ_ERRORS = documented(401, 403, 422, 429, 503)
 
 
 def _secured(scope: Scope, body: type[BaseModel] | None = None) -> dict[str, Any]:
-    """What the framework can't tell by itself about a route."""
+    """OpenAPI extensions of a route: its scope, and the body that it parses itself."""
     extra: dict[str, Any] = {
         "security": [{"bearer": [scope.value]}, {"clientCertificate": [scope.value]}]
     }
@@ -46,8 +46,8 @@ def _surface(request: Request) -> Surface:
 
 
 class Gate:
-    """A dependency: solved before any parameter is looked at, so that whoever may not enter learns
-    nothing else."""
+    """A dependency, resolved before any parameter is validated, so that an unauthorized caller
+    learns nothing else."""
 
     def __init__(self, scope: Scope, operation: Operation) -> None:
         self._scope, self._limits = scope, operation
@@ -63,7 +63,7 @@ StateReader = Annotated[Caller, Depends(Gate(Scope.READ_STATE, Operation.READ))]
 
 
 async def _record_access(request: Request, caller: Caller, kind: str) -> Surface:
-    """Let somebody look, once that is recorded."""
+    """Record a read; the surface once the record is on disk. Raises :class:`RequestRefused`."""
     surface = _surface(request)
     if not await surface.auditor.record(kind, caller.identity, caller.address):
         raise RequestRefused(503, "this access can't be recorded, so nothing is shown", _DISK)
@@ -77,12 +77,12 @@ async def _record_access(request: Request, caller: Caller, kind: str) -> Surface
         **_READ_ERRORS,
     },
     openapi_extra=_secured(Scope.READ_SWITCH),
-    summary="Look at the kill switch",
+    summary="Read the kill switch",
 )
 async def look_at_kill_switch(
     request: Request, response: Response, caller: SwitchReader
 ) -> KillSwitchView:
-    """Whether it is engaged, why, who did what, and what could not be cancelled."""
+    """Whether it is engaged and why, its history, and orders that could not be cancelled."""
     surface = await _record_access(request, caller, "kill_switch_state_viewed")
     view = surface.switch()
     response.headers["ETag"] = etag(view)
@@ -123,13 +123,13 @@ async def reset_kill_switch(
     if_match: Annotated[
         str | None,
         Header(
-            description="The ETag of the kill switch that was looked at; it is reset only then."
+            description="ETag of the kill switch as read; it is reset only if it still matches."
         ),
     ] = None,
 ) -> Changed:
-    """Opens the latch in the caller's name: trading goes on once the venues are reconciled.
-    `already-clear` changes nothing, so a repetition is safe, with `If-Match` also when somebody
-    engaged it anew meanwhile."""
+    """Resets it in the caller's name: trading resumes once the venues are reconciled.
+    `already-clear` changes nothing, so a retry is safe; with `If-Match` also when it was engaged
+    again meanwhile."""
     surface = _surface(request)
     reason = (await _body(request, schemas.Reset)).reason.strip()
     async with surface.latch_lock:
@@ -168,10 +168,10 @@ async def _record(surface: Surface, kind: str, caller: Caller, reason: str) -> b
     "/state",
     responses=_READ_ERRORS,
     openapi_extra=_secured(Scope.READ_STATE),
-    summary="What the process says of itself",
+    summary="State of the process",
 )
 async def look_at_state(request: Request, caller: StateReader) -> schemas.StateView:
-    """Release, state and why, halt, counts; what `/status` says inside the cluster."""
+    """Release, state and its reason, halt, counts; as in `/status` inside the cluster."""
     return (await _record_access(request, caller, "admin_state_viewed")).state()
 
 
@@ -182,7 +182,7 @@ async def look_at_state(request: Request, caller: StateReader) -> schemas.StateV
     summary="Positions by venue",
 )
 async def look_at_positions(request: Request, caller: StateReader) -> schemas.PositionsView:
-    """As our books have them; `reconciled` says whether the venue confirmed them."""
+    """As in the order book; `reconciled` says whether the venue confirmed them."""
     return (await _record_access(request, caller, "admin_positions_viewed")).positions()
 
 
@@ -190,13 +190,15 @@ async def look_at_positions(request: Request, caller: StateReader) -> schemas.Po
     "/orders",
     responses={**_READ_ERRORS, **documented(404)},
     openapi_extra=_secured(Scope.READ_STATE),
-    summary="Orders that aren't closed",
+    summary="Open orders",
 )
 async def look_at_orders(
     request: Request,
     caller: StateReader,
-    venue: Annotated[str | None, Query(max_length=63, description="Of this venue alone.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500, description="How many to show.")] = 100,
+    venue: Annotated[
+        str | None, Query(max_length=63, description="Only orders of this venue.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of orders.")] = 100,
 ) -> schemas.OrdersView:
     """Queued, resting, or unknown at the venue; oldest first."""
     surface = await _record_access(request, caller, "admin_orders_viewed")
@@ -210,7 +212,7 @@ async def look_at_orders(
     "/health",
     responses=_READ_ERRORS,
     openapi_extra=_secured(Scope.READ_STATE),
-    summary="Whether the parts work",
+    summary="Health of the components",
 )
 async def look_at_health(request: Request, caller: StateReader) -> schemas.HealthView:
     """Loop, disk, audit key. The kubelet's probes are elsewhere, at the `http` port."""

@@ -1,4 +1,4 @@
-"""The surface of a configuration, put together; started and stopped by the runner."""
+"""Builds the admin API of a configuration; started and stopped by the runner."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Admin:
-    """The surface beside one loop. ``status``: the process's own word; ``timer``: monotonic
+    """The admin API of one loop. ``status()``: body of ``/status``; ``timer``: monotonic
     seconds."""
 
     def __init__(

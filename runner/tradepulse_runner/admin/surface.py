@@ -1,4 +1,4 @@
-"""What the routes act on: the running loop, the audit trail, and who may enter."""
+"""What the routes act on: the running loop, the audit trail, and the access checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MISSED = 5
 
 @dataclass(frozen=True)
 class Surface:
-    """``status``: the process's own word; ``audit``, ``siem``: how signing and forwarding fare.
+    """``status()``: body of ``/status``; ``audit()``, ``siem()``: state of signing and forwarding.
     ``clock`` gives unix seconds."""
 
     loop: LiveExecutionLoop
@@ -35,7 +35,7 @@ class Surface:
     audit: Callable[[], schemas.AuditView]
     siem: Callable[[], schemas.SiemView | None]
     clock: Callable[[], float] = time.time
-    #: Two requests that change the latch are done one after the other.
+    #: Serializes requests that change the latch.
     latch_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -45,7 +45,7 @@ class Surface:
     # -- the kill switch -------------------------------------------------------------------
 
     def switch(self) -> schemas.KillSwitchView:
-        """The latch as it is on disk, and what is left."""
+        """The latch as it is on disk, and the uncancelled orders."""
         latch, loop = self.loop.latch(), self.loop
         left = loop.uncancelled if latch.engaged else []
         return schemas.KillSwitchView(
@@ -63,7 +63,7 @@ class Surface:
         Blocks. Raises :class:`StateError`, :class:`DurabilityLost`."""
         KillSwitch(self.state_dir, clock=self.clock).reset(by=by, reason=reason)
 
-    # -- looks -----------------------------------------------------------------------------
+    # -- reads -----------------------------------------------------------------------------
 
     def state(self) -> schemas.StateView:
         status = self.status()
@@ -100,7 +100,7 @@ class Surface:
 
 
 def etag(view: schemas.KillSwitchView) -> str:
-    """An entity tag that stands for what a person saw of the latch."""
+    """An entity tag of the latch's state, reason and time of change."""
     seen = [view.engaged, view.reason, view.changed_at]
     return f'"{hashlib.sha256(canonical(seen)).hexdigest()[:16]}"'
 

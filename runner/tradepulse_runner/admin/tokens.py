@@ -1,4 +1,4 @@
-"""Bearer tokens: JWTs, verified against a key file that is mounted, so nothing is fetched.
+"""Bearer tokens: JWTs, verified against a mounted key file; nothing is fetched.
 
 Checked are signature, ``iss``, ``aud``, ``exp`` and ``nbf``; ``exp`` and the claim with the name
 must be there. Only asymmetric algorithms count, each bound to its key: a token can't choose to be
@@ -35,7 +35,7 @@ _SCOPES = {scope.value: scope for scope in Scope}
 
 
 class Keys:
-    """The issuer's public keys, read again when the file changes."""
+    """The issuer's public keys, reloaded when the file changes."""
 
     def __init__(self, path: Path) -> None:
         """Raises :class:`ConfigError`."""
@@ -45,7 +45,7 @@ class Keys:
         self.problem = ""
 
     def matching(self, kid: str | None) -> list[jwt.PyJWK]:
-        """Keys that a token may be signed with: that of its ``kid``, or all when it names none."""
+        """Keys that match a token's ``kid``; all keys when it has none."""
         self._refresh()
         return [key for key in self._keys if kid is None or key.key_id in (None, kid)]
 
@@ -113,7 +113,7 @@ def _weak(key: jwt.PyJWK) -> bool:
 
 
 class Tokens:
-    """Says whose a token is."""
+    """Authenticates bearer tokens."""
 
     def __init__(self, config: OauthConfig) -> None:
         """Raises :class:`ConfigError` for keys that can't be used."""

@@ -1,7 +1,7 @@
-"""What every connection to the brokers needs: whom to trust, and who we are.
+"""TLS and SASL settings of connections to the brokers.
 
-Files are looked at again and again: a certificate that was renewed, or another password, is used
-by the next connection. Files that can't be used, perhaps half replaced, change nothing.
+Files are polled: a renewed certificate or password is used by the next connection. Unusable files,
+perhaps half replaced, change nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tradepulse_runner.errors import ConfigError
 
 
 class ClientSecurity:
-    """Options of a client's connections, from the newest files that can be used."""
+    """Connection options of a Kafka client, from the newest usable files."""
 
     def __init__(self, config: EventBusConfig, environment: Mapping[str, str]) -> None:
         self._config = config
@@ -30,8 +30,8 @@ class ClientSecurity:
         self.problem = ""
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of an aiokafka client. Raises :class:`ConfigError` while there is
-        nothing to connect with."""
+        """Keyword arguments of an aiokafka client. Raises :class:`ConfigError` while there are
+        no usable files."""
         self.refresh()
         if self._context is None:
             raise ConfigError(self.problem)
@@ -48,7 +48,7 @@ class ClientSecurity:
         return options
 
     def refresh(self) -> bool:
-        """Look at the files; whether there is something newer to connect with. Never raises."""
+        """Poll the files. True when there are newer credentials. Never raises."""
         changed = False
         stamp = tuple(_stamp(path) for path in _files(self._config))
         if stamp != self._stamp:
@@ -77,7 +77,7 @@ class ClientSecurity:
 
 
 def context(config: EventBusConfig) -> ssl.SSLContext:
-    """Brokers are believed by ``ssl_cafile`` alone, and by their names. Raises
+    """A TLS context that trusts only ``ssl_cafile`` and checks host names. Raises
     :class:`ConfigError` naming field, file and remedy."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which checks certificates and host names
     tls.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,9 +1,8 @@
-"""How far the topics are and how far they were read, asked of the brokers again and again.
+"""Polls the end offsets of the topics and the committed offsets of the reader groups.
 
-``/status`` repeats the newest finding, and a cutover compares it with the one before. What counts
-is what this process reaches, by its own certificate and from where it is: so it asks, not the
-operator. A task of its own, which no order, no halt and no stop waits for; when it can't be told,
-``problem`` says why.
+``/status`` shows the newest snapshot, which a cutover compares with the one before. The runner
+asks, not the operator, because its own certificate and network path are what counts. Runs in its
+own task, which no order, halt or stop waits for; ``problem`` says why offsets are unknown.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ from tradepulse_runner.timestamps import rfc3339
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-#: Seconds between two looks, and that one of them may take.
+#: Seconds between two polls, and the timeout of one.
 INTERVAL, PATIENCE = 5.0, 10.0
-#: Milliseconds that one request may take.
+#: Timeout of one request, milliseconds.
 REQUEST_MS = 3_000
-#: Times that a request is made which another broker, or the same one soon, may answer.
+#: Attempts of a request after a retriable error, and seconds between them.
 ATTEMPTS, _RETRY_PAUSE = 4, 0.3
-#: Partitions that are told at most: a status must stay small.
+#: Maximum number of partitions in /status.
 MAX_PARTITIONS = 256
 _CLOSE_TIMEOUT = 1.0
 _RIGHTS = "remedy: run what 'tradepulse-runner bus acls' prints"
@@ -53,7 +52,8 @@ _SILENT = (
 
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
-    """A partition. ``end``: offset of the next message; ``committed``: by group that has."""
+    """One partition. ``end``: offset of the next message; ``committed``: offset by group, only
+    groups that have committed."""
 
     topic: str
     partition: int
@@ -67,7 +67,8 @@ class PartitionOffsets:
 
 @dataclass(frozen=True, slots=True)
 class OffsetsSnapshot:
-    """What the brokers said at ``at`` (unix seconds); sorted by topic and partition."""
+    """Offsets at ``at`` (unix seconds), sorted by topic and partition; ``omitted``: partitions
+    beyond ``MAX_PARTITIONS``."""
 
     at: float
     partitions: tuple[PartitionOffsets, ...]
@@ -75,7 +76,7 @@ class OffsetsSnapshot:
 
 
 class Offsets:
-    """Of the topics that ``config`` tells, and of its readers. ``clock`` gives unix seconds."""
+    """Polls the published topics and the reader groups. ``clock`` gives unix seconds."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class Offsets:
         self.problem = ""
 
     def status(self) -> dict[str, Any]:
-        """The newest finding, for ``/status``: JSON values."""
+        """The newest snapshot, for ``/status``: JSON values."""
         offsets = self._latest
         return {
             "at": rfc3339(offsets.at) if offsets else None,
@@ -102,7 +103,7 @@ class Offsets:
         }
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         while True:
             try:
                 await self._session()
@@ -111,7 +112,7 @@ class Offsets:
                 self._report_problem(str(error))
             except (KafkaError, OSError, TimeoutError):
                 self._report_problem(_SILENT)
-            except Exception as error:  # whatever it is: the trading is not concerned
+            except Exception as error:  # an unexpected error must not reach trading
                 self._report_problem(f"unforeseen: {type(error).__name__}", error)
             await asyncio.sleep(INTERVAL)
 
@@ -132,7 +133,7 @@ class Offsets:
 
     def _update(self, snapshot: OffsetsSnapshot) -> None:
         if self.problem:
-            log.info("bus.offsets_told_again")
+            log.info("bus.offsets_known")
         self._latest, self.problem = snapshot, ""
         if self._metrics:
             self._metrics.show(lags(snapshot.partitions))
@@ -142,11 +143,11 @@ class Offsets:
             log.warning("bus.offsets_unknown", extra={"why": problem}, exc_info=error)
         self.problem = problem
         if self._metrics:
-            self._metrics.show({})  # an old lag would look like one of now
+            self._metrics.show({})  # a stale lag would look current
 
 
 def lags(partitions: tuple[PartitionOffsets, ...]) -> dict[tuple[str, str], int]:
-    """Messages that are left to read, by group and topic, where the group has committed."""
+    """Lag in messages by group and topic, for groups that have committed."""
     result: dict[tuple[str, str], int] = {}
     for place in partitions:
         for group, offset in place.committed.items():
@@ -156,13 +157,13 @@ def lags(partitions: tuple[PartitionOffsets, ...]) -> dict[tuple[str, str], int]
 
 
 class _OffsetsReader:
-    """One connection to the brokers; after an error it is closed and another one made."""
+    """One connection to the brokers; replaced after an error."""
 
     def __init__(self, config: EventBusConfig, options: dict[str, Any], name: str) -> None:
         self._topics = sorted(config.topic(stream) for stream in config.publish)
         self._readers = config.readers
         own = {"client_id": f"{name}.offsets", "request_timeout_ms": REQUEST_MS}
-        # Assigned nothing, so that it reads nothing: that would need another right.
+        # No assignment: consuming would need the Read permission.
         self._consumer = AIOKafkaConsumer(**options, **own, enable_auto_commit=False)
         self._admin = AIOKafkaAdminClient(**options, **own)
 
@@ -174,14 +175,14 @@ class _OffsetsReader:
         """Raises :class:`BusError`, KafkaError, TimeoutError."""
         every = await _retried(self._partitions)
         listed = every[:MAX_PARTITIONS]
-        # First: whoever reads on meanwhile isn't before the end then.
+        # Before the end offsets: a group that advances meanwhile then never exceeds them.
         committed = {group: await self._committed(group, listed) for group in self._readers}
         ends = await self._consumer.end_offsets(listed) if listed else {}
         partitions = tuple(_partition_offsets(each, ends[each], committed) for each in listed)
         return OffsetsSnapshot(clock(), partitions, len(every) - len(listed))
 
     async def _partitions(self) -> list[TopicPartition]:
-        """Of the topics that exist, sorted."""
+        """Partitions of the existing topics, sorted."""
         partitions: list[TopicPartition] = []
         for topic in await self._admin.describe_topics(self._topics):
             error = for_code(topic["error_code"])
@@ -195,13 +196,13 @@ class _OffsetsReader:
         return sorted(partitions)
 
     async def _committed(self, group: str, wanted: list[TopicPartition]) -> dict[Any, int]:
-        """Where ``group`` goes on to read; partitions where it never committed left out."""
+        """Committed offsets of ``group``, without partitions where it never committed."""
 
         async def ask() -> dict[Any, Any]:
             offsets = await self._admin.list_consumer_group_offsets(group, partitions=wanted)
             if len(offsets) < len(wanted):
-                # How the client takes an error of the whole request. Rights were looked at when the
-                # coordinator was asked for: this one doesn't know the group yet, or no more.
+                # The client drops an error of the whole request. Permissions were checked when the
+                # coordinator was found: this broker is not the group's coordinator (any more).
                 raise GroupLoadInProgressError
             return dict(offsets)
 
@@ -214,7 +215,7 @@ class _OffsetsReader:
         return {each: place.offset for each, place in offsets.items() if place.offset >= 0}
 
     async def close(self) -> None:
-        """Never raises, never takes long."""
+        """Close within two seconds; never raises."""
         for client in (self._consumer.stop, self._admin.close):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
@@ -229,7 +230,7 @@ def _partition_offsets(
 
 
 async def _retried(ask: Callable[[], Awaitable[T]]) -> T:
-    """Requests go to any broker: one that was lost just now must not hide the others."""
+    """Retry retriable errors: the next attempt may reach another broker."""
     for _ in range(ATTEMPTS - 1):
         try:
             return await ask()

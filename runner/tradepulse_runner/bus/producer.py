@@ -1,4 +1,4 @@
-"""Hands entries of the outbox to the brokers: idempotent, acknowledged by all in-sync replicas."""
+"""Publishes outbox entries: idempotent, acknowledged by all in-sync replicas."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tradepulse_runner.bus.outbox import Entry
 from tradepulse_runner.config.bus import EventBusConfig, Stream
 from tradepulse_runner.errors import BusError
 
-#: Milliseconds for which the client repeats a request by itself, as when a leader is lost.
+#: Milliseconds for which the client itself retries a request, e.g. after a lost leader.
 REQUEST_MS = 10_000
-#: Seconds after which a client that gives no word is given up.
+#: Seconds after which an unresponsive client is closed.
 TIMEOUT = 2 * REQUEST_MS / 1000 + 5
 _CLOSE_TIMEOUT = 3.0
 
 
 class Producer:
-    """One connection; after an error it is closed and another one made. ``options``: see
-    ``client.Access``."""
+    """One connection; replaced after an error. ``options``: see
+    ``client.ClientSecurity``."""
 
     def __init__(self, config: EventBusConfig, options: dict[str, Any], *, name: str) -> None:
         self._config = config
@@ -43,7 +43,7 @@ class Producer:
         )
 
     async def start(self) -> None:
-        """Connect, and look whether every topic may be written to. Raises :class:`BusError`."""
+        """Connect and check that every topic exists and is authorized. Raises :class:`BusError`."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self._client.start()
@@ -61,7 +61,7 @@ class Producer:
             raise BusError(f"topic {topic}: {explain(error)}") from None
 
     async def send(self, entries: Sequence[Entry]) -> list[BaseException | None]:
-        """Have them stored; what became of each: None, or why it isn't known to be stored."""
+        """Publish ``entries``. Returns for each None when it is acknowledged, else the error."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 waiting = [await self._enqueue(entry) for entry in entries if entry.stream]
@@ -83,7 +83,7 @@ class Producer:
         return future
 
     async def close(self) -> None:
-        """Leave; never raises, never takes long."""
+        """Close within three seconds; never raises."""
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._client.stop()

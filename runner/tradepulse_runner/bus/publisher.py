@@ -1,7 +1,7 @@
-"""Tells what happens: hears it from the loop, keeps it in the outbox, brings it to the brokers.
+"""Publishes the loop's events: appends them to the outbox and sends them to the brokers.
 
-What the loop calls here costs one write to the kernel and raises nothing. The rest is a task of its
-own, which connects, sends, and connects again for as long as it takes.
+A call from the loop costs one write to the kernel and never raises. Sending runs in its own task,
+which reconnects with exponential backoff.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tradepulse_runner.oms.state import OrderRecord
 from tradepulse_runner.venues.base import ExecutionConnector
 
 log = logging.getLogger(__name__)
-#: Entries that are sent before the first of them is known to be stored: between two such chunks
-#: the order of a symbol's events can't change, whatever fails.
+#: Entries in flight at once. All are acknowledged before the next chunk is sent, so that events of
+#: a symbol stay in order across failures.
 CHUNK = 500
-#: Seconds between two looks at files and at the cursor.
+#: Seconds between two polls of the credential files and saves of the cursor.
 INTERVAL = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-#: Seconds that a stop waits for what was not told yet; it is told by the next process else.
+#: Seconds that a stop waits for unpublished events; the next process publishes the rest.
 GRACE = 2.0
 
 
@@ -85,25 +85,26 @@ class Publisher:
     def replayed(
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
     ) -> None:
-        """The same at a start: told if the process before was killed before it could put it."""
+        """A record read from the journal at start: published if the previous process was killed
+        before it could append it to the outbox."""
         if self._ready():
             known = self._outbox.last_sequence(venue)
             if known is not None and seq > known:
                 self._put(self._events.record(venue, seq, record, order))
 
     def opened(self, venue: str, seq: int) -> None:
-        """The journal of ``venue`` was read, up to ``seq``. It may be an older one than before: a
-        backup was restored, or the state was set aside."""
+        """The journal of ``venue`` was read up to ``seq``. It may be older than before, after a
+        restore or with a new state directory."""
         if self._ready():
             self._outbox.mark_position(venue, seq)
 
     def signalled(self, venue: str, order: Order) -> None:
-        """The strategy wants ``order``."""
+        """The strategy signalled ``order``."""
         if self._ready():
             self._put(self._events.signal(venue, order))
 
     def _ready(self) -> bool:
-        """Open the outbox when it is first used: by then the state directory is ours."""
+        """Open the outbox on first use, when the state directory is locked by this process."""
         if not self._opened.is_set() and not self._problem:
             try:
                 self._outbox.open()
@@ -124,7 +125,7 @@ class Publisher:
     # -- life ------------------------------------------------------------------------------
 
     def start(self, connectors: Mapping[str, ExecutionConnector]) -> None:
-        """Begin to tell; returns at once."""
+        """Start publishing; returns at once."""
         self._task = asyncio.create_task(self._run(), name="bus")
         self._auxiliary = [asyncio.create_task(self._offsets.run(), name="bus-offsets")]
         if self._config.publish & {Stream.TICKS, Stream.BARS}:
@@ -132,7 +133,7 @@ class Publisher:
             self._auxiliary.append(watch)
 
     async def stop(self) -> None:
-        """Tell the rest, for a moment; what is left is told by the next process."""
+        """Publish the rest for up to ``GRACE`` seconds; the next process publishes what is left."""
         for each in self._auxiliary:
             each.cancel()
         with contextlib.suppress(TimeoutError):
@@ -142,13 +143,15 @@ class Publisher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task, *self._auxiliary})
-        with contextlib.suppress(DurabilityLost):  # it would be told twice, under the same ids
+        with contextlib.suppress(
+            DurabilityLost
+        ):  # they would be published twice, under the same ids
             if self._opened.is_set():
                 await self._outbox.save()
         self._outbox.close()
 
     async def drain(self) -> None:
-        """Until the brokers have everything."""
+        """Wait until every event is acknowledged."""
         await self._outbox.empty.wait()
 
     def status(self) -> dict[str, Any]:
@@ -164,10 +167,10 @@ class Publisher:
     def _connection_problem(self) -> str:
         return "" if self.connections else "not connected yet"
 
-    # -- telling ---------------------------------------------------------------------------
+    # -- publishing ------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         await self._opened.wait()
         pause = FIRST_PAUSE
         while True:
@@ -176,7 +179,7 @@ class Publisher:
                 pause = FIRST_PAUSE
             except (BusError, ConfigError, DurabilityLost, OSError) as error:
                 self._report_problem(str(error))
-            except Exception as error:  # whatever it is: the bus is auxiliary, the trading is not
+            except Exception as error:  # an unexpected error must not reach trading
                 self._report_problem(f"unforeseen: {type(error).__name__}", error)
             if self._problem:
                 await asyncio.sleep(pause)
@@ -190,7 +193,7 @@ class Publisher:
             await producer.start()
             self._outbox.rewind()
             self.connections += 1
-            # Else once something was taken: brokers that answer may take nothing.
+            # With a backlog, only an acknowledgement proves that the brokers accept events.
             if not self._outbox.depth:
                 self._report_recovery()
             looked = time.monotonic()
@@ -261,6 +264,6 @@ class Publisher:
 
     def _report_recovery(self) -> None:
         if self._problem:
-            log.info("bus.well_again", extra={"waiting": self._outbox.depth})
+            log.info("bus.recovered", extra={"waiting": self._outbox.depth})
         self._problem = ""
         self._metrics.up.set(1)

@@ -17,7 +17,7 @@ from tradepulse_runner.files.secret import AUDIT_SECRET, WatchedSecret
 
 @click.group("audit")
 def audit() -> None:
-    """The trail of who did what."""
+    """Verify the signed audit trail."""
 
 
 @audit.command("verify-signatures")
@@ -25,12 +25,11 @@ def audit() -> None:
 @click.option(
     "--keyring",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file with the audit secrets of now and before, one a line; without it, the one of the"
-    " environment.",
+    help="File with the current and previous audit secrets, one per line; default: the secret that"
+    " the environment names.",
 )
 def verify_signatures(state_dir: Path, keyring: Path | None) -> None:
-    """Check every record's signature and place in the chain; exit 1 and a sentence for each that is
-    wrong."""
+    """Verify every record's signature and hash chain; print each invalid record and exit 1."""
     keys = Keyring.load(keyring) if keyring else _environment_keyring()
     path = state_dir / FILE
     problems = [f"record {seq}: {why}" for seq, why in chain_problems(read_trail(path))]

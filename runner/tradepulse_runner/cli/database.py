@@ -20,13 +20,15 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.group("database")
 def database() -> None:
-    """The schema and the audit trail in PostgreSQL."""
+    """PostgreSQL: migrate the schema, verify the audit trail."""
 
 
 def _options(command: F) -> F:
     for option in (
-        click.option("--key-file", type=_FILE, help="Its key."),
-        click.option("--cert-file", type=_FILE, help="Its certificate."),
+        click.option("--key-file", type=_FILE, help="PEM private key of --cert-file."),
+        click.option(
+            "--cert-file", type=_FILE, help="PEM client certificate instead of the configuration's."
+        ),
         click.option("--user", help="Connect as this role instead of the configuration's."),
         click.option(
             "--config", "path", type=_FILE, required=True, help="The runner's configuration file."
@@ -36,13 +38,13 @@ def _options(command: F) -> F:
     return command
 
 
-# Whoever doesn't use a database doesn't pay for importing its client.
+# Imported on demand: the PostgreSQL client is needed only here.
 
 
 @database.command("migrate")
 @_options
 def migrate(path: Path, **overrides: Any) -> None:
-    """Bring the schema to what this release knows, as the schema's owner; safe to repeat."""
+    """Apply the missing schema migrations, as the schema's owner; idempotent."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
     applied = commands.migrate(_load(path, overrides)[1])
@@ -54,8 +56,8 @@ def migrate(path: Path, **overrides: Any) -> None:
 @database.command("verify")
 @_options
 def verify(path: Path, **overrides: Any) -> None:
-    """Check every audit record of the runner and its place in the chain; exit 1 and a sentence for
-    each that is wrong. What the state directory remembers of the chain's end is checked, too."""
+    """Verify every audit record of the runner and its hash chain; compare its end with the state
+    directory. Print each problem and exit 1."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
     runner, config = _load(path, overrides)
@@ -70,7 +72,7 @@ def verify(path: Path, **overrides: Any) -> None:
 @database.command("status")
 @_options
 def status(path: Path, **overrides: Any) -> None:
-    """Show which schema is there and how long the runner's chain is, as JSON."""
+    """Show the schema version and the length of the runner's audit trail as JSON."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
     runner, config = _load(path, overrides)

@@ -34,7 +34,7 @@ Connector = Literal["paper", "binance", "coinbase"]
 
 
 class FieldConflict(ValueError):
-    """A value that doesn't fit another one. ``field``: its place from its model on."""
+    """A value that conflicts with another one. ``field``: its path within the model."""
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
         super().__init__(f"{field}: value {value} is not valid; remedy: {remedy}")
@@ -62,7 +62,7 @@ class Model(BaseModel):
 
 
 class RunnerIdentity(Model):
-    """Who this runner is: the custom resource's name and namespace."""
+    """Identity of the runner: the custom resource's name and namespace."""
 
     name: Name
     namespace: Name = "default"
@@ -95,7 +95,7 @@ class RiskConfig(Model):
     currency per UTC day, over the venues that share it, and ``soft_daily_loss`` the part of it
     from which on only orders leave that reduce a position. ``max_order_quantity`` base units.
 
-    ``max_duplicates`` orders that say the same may leave in ``duplicate_window`` s. The kill switch
+    ``max_duplicates`` identical orders may be sent in ``duplicate_window`` s. The kill switch
     is engaged by ``kill_switch_violation_threshold`` orders in a row of at least
     ``kill_switch_limit_multiplier`` times a limit of one order, and by as many intervals in a row
     as ``kill_switch_rate_limit_threshold`` in which the throttle held orders back; 0: never.
@@ -159,7 +159,7 @@ class LoopConfig(Model):
 
 
 class GuardConfig(Model):
-    """When the process itself says that it trades badly, and what follows.
+    """The runner's own guardrails, and the action when one is breached.
 
     ``error_rate_threshold`` share of order requests, ``latency_threshold_ms`` their p95, both in
     the last ``evaluation_period`` seconds with at least ``min_requests``; ``gap`` seconds without a
@@ -339,7 +339,7 @@ def _explain(model: type[BaseModel], source: str, prefix: str, error: ErrorDetai
 
 
 def _closest(model: type[BaseModel], loc: tuple[int | str, ...]) -> str | None:
-    """Nearest known key beside the unknown one, walking the models along ``loc``."""
+    """The known key most similar to the unknown one at ``loc``."""
     current: Any = model
     for part in loc[:-1]:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""Where a key pair lies, and how both halves are read from the same moment.
+"""Reads a key pair so that both halves are of the same version.
 
 Three ways of replacing the files are known. Kubernetes prepares a new directory and swaps the
 link ``..data``: both files change at once (yet may be absent for milliseconds, see
@@ -36,7 +36,7 @@ _PRINTABLE = frozenset(string.ascii_letters + string.digits + string.punctuation
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One key and its secret. ``atomic``: whoever wrote them cannot have been half done."""
+    """One key and its secret. ``atomic``: both were replaced at once."""
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
@@ -47,7 +47,7 @@ class Source(Protocol):
     """A place that a pair is read from."""
 
     def read(self) -> Pair:
-        """The pair of now. Raises :class:`ConfigError` naming variable, place and remedy."""
+        """The current pair. Raises :class:`ConfigError` naming variable, place and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ class Variables:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A pair in files ``names`` (key, secret) of ``directory``; ``step`` is told of each access."""
+    """A pair in files ``names`` (key, secret) of ``directory``; ``step`` is called before each
+    access (tests)."""
 
     names: tuple[str, str]
     directory: Path
@@ -108,8 +109,8 @@ class Files:
         return Pair(key, secret)
 
     def _stamp(self) -> tuple[tuple[object, ...], ...]:
-        """Differs whenever a file was replaced or written to. First the target of ``..data``, once
-        for each file that is found through it."""
+        """Changes whenever a file is replaced or written. First the target of ``..data`` for each
+        file that is linked through it."""
         return (
             tuple(self._swapped(name) for name in self.names),
             *(self._state(name) for name in self.names),

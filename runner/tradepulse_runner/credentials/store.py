@@ -5,10 +5,9 @@ A venue's key pair is ``<CONNECTOR>_API_KEY`` and ``<CONNECTOR>_API_SECRET`` (fo
 ``state_dir/credentials/<venue>``, or else an environment variable. The secret of a key-pair scheme
 (Ed25519, ES256) is its PEM.
 
-The next request uses what is there when it is signed. A request keeps the credential it was
-signed with, so a venue that refuses one can be told from a venue that refuses the newest one.
-Files that can't be used, or may be half replaced, change nothing: trading goes on with the pair
-before, until the venue refuses it.
+A request is signed with the current credential and keeps a reference to it, so a refusal of an old
+credential can be distinguished from a refusal of the newest. Unusable or half replaced files change
+nothing: trading continues with the previous pair until the venue refuses it.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.files.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
-#: Seconds that files which are not swapped at once must hold still: longer than one write takes.
+#: Seconds without a change before files that are not replaced atomically are used.
 SETTLE = 1.0
 #: Seconds that one half waits for the other one, where they are renamed one after the other.
 HALF = 10.0
-#: Seconds after which files that can't be used are no swap under way any more.
+#: Seconds after which unusable files no longer count as being replaced.
 PATIENCE = 30.0
 
 
@@ -52,10 +51,10 @@ class Credential:
 
 
 class CredentialStore:
-    """The newest usable credentials of one venue. Never shows a secret in a text.
+    """The newest usable credentials of one venue. No text contains a secret.
 
-    ``clock`` gives unix seconds, ``timer`` seconds that only ever rise. ``problem`` says why what
-    lies there now can't be used ("" while it can), ``failures`` how often that began.
+    ``clock`` gives unix seconds, ``timer`` seconds that only ever rise. ``problem`` says why the
+    current files are unusable ("" if they are usable), ``failures`` counts such changes.
     """
 
     def __init__(
@@ -119,11 +118,11 @@ class CredentialStore:
 
     @property
     def stale(self) -> bool:
-        """Whether the files have been unusable for so long that somebody must look."""
+        """Whether the files have been unusable for more than ``PATIENCE`` seconds."""
         return self._unsettled_since is not None and not self.swapping
 
     def refresh(self) -> bool:
-        """Read again; whether there are new credentials. What can't be used changes nothing."""
+        """Read again; True when there are new credentials. Unusable files change nothing."""
         now = self._timer()
         try:
             pair = self._source.read()
@@ -146,7 +145,7 @@ class CredentialStore:
         return False
 
     def refused(self, used: Credential) -> bool:
-        """The venue refused ``used``: whether newer ones are there, to sign the request again."""
+        """The venue refused ``used``; True when newer ones exist to sign the request again."""
         if self.current.generation == used.generation:
             self.refresh()
         return self.current.generation > used.generation

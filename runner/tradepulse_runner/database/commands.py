@@ -25,7 +25,7 @@ def migrate(config: DatabaseConfig) -> list[str]:
 
 
 def verify(config: DatabaseConfig, runner: str, state_dir: Path) -> tuple[list[str], str]:
-    """What is wrong with the trail of ``runner``, and how much of it was looked at."""
+    """Problems of the trail of ``runner``, and a summary of what was verified."""
     anchor = _anchor(state_dir)
 
     async def look(connection: Connection) -> tuple[list[str], int]:
@@ -38,7 +38,7 @@ def verify(config: DatabaseConfig, runner: str, state_dir: Path) -> tuple[list[s
 
 
 def status(config: DatabaseConfig, runner: str) -> dict[str, Any]:
-    """The schema's version, and how long the chain of ``runner`` is."""
+    """Schema version, and length and last digest of the chain of ``runner``."""
 
     async def look(connection: Connection) -> dict[str, Any]:
         version = await schema.require(connection, 1)

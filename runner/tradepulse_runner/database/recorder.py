@@ -1,8 +1,8 @@
-"""Hears what happens and puts it into the spool, each record under an id that says what happened.
+"""Appends journal records, admin audit records and kill-switch changes to the spool.
 
-Called between the journal and the request that leaves: one write to the kernel, and it never
-raises. What couldn't be put (no room, a disk that fails, a kill -9 in between) is caught up with
-from the journals, which are the first to know; what they don't hold any more is told as a gap.
+Called between the journal and the request to the venue: one write to the kernel, never raises.
+Records that could not be appended (spool full, disk failure, kill -9) are taken from the journals
+later; those that are no longer in a journal are recorded as a gap.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tradepulse_runner.oms.journal import list_segments, scan
 from tradepulse_runner.oms.state import OrderRecord
 
 log = logging.getLogger(__name__)
-#: Of the admin surface and of the kill switch, as sources beside the venues.
+#: Sources other than venues.
 ADMIN, KILL_SWITCH, SPOOL = ".admin", ".kill-switch", ".spool"
-#: Characters of a body at most; of a longer one only its digest is stored.
+#: Maximum characters of a body; of a longer one only the digest is stored.
 MAX_BODY = 256 << 10
-#: Of the journal's records, that which says nothing happened.
+#: Kind of journal records that are not audited.
 _IGNORED_KIND = "cursor"
-#: Number, id and content of one thing that happened.
+#: Sequence number, id, kind and body of one record.
 Item = tuple[int, str, str, dict[str, Any]]
 
 
@@ -69,14 +69,14 @@ class Recorder:
                 self._behind.add(venue)
             elif venue not in self._behind:
                 self._put(venue, _item(venue, seq, record))
-        except Exception:  # whatever it is: an order is on its way
+        except Exception:  # an unexpected error must not stop the order
             self._behind.add(venue)
             log.exception("database.not_recorded")
 
     def replayed(
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
     ) -> None:
-        """The same at a start; :meth:`opened` looks at all of them."""
+        """A record read at start: nothing to do, :meth:`opened` handles all of them."""
 
     def opened(self, venue: str, seq: int) -> None:
         """The journal of ``venue`` was read, up to ``seq``."""
@@ -89,7 +89,7 @@ class Recorder:
             log.exception("database.not_caught_up")
 
     def _ready(self) -> bool:
-        """Open the spool when it is first used: by then the state directory is ours."""
+        """Open the spool on first use, when the state directory is locked by this process."""
         if not self.is_open and not self.problem:
             try:
                 self._spool.open()
@@ -101,7 +101,7 @@ class Recorder:
         return self.is_open
 
     def _restore_marks(self) -> None:
-        """Which record of each source was put last."""
+        """Restore the last appended record of each source."""
         known = self._spool.notes.setdefault("marks", {})
         self._marks = {source: (int(m[0]), str(m[1])) for source, m in known.items()}
         self._spool.seek(self._spool.notes.get("marked", 0))
@@ -112,10 +112,10 @@ class Recorder:
                 self._marks[entry.source] = (number, entry.id)
         self._spool.seek(self._spool.acked)
 
-    # -- what is looked at -----------------------------------------------------------------
+    # -- catching up -----------------------------------------------------------------------
 
     async def catch_up(self) -> None:
-        """Catch up with what fell behind, and with what others write: admin and kill switch."""
+        """Append missing journal records, and new records of admin API and kill switch."""
         if not self.is_open:
             self.problem = ""  # the disk may be well again
         if not self._ready() or not self._spool.has_room:
@@ -160,8 +160,8 @@ class Recorder:
         ]
 
     def _append_missing(self, source: str, items: Sequence[Item]) -> None:
-        """Put what comes behind the record that was put last; all of it, when that one isn't
-        there: the ids say which of them are known."""
+        """Append the items behind the last appended one; all of them when that one is missing:
+        duplicates are removed by their ids."""
         self._behind.discard(source)
         mark = self._marks.get(source)
         after = [n for n, item in enumerate(items) if mark and (item[0], item[1]) == mark]
@@ -172,7 +172,7 @@ class Recorder:
                 return
 
     def _record_gap(self, source: str, first: int, last: int, missing: int) -> None:
-        """Numbers of a journal that is gone: a fact that belongs into the trail itself."""
+        """Record in the trail that journal records are lost."""
         if source == KILL_SWITCH:
             return  # its numbers are times
         self.missed += missing
@@ -187,7 +187,7 @@ class Recorder:
         log.error("database.records_missing", extra=body)
         self._put(SPOOL, (0, _hash(body), "gap", body))
 
-    # -- putting ---------------------------------------------------------------------------
+    # -- appending -------------------------------------------------------------------------
 
     def _put(self, source: str, item: Item) -> bool:
         seq, key, kind, body = item
@@ -219,7 +219,7 @@ class Recorder:
 
     @property
     def behind(self) -> bool:
-        """Whether something isn't in the spool yet that should be."""
+        """Whether records are missing in the spool."""
         return bool(self._behind)
 
 
@@ -232,7 +232,8 @@ def _hash(value: object) -> str:
 
 
 def _text(body: dict[str, Any]) -> str:
-    """As PostgreSQL and the spool take it: no NaN, no infinity, and no more than a frame holds."""
+    """JSON that PostgreSQL accepts (no NaN, no infinity) and that fits into a frame of the
+    spool."""
     try:
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Where the primary and its replicas are, asked of each of them again and again.
+"""Polls the WAL positions of the primary and its replicas.
 
-``/status`` repeats the newest finding, and a cutover compares it with the one before. What counts
-is what this process reaches, by its own certificate and from where it is: so it asks, not the
-operator. A task of its own with connections of its own, which nothing waits for.
+``/status`` shows the newest result, which a cutover compares with the one before. The runner asks,
+not the operator, because its own certificate and network path are what counts. Runs in its own task
+with its own connections, which nothing waits for.
 
 The primary's position is taken first: a replica that has replayed up to there lacks nothing.
 """
@@ -34,7 +34,7 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
-#: Seconds between two looks, and that a server has at most to let us in, or to answer.
+#: Seconds between two polls, and the timeout of a connect or a query.
 INTERVAL, PATIENCE = 5.0, 3.0
 _NO_PRIMARY = "there is no primary to compare with"
 # What replicas can have: what is only written and not flushed yet isn't sent to them.
@@ -50,7 +50,8 @@ SELECT pg_last_wal_replay_lsn()::text AS lsn,
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """Of one host. ``lag_bytes``, ``lag_seconds``: None, with the ``problem``, while unknown."""
+    """State of one replica. ``lag_bytes``, ``lag_seconds``: None, with the ``problem``, while
+    unknown."""
 
     host: str
     lag_bytes: int | None = None
@@ -79,7 +80,7 @@ class ReplicationStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Of one host: who it is, or why that isn't known."""
+    """Answer of one host: its row of ``SERVER_STATE``, or why there is none."""
 
     host: str
     server: Mapping[str, Any] | None = None
@@ -87,7 +88,7 @@ class _Answer:
 
 
 class Replicas:
-    """Of the servers in ``config``. ``timelines()``: the newest one that was seen, by system.
+    """Polls the servers of ``config``. ``timelines()``: the newest timeline seen, by system.
     ``clock`` gives unix seconds."""
 
     def __init__(
@@ -108,20 +109,20 @@ class Replicas:
         self._open: dict[str, Connection] = {}
         self._context: ssl.SSLContext | None = None
         self._certificates: tuple[float, ...] = ()
-        self._caught_up_at: dict[str, float] = {}  # when a replica lacked nothing last, monotonic
+        self._caught_up_at: dict[str, float] = {}  # last time without lag, monotonic seconds
         self._latest = ReplicationStatus()
 
     def status(self) -> dict[str, Any]:
-        """The newest finding, for ``/status``: JSON values."""
+        """The newest result, for ``/status``: JSON values."""
         return self._latest.to_json()
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         try:
             while True:
                 try:
                     self._latest = await self._probe()
-                except Exception as error:  # whatever it is: the trading is not concerned
+                except Exception as error:  # an unexpected error must not reach trading
                     log.warning("database.replicas_unknown", exc_info=error)
                     self._latest = self._without_primary([], f"unforeseen: {type(error).__name__}")
                 self._export()
@@ -140,7 +141,7 @@ class Replicas:
             if each.lag_bytes is not None:
                 self._metrics.replica_lag.labels(each.host).set(each.lag_bytes)
 
-    # -- one look --------------------------------------------------------------------------
+    # -- one poll --------------------------------------------------------------------------
 
     async def _probe(self) -> ReplicationStatus:
         try:
@@ -172,13 +173,13 @@ class Replicas:
         )
 
     def _without_primary(self, answers: Sequence[_Answer], why: str) -> ReplicationStatus:
-        """No primary: what was found last, and of each host why nothing is known of it."""
+        """The last result without a primary, and for each host why its state is unknown."""
         known = {each.host: each.problem for each in answers}
         replicas = [Replica(host, problem=known.get(host) or why) for host in self._config.hosts]
         return replace(self._latest, primary=None, replicas=tuple(replicas))
 
     async def _refresh_tls(self) -> None:
-        """Use the newest certificates. Raises :class:`ConfigError`."""
+        """Reload rotated certificates. Raises :class:`ConfigError`."""
         certificates = file_versions(self._config)
         if self._context is None or certificates != self._certificates:
             self._close_all()
@@ -201,13 +202,13 @@ class Replicas:
             connection.terminate()
 
     async def _primary_position(self, host: str) -> tuple[str, int | None]:
-        """How far the primary is, and how many records the trail has."""
+        """Flushed WAL position of the primary, and the number of audit records, if readable."""
         connection = self._open[host]
         lsn = str(await connection.fetchval(_POSITION))
         try:
             return lsn, int(await connection.fetchval(_ROWS, self._runner))
         except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
-            return lsn, None  # the writer says so, with the remedy
+            return lsn, None  # the writer reports it, with the remedy
 
     async def _replica(self, each: _Answer, primary: _Answer, lsn: str) -> Replica:
         assert primary.server is not None

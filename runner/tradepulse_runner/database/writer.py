@@ -1,8 +1,7 @@
-"""Brings the spool to the database, beside the trading and never in its way.
+"""Inserts the spool's records into the database.
 
-A task of its own connects, stores, and connects again for as long as it takes. A database that is
-down costs a log line, a metric and room on the state volume; neither an order, nor a halt, nor the
-kill switch waits for it.
+Runs in its own task and reconnects with exponential backoff. While the database is down the spool
+grows, and a log line and metrics report it; no order, halt or kill switch waits for it.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from tradepulse_runner.files.spool import Spool
 
 log = logging.getLogger(__name__)
 FOLDER = "database"
-#: Records of one transaction.
+#: Maximum records of one transaction.
 BATCH = 500
-#: Seconds between two looks at what others write, at the files and at the spool's own state.
+#: Seconds between two polls of the audit sources and the files, and saves of the spool.
 INTERVAL = 1.0
-#: Seconds that a transaction waits for company, so that a steady trickle costs few of them.
+#: Seconds that records are collected for one transaction.
 LINGER = 0.05
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-#: Seconds that a stop waits for what isn't stored yet; the next process stores it else.
+#: Seconds that a stop waits for unstored records; the next process stores the rest.
 GRACE = 2.0
 
 
@@ -76,7 +75,7 @@ class DatabaseWriter:
         self._problem = "not connected yet"
         self._waiting_since = 0.0
         self._connected = self._stopping = self._resumed = False
-        self._finished = asyncio.Event()  # nothing is left that a stop would wait for
+        self._finished = asyncio.Event()  # everything is stored: a stop need not wait
         self._random = random.Random()
         self._tasks: list[asyncio.Task[None]] = []
         self._export_metrics()
@@ -93,14 +92,14 @@ class DatabaseWriter:
     # -- life ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start; returns at once."""
         self._tasks = [
             asyncio.create_task(self.run(), name="database"),
             asyncio.create_task(self._replicas.run(), name="database-replicas"),
         ]
 
     async def stop(self) -> None:
-        """Store the rest, for a moment; what is left is stored by the next process."""
+        """Store the rest for up to ``GRACE`` seconds; the next process stores what is left."""
         self._stopping = True
         self._spool.arrived.set()
         with contextlib.suppress(TimeoutError):
@@ -115,7 +114,7 @@ class DatabaseWriter:
         self._spool.close()
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         await self.recorder.started.wait()
         pause = FIRST_PAUSE
         while True:
@@ -125,7 +124,7 @@ class DatabaseWriter:
                 continue  # newer certificates: at once
             except (*FAILURES, RunnerError) as error:
                 self._report_problem(explain(error))
-            except Exception as error:  # whatever it is: the database is auxiliary
+            except Exception as error:  # an unexpected error must not reach trading
                 self._report_problem(f"unforeseen: {type(error).__name__}", error)
             self._metrics.failures.inc()
             if time.monotonic() - began > LONGEST_PAUSE:
@@ -147,7 +146,7 @@ class DatabaseWriter:
 
     @property
     def lag(self) -> float:
-        """Seconds that the database has lacked something; 0 when it lacks nothing."""
+        """Seconds since records are waiting for the database; 0 when none are."""
         if not self._spool.depth:
             self._waiting_since = 0.0
             return 0.0
@@ -179,7 +178,7 @@ class DatabaseWriter:
             connection.terminate()
 
     async def _maintain(self, connection: Connection) -> None:
-        """At what others write, and at the files."""
+        """Catch up, save the spool and store snapshots."""
         await self._housekeeping()
         rows = await self._snapshots.store(connection, self._epoch())
         self._metrics.rows.labels("snapshots").inc(rows)
@@ -187,13 +186,13 @@ class DatabaseWriter:
             self._finished.set()
 
     async def _resume(self, connection: Connection) -> None:
-        """Read on from where the database is: behind us after a kill -9, before us after it was
-        set back."""
+        """Continue at the database's position: ahead of the spool's after a kill -9, behind it
+        after the database lost records."""
         await self.recorder.catch_up()
         end = await audit.head(connection, self._runner, self._spool.origin)
         if not self._resumed and end.position > self._spool.found:
-            # The volume was set back (a power cut, a restored snapshot): its numbers are given anew
-            # to other records. Under another origin all of it is sent, and known by its ids.
+            # The volume is older (power cut, restored snapshot): its numbers are reused for other
+            # records. Send all of it under a new origin; duplicates are removed by their ids.
             log.warning("database.spool_was_set_back", extra={"position": end.position})
             self._spool.renew()
             end = replace(end, position=0)
@@ -209,7 +208,7 @@ class DatabaseWriter:
         self._snapshots.reset()
 
     async def _store(self, connection: Connection) -> bool:
-        """The next batch; whether there may be more."""
+        """Store the next batch; True when there may be more."""
         records = self._spool.read(BATCH)
         if not records:
             return False
@@ -236,11 +235,11 @@ class DatabaseWriter:
             await self.recorder.catch_up()
             await self.recorder.save()
         except (RunnerError, OSError) as error:
-            # What is stored is stored: it would be looked up again, and found.
+            # Harmless: records sent again are skipped by their ids.
             log.warning("database.spool_not_saved", extra={"why": str(error)})
 
     def _anchor(self, end: audit.Head) -> None:
-        """Remember the chain's end where nobody at the database can change it."""
+        """Save the end of the chain outside of the database, where it can't be tampered with."""
         self._spool.notes["anchor"] = {"seq": end.seq, "digest": end.digest}
 
     def _timelines(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Keeps sending what the trail has and the SIEM hasn't.
+"""Forwards new audit records to the SIEM.
 
-One batch after the other, in order: a record is never skipped, as whoever could make one that is
-refused could otherwise hide what follows. Pauses are random and grow up to a minute.
+One batch after the other, in order. A refused record is never skipped: an attacker could otherwise
+forge one to hide the records behind it. Exponential backoff with jitter, up to a minute.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tradepulse_runner.siem.client import SiemClient, SiemError
 from tradepulse_runner.siem.position import TrailReader
 
 log = logging.getLogger(__name__)
-#: Seconds between two looks at the trail while all of it was taken.
+#: Seconds between two polls of the trail while everything is acknowledged.
 POLL_INTERVAL = 0.5
-#: Seconds of a pause after a failure: never less, at first not more than, never more than.
+#: Backoff after a failure, seconds: minimum, first maximum, maximum.
 SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.1, 0.5, 60.0
 
 
 class ForwardMetrics:
-    """Series of the forwarding; there only where a SIEM is configured."""
+    """Metrics of the forwarding, registered only where a SIEM is configured."""
 
     def __init__(self, registry: CollectorRegistry, lag: Callable[[], tuple[int, float]]) -> None:
         Gauge(
@@ -96,7 +96,7 @@ class Forwarder:
         )
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         try:
             while True:
                 if not await self._retrying(self.forward):
@@ -105,7 +105,7 @@ class Forwarder:
             await self._client.close()
 
     async def forward(self) -> bool:
-        """Send the next batch and remember that it was taken; False when nothing is due."""
+        """Send the next batch and save that it was acknowledged; False when nothing is due."""
         newest = self._newest()
         if newest <= self._reader.position.seq:
             return False
@@ -135,7 +135,7 @@ class Forwarder:
         self._metrics.up.set(1)
         self._most = min(self._batch, 2 * self._most)
         if self._problem:
-            log.info("siem.well_again", extra={"pending": self._lag()[0]})
+            log.info("siem.recovered", extra={"pending": self._lag()[0]})
         self._problem = ""
 
     def _record_failure(self, state: RetryCallState) -> None:

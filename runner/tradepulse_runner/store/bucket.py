@@ -1,9 +1,9 @@
-"""A folder of an S3 bucket, in which what is stored is what was sent.
+"""A folder of an S3 bucket with verified uploads.
 
-An object is read back after it was sent, and counts only when its SHA-256 is the wanted one. So a
-repeated upload sends nothing that is there already, wherever the one before was killed. Requests
-are retried by the client; what it gives up on is an :class:`ObjectStoreError`, whose text is made
-here, as the client's own shows parts of what was signed.
+An object is read back after the upload and its SHA-256 compared. A repeated upload skips objects
+that exist already, wherever the previous one was interrupted. The client retries requests; its
+final error becomes an :class:`ObjectStoreError` with a text of its own, as the client's contains
+parts of the signed request.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from tradepulse_runner.files.snapshot import Step, no_fault
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
-#: Above it a file is sent in parts; also the most that is held in memory at once.
+#: Above it a file is sent in parts; also the maximum kept in memory.
 PART = 8 << 20
-#: Read and hashed at once: short, as a trading loop may run beside it.
+#: Read and hashed at once: short, to not delay the trading loop.
 CHUNK = 256 << 10
-#: Larger than any manifest.
+#: Maximum bytes of :meth:`Folder.read`, more than any manifest.
 MAX_READ_BYTES = 1 << 20
 _TIMEOUT = timedelta(seconds=60)  # of one request, which carries at most a part
 _CONNECT = timedelta(seconds=5)
@@ -83,7 +83,7 @@ class Folder:
             )
 
     async def put(self, name: str, source: Path | bytes, sha256: str) -> Stored:
-        """Have the object ``name`` be ``source``, whose checksum is ``sha256``."""
+        """Upload ``source``, whose checksum is ``sha256``, as ``name``, and verify it."""
         stored = await self._existing(name, sha256)
         if stored is None:
             self._step("put")
@@ -162,7 +162,7 @@ class Missing(ObjectStoreError, FileNotFoundError):
 
 @contextlib.contextmanager
 def _translated_errors(what: str) -> Iterator[None]:
-    """The client's errors as our own."""
+    """Translate the client's errors into :class:`ObjectStoreError`."""
     try:
         yield
     except ObjectStoreError:

@@ -1,7 +1,7 @@
-"""Copies backups and incident reports to the object store, beside the trading and never in its way.
+"""Uploads backups and incident reports to the object store.
 
-What is on the volume and not marked as stored is stored, then marked. A store that is down costs a
-log line, a metric and another try later; neither a start, nor a halt, nor a rollback waits for it.
+Bundles on the volume without a mark are uploaded, then marked. An unreachable store is reported by
+a log line and a metric and retried; no start, halt or rollback waits for it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from tradepulse_runner.store import bundles
 from tradepulse_runner.store.bucket import Folder
 
 log = logging.getLogger(__name__)
-#: Marks of what is stored, in the state directory; losing one costs a look at the store.
+#: Folder of the marks in the state directory; a lost mark costs one verification.
 MARKS = "stored"
-#: Seconds between two looks at the volume; while the store is down, the longest pause.
+#: Seconds between two polls of the volume, and the maximum backoff.
 INTERVAL = 60.0
 FIRST_PAUSE = 1.0
 
 
 class UploadMetrics:
-    """Series of the object store; there only where one is configured."""
+    """Metrics of the object store, registered only where one is configured."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge(
@@ -72,7 +72,7 @@ class UploadMetrics:
 
 
 class Uploader:
-    """Stores what lies in ``state_dir``. ``runner``: ``namespace/name``."""
+    """Uploads the bundles in ``state_dir``. ``runner``: ``namespace/name``."""
 
     def __init__(
         self,
@@ -97,17 +97,17 @@ class Uploader:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start; returns at once."""
         self._task = asyncio.create_task(self.run(), name="uploads")
 
     async def stop(self) -> None:
-        """What isn't stored yet is stored by the next process."""
+        """Stop; the next process uploads the rest."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         pause = FIRST_PAUSE
         while True:
             if await self.upload_pending():
@@ -118,11 +118,11 @@ class Uploader:
                 pause = min(2 * pause, INTERVAL)
 
     async def upload_pending(self) -> bool:
-        """Store what isn't; whether all of it is stored now."""
+        """Upload pending bundles; True when none is left."""
         try:
             self._pending = await asyncio.to_thread(self._find_pending)
             await self._store_pending()
-        except Exception as error:  # whatever it is: the copy is auxiliary, the trading is not
+        except Exception as error:  # an unexpected error must not reach trading
             self._report_problem(error)
             return False
         finally:
@@ -146,17 +146,17 @@ class Uploader:
                 await self._store(folder, name)
                 self._pending.remove(name)
             except ObjectStoreError:
-                raise  # the next one would wait for the same store
+                raise  # the next bundle would fail as well
             except (RunnerError, OSError) as error:
-                problems.append(error)  # a damaged backup must not hold the good ones up
+                problems.append(error)  # a damaged backup must not block the others
         if problems:
             raise problems[0]
         if self._problem:
-            log.info("object_store.well_again", extra={"store": self._where})
+            log.info("object_store.recovered", extra={"store": self._where})
         self._problem = ""
 
     def _open(self) -> Folder:
-        """With the credentials of now. Raises :class:`ConfigError` while there are none."""
+        """With the current credentials. Raises :class:`ConfigError` while there are none."""
         return Folder(self._config, self._credential(), self._place, step=self._step)
 
     def _credential(self) -> Credential:
@@ -188,7 +188,7 @@ class Uploader:
         write_durable(self._marker(name), canonical(mark) + b"\n", step=self._step)
 
     def _find_pending(self) -> list[str]:
-        """What is on the volume and not marked as stored there; marks of what is gone go too."""
+        """Bundles on the volume without a mark; removes marks of deleted bundles."""
         present = bundles.names(self._state_dir)
         kept = {self._marker(name).name for name in present}
         folder = self._state_dir / MARKS

@@ -454,7 +454,7 @@ async def test_brokers_that_are_gone_are_a_problem_until_they_are_back(
     """Nothing is told meanwhile, so that nobody but the look at the offsets could notice."""
     monkeypatch.setattr(offsets, "INTERVAL", 0.5)
     monkeypatch.setattr(offsets, "PATIENCE", 4.0)
-    monkeypatch.setattr(offsets, "MOST", 4)
+    monkeypatch.setattr(offsets, "MAX_PARTITIONS", 4)
     found = offsets.Offsets(
         config(kafka, tmp_path / "tls", readers=[GROUP]),
         "places.gone",

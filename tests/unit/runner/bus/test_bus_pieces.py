@@ -409,7 +409,7 @@ async def test_brokers_that_answer_and_take_nothing_are_not_up(
 ) -> None:
     """Not even for a moment, at each connection: an alert waits for minutes without one."""
     monkeypatch.setattr("tradepulse_runner.bus.publisher.Producer", Refusing)
-    monkeypatch.setattr("tradepulse_runner.bus.publisher.Access", lambda *_: Always())
+    monkeypatch.setattr("tradepulse_runner.bus.publisher.ClientSecurity", lambda *_: Always())
     monkeypatch.setattr("tradepulse_runner.bus.publisher.FIRST_PAUSE", 0.01)
     registry, seen = CollectorRegistry(), set[float | None]()
     found = Publisher(
