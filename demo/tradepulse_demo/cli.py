@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tradepulse_demo.defects import load_defect
-from tradepulse_runner.cli.main import OneSentence, trade
+from tradepulse_runner.cli.main import PlainErrorGroup, trade
 from tradepulse_runner.cli.main import main as runner
 
 _shipped = runner.commands["run"]
@@ -18,7 +18,7 @@ def _run(path: Path, log_level: str) -> None:
     trade(path, log_level, connectors=load_defect(os.environ).build_connector)
 
 
-main = OneSentence(
+main = PlainErrorGroup(
     help=runner.help,
     params=runner.params,
     commands={

@@ -11,7 +11,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tradepulse_runner.beside import start_services
 from tradepulse_runner.config.runner import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials.store import open_stores
 from tradepulse_runner.lease.api import build_writer
@@ -20,6 +19,7 @@ from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.server import Server
+from tradepulse_runner.services import start_services
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.base import ExecutionConnector, always
 from tradepulse_runner.venues.catalog import BuildConnector, build_connector
@@ -38,7 +38,8 @@ def build(
     source: str,
     connectors: BuildConnector = build_connector,
 ) -> LiveExecutionLoop:
-    """The loop of a configuration; ``connectors`` makes its venues. Raises :class:`ConfigError`."""
+    """Build the trading loop of ``config``; ``connectors`` makes a connector for each venue. Raises
+    :class:`ConfigError`."""
     stores = open_stores(config, os.environ)
     writer = build_writer(config.lease, os.environ)
     permit = writer.refusal if writer else always
@@ -73,25 +74,25 @@ def build(
 
 
 def config_hash(config: RunnerConfig) -> str:
-    """The hash that the operator gave this configuration, from the environment or the file."""
+    """The configuration hash that the operator set: ``TRADEPULSE_CONFIG_HASH``, else the file's."""
     return os.environ.get("TRADEPULSE_CONFIG_HASH") or config.config_hash
 
 
 async def run(
     config: RunnerConfig, path: Path, *, connectors: BuildConnector = build_connector
 ) -> None:
-    """Run until SIGTERM or SIGINT, then stop cleanly. Raises what made the loop fail."""
+    """Run until SIGTERM or SIGINT, then stop cleanly. Raises the error that ended the loop."""
     release = load_release()
     loop = build(config, release, source=str(path), connectors=connectors)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    beside = start_services(config, loop)
+    services = start_services(config, loop)
     server = Server(
         loop,
         release,
         config_hash(config),
-        parts={name: service.status for name, service in beside.items()},
+        parts={name: service.status for name, service in services.items()},
     )
     admin = _admin(config, loop, server)
     ports = await server.start(config.http, config.metrics)
@@ -102,7 +103,7 @@ async def run(
         await _until_stopped(_live(loop, config.cold_start), stop)
     finally:
         await loop.shutdown()
-        for service in beside.values():
+        for service in services.values():
             await service.stop()
         if admin is not None:
             await admin.stop()
@@ -112,7 +113,7 @@ async def run(
 def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Admin | None:
     if config.admin is None:
         return None
-    # Whoever doesn't use it doesn't pay for importing it.
+    # Imported on demand: FastAPI is needed only where the admin API is configured.
     from tradepulse_runner.admin.start import Admin  # noqa: PLC0415
 
     admin = Admin(config.admin, loop, server.status, os.environ)
@@ -122,7 +123,7 @@ def _admin(config: RunnerConfig, loop: LiveExecutionLoop, server: Server) -> Adm
 
 
 async def _live(loop: LiveExecutionLoop, cold_start: bool) -> None:
-    await loop.start(cold_start)  # which may have to wait for the writer lease
+    await loop.start(cold_start)  # may wait for the writer lease
     await loop.wait()
 
 

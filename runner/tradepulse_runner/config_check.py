@@ -1,7 +1,7 @@
-"""Whether this release could run with a configuration and the secrets that lie beside it.
+"""Checks whether this release can run with a configuration and its mounted secrets.
 
-Nothing is connected to and nothing is written: venues, state and lease aren't needed. An operator
-runs this in a pod of the release that is to come, before it touches the one that trades.
+Connects to nothing and writes nothing: venues, state and lease aren't needed. The operator runs
+this in a pod of the target release before it changes the running one.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.strategy.catalog import build_strategy
 from tradepulse_runner.venues.catalog import check_options
 
-#: Of one finding: a pod's termination message holds 4,096 bytes in all.
-LONGEST = 1500
+#: Characters of one message: the kubelet keeps 4,096 bytes of a termination message.
+MAX_MESSAGE = 1500
 #: Directories of secrets that must not be empty, separated by colons.
 SECRETS = "TRADEPULSE_SECRETS"
 
 
 def check(path: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """`{"ok", "config", "secrets"}`; each of the latter two is what is wrong, or ""."""
+    """Returns `{"ok", "config", "secrets"}`; the latter two are error texts, "" if there is
+    none."""
     config, wrong = _read(path)
     secrets = _secrets(config, environment)
     return {
         "ok": not wrong and not secrets,
-        "config": wrong[:LONGEST],
-        "secrets": secrets[:LONGEST],
+        "config": wrong[:MAX_MESSAGE],
+        "secrets": secrets[:MAX_MESSAGE],
     }
 
 
@@ -41,37 +42,37 @@ def _read(path: Path) -> tuple[RunnerConfig | None, str]:
         return None, str(error)
     source = str(path)
     checks: list[Callable[[], object]] = [lambda: build_strategy(config.strategy, source=source)]
-    checks += [_options(venue, source) for venue in config.venues]
+    checks += [_options_check(venue, source) for venue in config.venues]
     return config, "\n".join(_failures(checks))
 
 
-def _options(venue: Any, source: str) -> Callable[[], object]:
+def _options_check(venue: Any, source: str) -> Callable[[], object]:
     return lambda: check_options(venue, source=source)
 
 
 def _secrets(config: RunnerConfig | None, environment: Mapping[str, str]) -> str:
     folders = [Path(name) for name in environment.get(SECRETS, "").split(":") if name]
-    checks: list[Callable[[], object]] = [_present(folder) for folder in folders]
+    checks: list[Callable[[], object]] = [_secret_check(folder) for folder in folders]
     if config is not None:
         checks.append(lambda: open_stores(config, environment))
         if (database := config.database) is not None:
             checks.append(lambda: require_files(database))
-        checks += _of_admin(config, environment)
+        checks += _admin_checks(config, environment)
     return "\n".join(dict.fromkeys(_failures(checks)))
 
 
-def _of_admin(
+def _admin_checks(
     config: RunnerConfig, environment: Mapping[str, str]
 ) -> Iterator[Callable[[], object]]:
     if config.admin is not None:
-        # Whoever doesn't use it doesn't pay for importing it.
+        # Imported on demand: only needed where the admin API is configured.
         from tradepulse_runner.admin.check import checks  # noqa: PLC0415
 
         yield from checks(config.admin, environment)
 
 
-def _present(folder: Path) -> Callable[[], None]:
-    def look() -> None:
+def _secret_check(folder: Path) -> Callable[[], None]:
+    def check_folder() -> None:
         files = [each for each in folder.glob("*") if each.is_file()] if folder.is_dir() else []
         if not files:
             raise ConfigError(f"{folder}: no secret is there; remedy: create the Secret it is of")
@@ -79,7 +80,7 @@ def _present(folder: Path) -> Callable[[], None]:
             if not each.stat().st_size:
                 raise ConfigError(f"{each}: empty; remedy: give the key of the Secret a value")
 
-    return look
+    return check_folder
 
 
 def _failures(checks: list[Callable[[], object]]) -> Iterator[str]:

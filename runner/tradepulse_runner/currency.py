@@ -1,4 +1,4 @@
-"""In which currency a symbol is paid."""
+"""The quote currency of a symbol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KNOWN = (
 
 
 def quote_currency(symbol: str) -> str:
-    """``USD`` of BTC-USD or BTC/USD, ``USDT`` of BTCUSDT; "" when the symbol doesn't tell."""
+    """``USD`` of BTC-USD or BTC/USD, ``USDT`` of BTCUSDT; "" when it can't be derived."""
     parts = re.split(r"[-/_]", symbol.upper())
     if len(parts) > 1:
         return parts[-1]

@@ -95,7 +95,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """What is known of one of our orders when a venue is asked about it. Venues find orders by
+    """Identifies one of our orders in a query to a venue. Venues find orders by
     different keys: by symbol and client id, or only by their own id, which is "" while unknown.
 
     ``sent_at``: unix seconds, bounds a search through the venue's order history.
@@ -151,7 +151,7 @@ class TradePage:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Best bid and ask at ``timestamp``."""
+    """Best bid and ask at ``timestamp``, unix seconds."""
 
     bid: Decimal
     ask: Decimal
@@ -165,7 +165,8 @@ class Quote:
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """What the venue accepts of one symbol: price and quantity steps, smallest quantity (base
-    units) and notional (quote units). Spot is not ``shortable``: nobody sells what isn't held."""
+    units) and notional (quote units). Spot is not ``shortable``: only an existing position can be
+    sold."""
 
     tick: Decimal
     lot: Decimal
@@ -176,7 +177,7 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True)
 class StreamLost:
-    """A venue's stream ended or skipped something: only asking tells what happened since."""
+    """A venue's stream ended or skipped something: only a query shows what happened since."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""Every error the runner raises on purpose, in one place.
+"""Every error that the runner raises deliberately.
 
 The venue branch follows one question: *may the order be live at the venue?*
 ``OrderRejected`` means certainly not; ``OutcomeUnknown`` means perhaps, and only a query decides.
@@ -25,7 +25,7 @@ class StateError(RunnerError):
 
 
 class RestoreRefused(StateError):
-    """What is on the volume isn't the backup that was made: trying again doesn't change that."""
+    """The backup on the volume isn't the expected one; a retry can't succeed."""
 
 
 class SnapshotDamaged(StateError):
@@ -42,19 +42,19 @@ class DurabilityLost(RunnerError):
 
 
 class ObjectStoreError(RunnerError):
-    """The object store gave no good answer. Says nothing that a request was signed with."""
+    """A request to the object store failed. The text contains no credentials."""
 
 
 class BusError(RunnerError):
-    """The event bus took something not, or gave no answer. Says nothing of a secret."""
+    """The brokers refused a request or did not answer. The text contains no secrets."""
 
 
 class RiskRejected(RunnerError):
     """The order broke a limit and was never sent.
 
     ``rule`` is the limit's short name (the ``outcome`` label of
-    ``tradepulse_risk_validations_total``). ``times``: how many times the limit was asked for, where
-    the limit is one of the order alone; else 0.
+    ``tradepulse_risk_validations_total``). ``times``: the requested value as a multiple of the
+    limit, for limits on a single order; else 0.
     """
 
     def __init__(self, rule: str, message: str, *, times: Decimal = Decimal(0)) -> None:
@@ -76,8 +76,8 @@ class OrderRejected(OrderError):
 
 
 class VenueThrottled(OrderRejected):
-    """The venue refused for too many requests; asking again before ``retry_after`` seconds have
-    passed makes it worse (a ban)."""
+    """The venue refused for too many requests; retrying before ``retry_after`` seconds have
+    passed risks a ban."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -85,15 +85,15 @@ class VenueThrottled(OrderRejected):
 
 
 class CredentialsRefused(OrderRejected):
-    """The venue knows neither our key nor our signature, and no newer credentials are there."""
+    """The venue refused our API key or signature, and no newer credentials are available."""
 
 
 class OrderNotFound(OrderError):
-    """The venue answered that it knows no such order (yet: see ``outcome_horizon``)."""
+    """The venue reports no such order (it may still appear: see ``outcome_horizon``)."""
 
 
 class OutcomeUnknown(OrderError):
-    """No answer, or one that does not settle it (timeout, 5xx, -1006, -1007)."""
+    """No answer, or an inconclusive one (timeout, 5xx, Binance -1006, -1007)."""
 
 
 class VenueDisconnected(OrderError):

@@ -1,13 +1,12 @@
 """The kill switch: a latch on disk that only a named person opens, giving a reason.
 
 Engaging writes and fsyncs ``kill_switch.json`` before anything else happens, so it survives a
-crash in the same instant, a restart and a rollback (no backup holds it). A latch that cannot be
-read counts as engaged: the safe side of a doubt is not trading. The record keeps the latest
+crash in the same instant, a restart and a rollback (it is part of no backup). A latch that cannot
+be read counts as engaged: when in doubt, trading stops. The record keeps the latest
 engagements and resets, with who and why.
 
-The command line works on the same file beside a running process. A lock file keeps the two from
-writing at once; engaging doesn't wait for it long, since a latch that comes too late is worse than
-a line of history that is lost.
+The command line changes the same file while a process runs. A lock file serializes the two;
+engaging waits for it only briefly, since a late latch is worse than a lost line of history.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ FILE = "kill_switch.json"
 LOCK = ".kill_switch.lock"
 #: Engagements and resets that the record keeps.
 KEEP_HISTORY = 100
-#: Seconds that engaging, and resetting, wait for somebody else's write to end.
+#: Seconds that engaging, and resetting, wait for the lock.
 ENGAGE_PATIENCE, RESET_PATIENCE = 0.02, 5.0
 
 
@@ -47,7 +46,7 @@ class KillSwitch:
         self.engaged = False
         self.reason = ""
         self.reset_by = ""  # who opened the latch last; "" while engaged or never engaged
-        self.damaged = False  # engaged because the record can't be believed
+        self.damaged = False  # engaged because the record can't be trusted
         self.changed_at = 0.0
         self.history: list[dict[str, Any]] = []
         self._load()
@@ -56,11 +55,11 @@ class KillSwitch:
         try:
             snapshot = self._file.load()
         except SnapshotDamaged as exc:
-            self._doubt(f"latch file unreadable: {exc}")
+            self._engage_damaged(f"latch file unreadable: {exc}")
             return
         if self._file.damaged or (snapshot is not None and not self._file.path.exists()):
-            # The older generation may predate an engagement: do not believe it.
-            self._doubt(f"latch file damaged or lost: {self._file.path}")
+            # The older generation may predate an engagement: do not trust it.
+            self._engage_damaged(f"latch file damaged or lost: {self._file.path}")
         elif snapshot is not None:
             self._read(snapshot.payload)
         if snapshot is not None:
@@ -74,9 +73,9 @@ class KillSwitch:
             self.reset_by = str(record["by"])
             self.changed_at = float(record["at"])
         except (KeyError, TypeError, ValueError) as error:
-            self._doubt(f"latch file of another release: {type(error).__name__}: {error}")
+            self._engage_damaged(f"latch file of another release: {type(error).__name__}: {error}")
 
-    def _doubt(self, reason: str) -> None:
+    def _engage_damaged(self, reason: str) -> None:
         self.engaged, self.reason, self.damaged = True, reason, True
 
     def engage(self, reason: str, *, by: str = "") -> bool:
@@ -160,12 +159,12 @@ class KillSwitch:
 
 @contextlib.contextmanager
 def _exclusive(path: Path, patience: float) -> Iterator[bool]:
-    """Hold the lock for a block; False when it could not be had within ``patience`` seconds."""
+    """Take the lock for the block; False when it could not be had within ``patience`` seconds."""
     try:
         make_dirs(path.parent)
         fd = own.lock_file(path)
     except OSError:
-        yield False  # a disk that refuses says so when the latch is written
+        yield False  # a failing disk is reported when the latch is written
         return
     try:
         yield _locked(fd, patience)
@@ -186,28 +185,28 @@ def _locked(fd: int, patience: float) -> bool:
 
 
 class LatchWatch:
-    """Notices what the command line did to the latch of a running process."""
+    """Detects changes that the command line made to the latch of a running process."""
 
     def __init__(
         self, state_dir: Path, *, clock: Callable[[], float], step: Step = no_fault
     ) -> None:
         self._state_dir, self._clock, self._step = state_dir, clock, step
         self._seen: object = None
-        self._doubts = 0
+        self._damaged_reads = 0
 
     def changed(self, known: KillSwitch) -> KillSwitch | None:
         """The latch as it is on disk if that differs from ``known`` and can be acted on.
 
-        An engagement counts at once; a record in doubt only when it is found so twice, since a
-        writer moves the old file away before the new one is there. A reset counts when a person
-        is named: a file that merely vanished opens nothing.
+        An engagement counts at once; a damaged record only when it is read twice in a row, since a
+        writer moves the old file away before the new one exists. A reset counts only with a
+        person's name: a missing file never opens the latch.
         """
         stamp = self._stamp()
-        if stamp == self._seen and not self._doubts:
+        if stamp == self._seen and not self._damaged_reads:
             return None
         latch = KillSwitch(self._state_dir, clock=self._clock, step=self._step)
-        self._doubts = self._doubts + 1 if latch.damaged else 0
-        if latch.damaged and self._doubts < 2:
+        self._damaged_reads = self._damaged_reads + 1 if latch.damaged else 0
+        if latch.damaged and self._damaged_reads < 2:
             return None
         self._seen = stamp
         if latch.engaged == known.engaged:

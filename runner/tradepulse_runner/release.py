@@ -1,6 +1,6 @@
-"""Which build this is: its version and revision.
+"""Version and revision of this build.
 
-The file named by ``TRADEPULSE_RELEASE_FILE`` wins, else ``release.json`` beside this module,
+The file named by ``TRADEPULSE_RELEASE_FILE`` wins, else ``release.json`` next to this module,
 else the package metadata. Shape: ``{"version": "1.1.0", "revision": "abc123"}``.
 """
 

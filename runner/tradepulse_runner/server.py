@@ -1,7 +1,7 @@
-"""Probes, status and metrics over HTTP. Reading only: orders to the process come by files.
+"""Probes, status and metrics over HTTP. Read-only: commands reach the process through files.
 
 ``/startupz``: the state is loaded. ``/healthz``: the loop turns. ``/readyz``: it trades; halted or
-reconciling is alive but not ready. ``/status``: the process's own word, JSON.
+reconciling is alive but not ready. ``/status``: the process's own report, JSON.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Server:
         parts: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        #: What else ``/status`` says, by key.
+        #: Additional parts of ``/status``, by key.
         self.parts = dict(parts or {})
         self._loop, self._release, self._hash = loop, release, config_hash
         self._clock = clock
@@ -87,7 +87,7 @@ class Server:
         return web.json_response(self.status())
 
     def status(self) -> dict[str, Any]:
-        """The process's own word; money as decimal strings, times as unix seconds."""
+        """The body of ``/status``; money as decimal strings, times as unix seconds."""
         loop = self._loop
         engaged, reason = loop.kill_switch
         phase, why = loop.phase()
@@ -127,7 +127,7 @@ class Server:
                 for name, session in loop.sessions.items()
             },
             "positions": {
-                name: {symbol: str(held) for symbol, held in state.positions.items()}
+                name: {symbol: str(quantity) for symbol, quantity in state.positions.items()}
                 for name, state in states.items()
             },
             "writer_epoch": loop.epoch,
@@ -139,7 +139,7 @@ class Server:
                 "generation": newest.generation if newest else 0,
                 "sha256": newest.sha256 if newest else "",
             },
-            **{name: tell() for name, tell in self.parts.items()},
+            **{name: status() for name, status in self.parts.items()},
         }
 
 

@@ -105,7 +105,7 @@ def _publisher(kafka: Kafka, folder: Path) -> tuple[Publisher, Load]:
         if number % 100 == 0:
             await asyncio.sleep(0)  # as the loop would
 
-    return bus, Load(put, bus.told)
+    return bus, Load(put, bus.drain)
 
 
 async def _bare(kafka: Kafka, events: int, paced: int) -> tuple[float, float, float]:

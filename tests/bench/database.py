@@ -92,7 +92,7 @@ def _body(number: int) -> str:
 async def _chained(connection: Connection, name: str, batches: Sequence[Batch]) -> float:
     began = time.perf_counter()
     for batch in batches:
-        await audit.store(connection, name, "bench", batch)
+        await audit.append(connection, name, "bench", batch)
     return time.perf_counter() - began
 
 

@@ -66,7 +66,7 @@ def _round(server: ObjectStore, folder: Path, size: int) -> tuple[float, float, 
         ca_file=server.ca_file,
     )
     worker = Uploader(config, "bench/copied", state, CollectorRegistry())
-    copy = _timed(lambda: _whole(asyncio.run(worker.look())))
+    copy = _timed(lambda: _whole(asyncio.run(worker.upload_pending())))
     return backup, copy, _timed(lambda: _bare(server, state / "backups" / "uid", folder.name))
 
 

@@ -1,5 +1,5 @@
-"""The admin surface: kill switch, state, positions and orders for people, over HTTPS.
+"""The admin API: kill switch, state, positions and orders over HTTPS.
 
-Optional and off unless configured. It answers from memory and from the state directory alone, so
-nothing that is down elsewhere stands between a person and the kill switch.
+Optional and off unless configured. It depends only on memory and the state directory, so no outage
+elsewhere keeps a person from the kill switch.
 """

@@ -1,4 +1,4 @@
-"""The FastAPI application, and its document."""
+"""The FastAPI application and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from tradepulse_runner.admin import problems, schemas
-from tradepulse_runner.admin.problems import Refused
+from tradepulse_runner.admin.problems import RequestRefused
 from tradepulse_runner.admin.routes import router
 from tradepulse_runner.admin.surface import Surface
 
@@ -18,8 +18,8 @@ VERSION = "1.0"
 
 
 class AdminApp(FastAPI):
-    """Its document names the two ways of proving who one is, and the bodies that routes read by
-    themselves."""
+    """Adds to the OpenAPI document the two authentication schemes, and the request bodies that the
+    routes parse themselves."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -38,13 +38,13 @@ class AdminApp(FastAPI):
 
 
 def build(surface: Surface | None = None) -> AdminApp:
-    """The application on ``surface``; without one, only for its document."""
+    """The application on ``surface``; without one, only to generate the document."""
     app = AdminApp(
         title="TradePulse runner: admin",
         version=VERSION,
         description="Kill switch, state, positions and orders of one trading runner.",
         openapi_url=DOCUMENT,
-        # Their pages load scripts from elsewhere.
+        # These pages load scripts from third parties.
         docs_url=None,
         redoc_url=None,
     )
@@ -56,10 +56,10 @@ def build(surface: Surface | None = None) -> AdminApp:
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    """A parameter that the framework refused."""
+    """A request parameter that failed validation."""
     assert isinstance(error, RequestValidationError)  # registered for nothing else
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return Refused(
+    return RequestRefused(
         422, f"{where}: {first['msg']}", "see the document for what may be sent"
     ).response()

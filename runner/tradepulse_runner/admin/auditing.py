@@ -1,8 +1,8 @@
-"""What the surface writes into the audit trail: every access, every refusal.
+"""Appends every access and every refusal to the audit trail.
 
-A refusal is cheap to cause and a record costs a write to the disk that the order journal is on. So
-a minute has only so many records of refusals; further ones are counted, and the next record of a
-refusal says how many there were.
+A refusal is cheap to provoke, while a record costs a write to the disk of the order journal. So the
+records of refusals are limited per minute; further ones are counted, and the next record has their
+number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tradepulse_runner.admin.identity import Identity
-from tradepulse_runner.admin.limits import Attempts
+from tradepulse_runner.admin.limits import RateLimiter
 from tradepulse_runner.errors import RunnerError
 
 log = logging.getLogger(__name__)
@@ -24,33 +24,33 @@ Append = Callable[[str, dict[str, Any]], object]
 
 
 class Auditor:
-    """``append`` blocks, so it is called from a thread; one record after the other."""
+    """Serializes records. ``append`` is blocking and is called from a thread."""
 
     def __init__(self, append: Append, timer: Callable[[], float]) -> None:
         self._append = append
-        self._turn = asyncio.Lock()
-        self._budget = Attempts(timer, limit=REFUSALS)
-        self._untold = 0
+        self._lock = asyncio.Lock()
+        self._budget = RateLimiter(timer, limit=REFUSALS)
+        self._unrecorded = 0
 
-    async def record(self, kind: str, who: Identity, address: str, **details: Any) -> bool:
-        """Write what ``who`` did; False, and an error in the log, when that can't be done."""
-        body = {"who": who.name, "method": who.method, "address": address, **details}
+    async def record(self, kind: str, identity: Identity, address: str, **details: Any) -> bool:
+        """Record an access of ``identity``; False, with an error in the log, when that fails."""
+        body = {"who": identity.name, "method": identity.method, "address": address, **details}
         return await self._write(kind, body)
 
-    async def refused(self, kind: str, who: str, address: str, **details: Any) -> None:
-        """Write that somebody was turned away; ``who`` as far as it is known."""
-        if self._budget.refusal("all"):
-            self._untold += 1
+    async def refused(self, kind: str, name: str, address: str, **details: Any) -> None:
+        """Record a refusal; ``name`` is "" for a caller that is not authenticated."""
+        if self._budget.retry_after("all"):
+            self._unrecorded += 1
             return
-        body = {"who": who, "address": address, **details}
-        if self._untold:
-            body["not_recorded_before"] = self._untold
-        self._untold = 0
+        body = {"who": name, "address": address, **details}
+        if self._unrecorded:
+            body["not_recorded_before"] = self._unrecorded
+        self._unrecorded = 0
         await self._write(kind, body)
 
     async def _write(self, kind: str, body: dict[str, Any]) -> bool:
         try:
-            async with self._turn:
+            async with self._lock:
                 await asyncio.to_thread(self._append, kind, body)
         except (RunnerError, OSError) as error:
             log.error("admin.not_recorded", extra={"kind": kind, "why": str(error)})

@@ -1,8 +1,8 @@
-"""TLS of the surface: the server's certificate, renewed while running, and the clients' own.
+"""TLS of the admin API: the server certificate, reloaded while running, and client certificates.
 
-A client certificate is asked for, not demanded: whoever shows none and no token is answered with a
-sentence and leaves an audit record, where a failed handshake would leave neither. One that the
-authority didn't issue ends the handshake.
+A client certificate is optional in the handshake: a caller without one and without a token gets an
+error response and an audit record, where a failed handshake would leave neither. A certificate of
+another authority ends the handshake.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 
-from tradepulse_runner.admin.identity import Identity, Unknown, usable_name
+from tradepulse_runner.admin.identity import Identity, Unauthenticated, usable_name
 from tradepulse_runner.config.admin import ClientConfig, MtlsConfig, TlsConfig
 from tradepulse_runner.errors import ConfigError
 
@@ -24,24 +24,24 @@ log = logging.getLogger(__name__)
 
 
 class ServerTls:
-    """``context`` to listen with; each handshake takes the newest files that can be used."""
+    """``context`` to listen with; each handshake uses the newest usable files."""
 
     def __init__(self, tls: TlsConfig, mtls: MtlsConfig | None) -> None:
         """Raises :class:`ConfigError` naming the file."""
         self._tls, self._mtls = tls, mtls
-        self._stamp = self._look()
+        self._stamp = self._file_stamps()
         self.context = self._current = self._load()
         self.context.sni_callback = self._choose
         self.problem = ""
 
     def refresh(self) -> bool:
-        """Read the files again when they changed; whether new ones are used. Never raises."""
-        stamp = self._look()
+        """Reload changed files; True when new ones are in use. Never raises."""
+        stamp = self._file_stamps()
         if stamp == self._stamp:
             return False
         try:
             self._current = self._load()
-        except ConfigError as error:  # perhaps half replaced: looked at again
+        except ConfigError as error:  # perhaps half replaced: retried at the next poll
             if str(error) != self.problem:
                 log.error("admin.tls_unusable", extra={"why": str(error)})
             self.problem = str(error)
@@ -51,7 +51,7 @@ class ServerTls:
         return True
 
     def _choose(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
-        """In every handshake, also in those that name no host (``SSLContext.sni_callback``)."""
+        """``SSLContext.sni_callback``: called in every handshake, also without SNI."""
         connection.context = self._current
 
     def _load(self) -> ssl.SSLContext:
@@ -76,7 +76,7 @@ class ServerTls:
         if self._mtls is not None:
             yield self._mtls.client_ca
 
-    def _look(self) -> tuple[object, ...]:
+    def _file_stamps(self) -> tuple[object, ...]:
         return tuple(_state(path) for path in self._files())
 
 
@@ -96,14 +96,14 @@ def subject_of(transport: asyncio.BaseTransport) -> str:
 
 
 class Certificates:
-    """Says whose a certificate is."""
+    """Maps certificate subjects to identities."""
 
     def __init__(self, clients: Iterable[ClientConfig]) -> None:
         self._clients = {client.subject: client.scopes for client in clients}
 
     def identify(self, subject: str) -> Identity:
-        """Raises :class:`Unknown`."""
+        """Raises :class:`Unauthenticated`."""
         scopes = self._clients.get(subject)
         if scopes is None:
-            raise Unknown("the client certificate's subject is not listed in mtls.clients")
+            raise Unauthenticated("the client certificate's subject is not listed in mtls.clients")
         return Identity(usable_name(subject), scopes, "mtls")

@@ -1,4 +1,4 @@
-"""Whether what the surface needs is there: secrets, keys and certificates that can be used."""
+"""Checks that the secrets, keys and certificates of the admin API are usable."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def checks(config: AdminConfig, environment: Mapping[str, str]) -> Iterator[Call
         yield lambda: Tokens(oauth)
     if config.siem is not None:
         yield lambda: siem_secret(environment)
-        # A running process would wait for the file; a release that is to come shows it.
+        # A running process waits for the file; a check before a start must fail without it.
         yield lambda: WatchedSecret.of(SIEM_SECRET, environment)

@@ -1,4 +1,4 @@
-"""Who asks, and why somebody was turned away."""
+"""Identities of callers, and the error of a failed authentication."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from tradepulse_runner.config.admin import Scope
 from tradepulse_runner.errors import RunnerError
 
-#: Characters kept of a name: it goes into the audit trail and the latch.
-LONGEST_NAME = 256
+#: Maximum length of a name, characters: it is stored in the audit trail and the latch.
+MAX_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller who is known. ``method``: ``oauth`` or ``mtls``."""
+    """An authenticated caller. ``method``: ``oauth`` or ``mtls``."""
 
     name: str
     scopes: frozenset[Scope]
@@ -21,18 +21,19 @@ class Identity:
 
     @property
     def key(self) -> str:
-        """What attempts are counted by: names of two methods are two."""
+        """Key of the rate limits; the same name by another method is another key."""
         return f"{self.method}:{self.name}"
 
 
-class Unknown(RunnerError):
-    """The caller didn't prove who they are. The text is for them, and never shows a token."""
+class Unauthenticated(RunnerError):
+    """Authentication failed. The text is for the caller, and never contains a token."""
 
 
 def usable_name(text: object) -> str:
-    """A name fit for records. Raises :class:`Unknown` for none, or one that would break a line."""
-    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_NAME:
-        raise Unknown("the credentials name nobody, or by more than 256 characters")
+    """A caller name fit for audit records. Raises :class:`Unauthenticated` without one, or for one
+    that is too long or not printable."""
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_NAME:
+        raise Unauthenticated("the credentials name nobody, or by more than 256 characters")
     if not text.isprintable():
-        raise Unknown("the name in the credentials has characters that can't be shown")
+        raise Unauthenticated("the name in the credentials has characters that can't be shown")
     return text.strip()

@@ -1,8 +1,7 @@
-"""How often somebody may try: so many attempts in any window, by a clock that only ever rises.
+"""A sliding-window rate limit by name, on a monotonic clock.
 
-Memory is bounded: once ``capacity`` names are remembered whose attempts still count, all further
-ones share one allowance. So whoever has many names gains nothing by them, and nobody who is
-remembered loses anything.
+Memory is bounded: beyond ``capacity`` active names, all further ones share one limit. So using many
+names gains nothing, and the tracked names keep their own limits.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-#: Attempts a minute at what changes something, and at proving who one is.
+#: Changes, and failed authentications, per ``WINDOW`` seconds.
 ATTEMPTS, WINDOW = 5, 60.0
-#: Looks a minute: each is answered by the loop that trades, and leaves a record.
-LOOKS = 120
+#: Reads per ``WINDOW`` seconds: each uses the trading loop's thread, and leaves an audit record.
+READS = 120
 _OVERFLOW = ""
 
 
-class Attempts:
-    """``timer`` gives monotonic seconds; ``window`` seconds."""
+class RateLimiter:
+    """``limit`` attempts in ``window`` seconds; ``timer`` gives monotonic seconds."""
 
     def __init__(
         self,
@@ -36,7 +35,7 @@ class Attempts:
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def refusal(self, name: str) -> int:
+    def retry_after(self, name: str) -> int:
         """Count an attempt of ``name``: 0 when it is allowed, else the seconds (1 or more) until
         the next one is. A refused attempt doesn't count, so that waiting always helps."""
         now = self._timer()
@@ -58,7 +57,7 @@ class Attempts:
         return times
 
     def _forget(self, now: float) -> None:
-        """Names whose attempts don't count any more; the longest unused ones are in front."""
+        """Remove names whose attempts have expired; least recently used first."""
         while self._by_name:
             name, times = next(iter(self._by_name.items()))
             if times and times[-1] > now - self._window:

@@ -1,4 +1,4 @@
-"""Writes the surface's document: ``python -m tradepulse_runner.admin.openapi FILE [--check]``."""
+"""Writes the OpenAPI document: ``python -m tradepulse_runner.admin.openapi FILE [--check]``."""
 
 from __future__ import annotations
 

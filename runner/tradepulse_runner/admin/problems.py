@@ -23,8 +23,8 @@ class Problem(BaseModel):
     remedy: str = Field(description="What to do about it.")
 
 
-class Refused(Exception):
-    """Ends a request with a problem."""
+class RequestRefused(Exception):
+    """Ends a request with a problem response."""
 
     def __init__(
         self, status: int, detail: str, remedy: str, headers: Mapping[str, str] | None = None
@@ -60,17 +60,17 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Answer every error of ``app`` as a problem."""
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestRefused, _refused)
     app.add_exception_handler(HTTPException, _http)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refused)  # registered for nothing else
+    assert isinstance(error, RequestRefused)  # registered for nothing else
     return error.response()
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
-    """What the framework itself refuses: paths and methods that don't exist."""
+    """Errors of the framework: unknown paths and methods."""
     assert isinstance(error, HTTPException)
     remedy = f"see {request.scope.get('root_path', '')}/admin/openapi.json for what there is"
     detail = f"{request.method} {request.url.path}: {error.detail}"
@@ -79,4 +79,4 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         # The framework names the methods of one route; a path may have several.
         there = request.app.openapi()["paths"].get(request.url.path, {})
         headers["Allow"] = ", ".join(sorted(method.upper() for method in there)) or "GET"
-    return Refused(error.status_code, detail, remedy, headers).response()
+    return RequestRefused(error.status_code, detail, remedy, headers).response()

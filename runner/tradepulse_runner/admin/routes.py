@@ -1,8 +1,8 @@
-"""The routes. Each first lets :class:`Access` decide, then reads the request, then acts.
+"""The routes. Each calls :class:`Access` first, then reads the request, then acts.
 
-Every access leaves an audit record. What is looked at is shown only once the record is on disk; the
-kill switch is engaged first and recorded then, since nothing may stand before it; a reset is
-recorded before and after, as nobody may open the latch unseen.
+Every access leaves an audit record. A read is answered only once its record is on disk; the kill
+switch is engaged first and recorded afterwards, since nothing may delay it; a reset is recorded
+before and after, so that none goes unrecorded.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from tradepulse_runner.admin import schemas
-from tradepulse_runner.admin.access import Caller, Doing
-from tradepulse_runner.admin.problems import Refused, documented
+from tradepulse_runner.admin.access import Caller, Operation
+from tradepulse_runner.admin.problems import RequestRefused, documented
 from tradepulse_runner.admin.schemas import Changed, KillSwitchView, Outcome
-from tradepulse_runner.admin.surface import Surface, tag
+from tradepulse_runner.admin.surface import Surface, etag
 from tradepulse_runner.config.admin import Scope
 from tradepulse_runner.errors import DurabilityLost, StateError
 
 B = TypeVar("B", bound=BaseModel)
 router = APIRouter(prefix="/admin")
-LARGEST_BODY = 16 * 1024
+MAX_BODY = 16 * 1024
 _DISK = "look at the runner's disk and log; `tradepulse-runner kill-switch status` reads the latch"
-_LOOK_ERRORS = documented(401, 403, 422, 429, 503)
+_READ_ERRORS = documented(401, 403, 422, 429, 503)
 
 
 def _secured(scope: Scope, body: type[BaseModel] | None = None) -> dict[str, Any]:
-    """What the framework can't tell by itself about a route."""
+    """OpenAPI extensions of a route: its scope, and the body that it parses itself."""
     extra: dict[str, Any] = {
         "security": [{"bearer": [scope.value]}, {"clientCertificate": [scope.value]}]
     }
@@ -46,27 +46,27 @@ def _surface(request: Request) -> Surface:
 
 
 class Gate:
-    """A dependency: solved before any parameter is looked at, so that whoever may not enter learns
-    nothing else."""
+    """A dependency, resolved before any parameter is validated, so that an unauthorized caller
+    learns nothing else."""
 
-    def __init__(self, scope: Scope, doing: Doing) -> None:
-        self._scope, self._doing = scope, doing
+    def __init__(self, scope: Scope, operation: Operation) -> None:
+        self._scope, self._limits = scope, operation
 
     async def __call__(self, request: Request) -> Caller:
-        return await _surface(request).access.enter(request, self._scope, self._doing)
+        return await _surface(request).access.authorize(request, self._scope, self._limits)
 
 
-Engager = Annotated[Caller, Depends(Gate(Scope.WRITE_SWITCH, Doing.ENGAGE))]
-Resetter = Annotated[Caller, Depends(Gate(Scope.WRITE_SWITCH, Doing.RESET))]
-SwitchReader = Annotated[Caller, Depends(Gate(Scope.READ_SWITCH, Doing.LOOK))]
-StateReader = Annotated[Caller, Depends(Gate(Scope.READ_STATE, Doing.LOOK))]
+Engager = Annotated[Caller, Depends(Gate(Scope.WRITE_SWITCH, Operation.ENGAGE))]
+Resetter = Annotated[Caller, Depends(Gate(Scope.WRITE_SWITCH, Operation.RESET))]
+SwitchReader = Annotated[Caller, Depends(Gate(Scope.READ_SWITCH, Operation.READ))]
+StateReader = Annotated[Caller, Depends(Gate(Scope.READ_STATE, Operation.READ))]
 
 
-async def _seen(request: Request, caller: Caller, kind: str) -> Surface:
-    """Let somebody look, once that is recorded."""
+async def _record_access(request: Request, caller: Caller, kind: str) -> Surface:
+    """Record a read; the surface once the record is on disk. Raises :class:`RequestRefused`."""
     surface = _surface(request)
-    if not await surface.auditor.record(kind, caller.who, caller.address):
-        raise Refused(503, "this access can't be recorded, so nothing is shown", _DISK)
+    if not await surface.auditor.record(kind, caller.identity, caller.address):
+        raise RequestRefused(503, "this access can't be recorded, so nothing is shown", _DISK)
     return surface
 
 
@@ -74,18 +74,18 @@ async def _seen(request: Request, caller: Caller, kind: str) -> Surface:
     "/kill-switch",
     responses={
         200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "For If-Match."}}},
-        **_LOOK_ERRORS,
+        **_READ_ERRORS,
     },
     openapi_extra=_secured(Scope.READ_SWITCH),
-    summary="Look at the kill switch",
+    summary="Read the kill switch",
 )
 async def look_at_kill_switch(
     request: Request, response: Response, caller: SwitchReader
 ) -> KillSwitchView:
-    """Whether it is engaged, why, who did what, and what could not be cancelled."""
-    surface = await _seen(request, caller, "kill_switch_state_viewed")
+    """Whether it is engaged and why, its history, and orders that could not be cancelled."""
+    surface = await _record_access(request, caller, "kill_switch_state_viewed")
     view = surface.switch()
-    response.headers["ETag"] = tag(view)
+    response.headers["ETag"] = etag(view)
     return view
 
 
@@ -101,10 +101,10 @@ async def engage_kill_switch(request: Request, caller: Engager) -> Changed:
     surface = _surface(request)
     reason = (await _body(request, schemas.Engage)).reason.strip()
     try:
-        fresh = surface.loop.engage_kill_switch_by(reason, by=caller.who.name)
+        fresh = surface.loop.engage_kill_switch_by(reason, by=caller.identity.name)
     except DurabilityLost as error:
         detail = f"trading has stopped, but that is not on disk, a restart would forget it: {error}"
-        raise Refused(503, detail, _DISK) from None
+        raise RequestRefused(503, detail, _DISK) from None
     kind = "kill_switch_engaged" if fresh else "kill_switch_reaffirmed"
     recorded = await _record(surface, kind, caller, reason)
     outcome = Outcome.ENGAGED if fresh else Outcome.ALREADY_ENGAGED
@@ -123,109 +123,113 @@ async def reset_kill_switch(
     if_match: Annotated[
         str | None,
         Header(
-            description="The ETag of the kill switch that was looked at; it is reset only then."
+            description="ETag of the kill switch as read; it is reset only if it still matches."
         ),
     ] = None,
 ) -> Changed:
-    """Opens the latch in the caller's name: trading goes on once the venues are reconciled.
-    `already-clear` changes nothing, so a repetition is safe, with `If-Match` also when somebody
-    engaged it anew meanwhile."""
+    """Resets it in the caller's name: trading resumes once the venues are reconciled.
+    `already-clear` changes nothing, so a retry is safe; with `If-Match` also when it was engaged
+    again meanwhile."""
     surface = _surface(request)
     reason = (await _body(request, schemas.Reset)).reason.strip()
-    async with surface.turn:
+    async with surface.latch_lock:
         view = surface.switch()
         if not view.engaged:
             recorded = await _record(surface, "kill_switch_reset_noop", caller, reason)
             return Changed(outcome=Outcome.ALREADY_CLEAR, recorded=recorded, kill_switch=view)
-        if if_match is not None and if_match.strip() not in ("*", tag(view)):
+        if if_match is not None and if_match.strip() not in ("*", etag(view)):
             detail = f"the kill switch isn't as it was looked at: engaged for {view.reason!r}"
-            raise Refused(412, detail, "look at it again, then reset with its new ETag")
+            raise RequestRefused(412, detail, "look at it again, then reset with its new ETag")
         await _open(surface, caller, reason)
     return Changed(outcome=Outcome.RESET, recorded=True, kill_switch=surface.switch())
 
 
 async def _open(surface: Surface, caller: Caller, reason: str) -> None:
     if surface.loop.storage_failure:
-        raise Refused(503, surface.loop.storage_failure, "mend the disk and restart the runner")
+        raise RequestRefused(
+            503, surface.loop.storage_failure, "mend the disk and restart the runner"
+        )
     if not await _record(surface, "kill_switch_reset_asked", caller, reason):
-        raise Refused(503, "the reset can't be recorded, so it isn't done", _DISK)
+        raise RequestRefused(503, "the reset can't be recorded, so it isn't done", _DISK)
     try:
-        await asyncio.to_thread(surface.reset, by=caller.who.name, reason=reason)
+        await asyncio.to_thread(surface.reset, by=caller.identity.name, reason=reason)
     except StateError as error:
-        raise Refused(409, str(error), "look at the kill switch, then reset again") from None
+        raise RequestRefused(409, str(error), "look at the kill switch, then reset again") from None
     except DurabilityLost as error:
-        raise Refused(503, str(error), _DISK) from None
+        raise RequestRefused(503, str(error), _DISK) from None
     await _record(surface, "kill_switch_reset", caller, reason)
 
 
 async def _record(surface: Surface, kind: str, caller: Caller, reason: str) -> bool:
-    return await surface.auditor.record(kind, caller.who, caller.address, reason=reason)
+    return await surface.auditor.record(kind, caller.identity, caller.address, reason=reason)
 
 
 @router.get(
     "/state",
-    responses=_LOOK_ERRORS,
+    responses=_READ_ERRORS,
     openapi_extra=_secured(Scope.READ_STATE),
-    summary="What the process says of itself",
+    summary="State of the process",
 )
 async def look_at_state(request: Request, caller: StateReader) -> schemas.StateView:
-    """Release, state and why, halt, counts; what `/status` says inside the cluster."""
-    return (await _seen(request, caller, "admin_state_viewed")).state()
+    """Release, state and its reason, halt, counts; as in `/status` inside the cluster."""
+    return (await _record_access(request, caller, "admin_state_viewed")).state()
 
 
 @router.get(
     "/positions",
-    responses=_LOOK_ERRORS,
+    responses=_READ_ERRORS,
     openapi_extra=_secured(Scope.READ_STATE),
     summary="Positions by venue",
 )
 async def look_at_positions(request: Request, caller: StateReader) -> schemas.PositionsView:
-    """As our books have them; `reconciled` says whether the venue confirmed them."""
-    return (await _seen(request, caller, "admin_positions_viewed")).positions()
+    """As in the order book; `reconciled` says whether the venue confirmed them."""
+    return (await _record_access(request, caller, "admin_positions_viewed")).positions()
 
 
 @router.get(
     "/orders",
-    responses={**_LOOK_ERRORS, **documented(404)},
+    responses={**_READ_ERRORS, **documented(404)},
     openapi_extra=_secured(Scope.READ_STATE),
-    summary="Orders that aren't closed",
+    summary="Open orders",
 )
 async def look_at_orders(
     request: Request,
     caller: StateReader,
-    venue: Annotated[str | None, Query(max_length=63, description="Of this venue alone.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500, description="How many to show.")] = 100,
+    venue: Annotated[
+        str | None, Query(max_length=63, description="Only orders of this venue.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of orders.")] = 100,
 ) -> schemas.OrdersView:
     """Queued, resting, or unknown at the venue; oldest first."""
-    surface = await _seen(request, caller, "admin_orders_viewed")
+    surface = await _record_access(request, caller, "admin_orders_viewed")
     if venue is not None and venue not in surface.loop.sessions:
         known = ", ".join(surface.loop.sessions) or "none yet"
-        raise Refused(404, "this runner has no such venue", f"give one of: {known}")
+        raise RequestRefused(404, "this runner has no such venue", f"give one of: {known}")
     return surface.orders(venue, limit)
 
 
 @router.get(
     "/health",
-    responses=_LOOK_ERRORS,
+    responses=_READ_ERRORS,
     openapi_extra=_secured(Scope.READ_STATE),
-    summary="Whether the parts work",
+    summary="Health of the components",
 )
 async def look_at_health(request: Request, caller: StateReader) -> schemas.HealthView:
     """Loop, disk, audit key. The kubelet's probes are elsewhere, at the `http` port."""
-    return (await _seen(request, caller, "admin_health_viewed")).health()
+    return (await _record_access(request, caller, "admin_health_viewed")).health()
 
 
 async def _body(request: Request, model: type[B]) -> B:
-    """The request's JSON. Raises :class:`Refused`: 413, 422."""
+    """The request's JSON. Raises :class:`RequestRefused`: 413, 422."""
     data = b""
     async for chunk in request.stream():
         data += chunk
-        if len(data) > LARGEST_BODY:
-            raise Refused(413, f"the body is larger than {LARGEST_BODY} bytes", "send less")
+        if len(data) > MAX_BODY:
+            raise RequestRefused(413, f"the body is larger than {MAX_BODY} bytes", "send less")
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the body"
         remedy = 'send a JSON object {"reason": "who, and why, in one line"}'
-        raise Refused(422, f"{field}: {first['msg']}", remedy) from None
+        raise RequestRefused(422, f"{field}: {first['msg']}", remedy) from None

@@ -1,4 +1,4 @@
-"""What goes in and comes out. Money and quantities are decimal strings, times unix seconds."""
+"""Requests and responses. Money and quantities are decimal strings, times unix seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Decimal_ = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?
 
 
 class Body(BaseModel):
-    """What is sent in: unknown keys refused."""
+    """A request body; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -35,11 +35,11 @@ class Engage(Body):
 
 
 class Reset(Body):
-    """Let trading go on."""
+    """Resume trading."""
 
     reason: Reason = Field(
-        description="What was wrong, and why it is over, in one line; recorded with the caller's"
-        " name, who answers for it."
+        description="What was wrong, and how it was resolved, in one line; recorded with the"
+        " caller's name."
     )
 
 
@@ -47,9 +47,9 @@ class Entry(BaseModel):
     """One engagement or reset."""
 
     event: str = Field(description="`engaged` or `reset`.")
-    at: float = Field(description="When.")
-    by: str = Field(description="Who; empty: the runner itself.")
-    reason: str = Field(description="Why.")
+    at: float = Field(description="Unix seconds.")
+    by: str = Field(description="Name of the person; empty: the runner itself.")
+    reason: str = Field(description="The reason given.")
 
 
 class Left(BaseModel):
@@ -68,19 +68,19 @@ class Left(BaseModel):
 
 
 class KillSwitchView(BaseModel):
-    """The kill switch as it is on disk, and what is left at the venues."""
+    """The kill switch as it is on disk, and the uncancelled orders."""
 
     engaged: bool
     reason: str = Field(description="Why it is engaged; empty while it isn't.")
-    changed_at: float = Field(description="When it was engaged or reset last; 0: never.")
+    changed_at: float = Field(description="Last engagement or reset, unix seconds; 0: never.")
     history: list[Entry] = Field(description="The latest engagements and resets, oldest first.")
-    complete: bool = Field(description="Engaged, and nothing of ours is left at any venue.")
+    complete: bool = Field(description="Engaged, and no order is left at any venue.")
     uncancelled_orders: int = Field(description="How many orders could not be cancelled yet.")
     uncancelled: list[Left] = Field(description="The first 20 of them.")
 
 
 class Outcome(StrEnum):
-    """What became of a request to the kill switch."""
+    """Outcome of a request to the kill switch."""
 
     ENGAGED = "engaged"
     ALREADY_ENGAGED = "already-engaged"
@@ -89,35 +89,37 @@ class Outcome(StrEnum):
 
 
 class Changed(BaseModel):
-    """The answer to a change of the kill switch, given once it is on disk."""
+    """Result of a change of the kill switch, which is on disk."""
 
     outcome: Outcome
-    recorded: bool = Field(description="Whether the audit trail holds it; false: look at the disk.")
+    recorded: bool = Field(
+        description="Whether the audit trail has the record; false: check the disk."
+    )
     kill_switch: KillSwitchView
 
 
 class ReleaseView(BaseModel):
-    """The program that runs."""
+    """The running release."""
 
     version: str
     revision: str
 
 
 class OrderOf(BaseModel):
-    """A halt or a reduction that the operator asks for."""
+    """A halt or a reduction requested by the operator."""
 
-    token: str = Field(description="Names it; empty: not asked for.")
+    token: str = Field(description="Identifies the request; empty: none.")
     reason: str
 
 
 class HaltView(OrderOf):
-    """A halt that the operator asks for."""
+    """A halt requested by the operator."""
 
-    complete: bool = Field(description="Done: nothing open, nothing unknown, saved.")
+    complete: bool = Field(description="No order is open or unknown, and the state is saved.")
 
 
 class StateView(BaseModel):
-    """The process's own word."""
+    """State of the process."""
 
     release: ReleaseView
     config_hash: str
@@ -131,20 +133,20 @@ class StateView(BaseModel):
     open_orders: int
     unknown_orders: int = Field(description="Sent, and whether the venue has them is not known.")
     writer_epoch: int
-    heartbeat: float = Field(description="When the loop turned last.")
+    heartbeat: float = Field(description="Last iteration of the loop, unix seconds.")
     orders: dict[str, int] = Field(description="Order requests since the start, by outcome.")
-    guard: dict[str, Any] = Field(description="What the runner measured of itself.")
+    guard: dict[str, Any] = Field(description="The runner's own guardrails and measurements.")
 
 
 class Position(BaseModel):
-    """What is held of one symbol."""
+    """The position in one symbol."""
 
     symbol: str
     quantity: Decimal_ = Field(description="Base units; negative: short.")
 
 
 class Book(BaseModel):
-    """Positions at one venue, as our books have them."""
+    """Positions at one venue, from the order book."""
 
     venue: str
     reconciled: bool = Field(description="Whether the venue confirmed it since it connected.")
@@ -159,7 +161,7 @@ class PositionsView(BaseModel):
 
 
 class OrderView(BaseModel):
-    """An order that isn't closed."""
+    """An open order."""
 
     venue: str
     order: str = Field(description="Our id.")
@@ -177,24 +179,24 @@ class OrderView(BaseModel):
 
 
 class OrdersView(BaseModel):
-    """Orders that aren't closed, oldest first."""
+    """Open orders, oldest first."""
 
-    total: int = Field(description="How many there are.")
+    total: int = Field(description="Total number.")
     orders: list[OrderView] = Field(description="The first `limit` of them.")
 
 
 class SecretView(BaseModel):
     """A secret in use, without the secret."""
 
-    generation: int = Field(description="Counts replacements since the start, from 1.")
-    problem: str = Field(description="Why what lies there now can't be used; empty: it can.")
+    generation: int = Field(description="Number of the secret since the start, from 1.")
+    problem: str = Field(description="Why the current file is unusable; empty: it is usable.")
 
 
 class AuditView(BaseModel):
     """The audit trail."""
 
-    key_id: str = Field(description="Which key signs.")
-    records: int = Field(description="How many there are.")
+    key_id: str = Field(description="Id of the signing key.")
+    records: int = Field(description="Total number.")
     secret: SecretView
 
 
@@ -202,15 +204,15 @@ class SiemView(BaseModel):
     """The forwarding of the audit trail."""
 
     pending: int = Field(description="Records that the receiver has not acknowledged.")
-    problem: str = Field(description="Why it is behind; empty: it isn't, or not known yet.")
+    problem: str = Field(description="Why it is behind; empty: no problem known.")
     secret: SecretView
 
 
 class HealthView(BaseModel):
-    """Whether the parts work. Trading needs none but `storage` and `loop`."""
+    """Health of the components. Trading depends only on `storage` and `loop`."""
 
-    loop: bool = Field(description="The loop turns.")
-    heartbeat_age: float = Field(description="Seconds since it turned last.")
-    storage: str = Field(description="Why the disk can't be trusted; empty: it can.")
+    loop: bool = Field(description="Whether the loop is running.")
+    heartbeat_age: float = Field(description="Seconds since its last iteration.")
+    storage: str = Field(description="Storage failure; empty: none.")
     audit: AuditView
     siem: SiemView | None = Field(default=None, description="Absent: nothing is forwarded.")

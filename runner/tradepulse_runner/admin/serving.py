@@ -1,7 +1,7 @@
-"""The surface's server: uvicorn inside the runner's own event loop, its signals left to the runner.
+"""The admin server: uvicorn in the runner's event loop, without signal handlers of its own.
 
-A port that is taken or files that can't be used end the start with a sentence; a server that fails
-later is logged and doesn't end trading: the command line still reaches the latch.
+A port in use or unusable files are a :class:`ConfigError` at start; a later failure is logged and
+doesn't stop trading: the command line still reaches the latch.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ log = logging.getLogger(__name__)
 #: Connections at once; more are answered 503.
 CONNECTIONS = 64
 #: Bytes of a request's head.
-LARGEST_HEAD = 32 * 1024
-#: Seconds between two looks at the certificate's files.
+MAX_HEAD = 32 * 1024
+#: Seconds between two polls of the certificate files.
 TLS_INTERVAL = 5.0
-#: Seconds that requests under way are given when the runner ends.
+#: Seconds that running requests get to finish when the runner stops.
 GRACE = 2
 
 
 class _Protocol(H11Protocol):
-    """Tells the application whose certificate was shown, as ``request.state.client_subject``."""
+    """Passes the client certificate's subject to the application, as
+    ``request.state.client_subject``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -63,10 +64,10 @@ class AdminServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # The address that is counted is the peer's: whoever asks may write any header.
+                # Rate limits use the peer's address: a client can forge any header.
                 proxy_headers=False,
                 limit_concurrency=CONNECTIONS,
-                h11_max_incomplete_event_size=LARGEST_HEAD,
+                h11_max_incomplete_event_size=MAX_HEAD,
                 timeout_graceful_shutdown=GRACE,
                 ssl_context_factory=self._context if self.tls else None,
             )
@@ -81,7 +82,7 @@ class AdminServer:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, port))
-            listening.listen()  # from now on nobody is refused, however late the server takes over
+            listening.listen()  # connections queue from here on until the server accepts them
         except OSError as error:
             listening.close()
             raise ConfigError(

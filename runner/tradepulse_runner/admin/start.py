@@ -1,4 +1,4 @@
-"""The surface of a configuration, put together; started and stopped by the runner."""
+"""Builds the admin API of a configuration; started and stopped by the runner."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Admin:
-    """The surface beside one loop. ``status``: the process's own word; ``timer``: monotonic
+    """The admin API of one loop. ``status()``: body of ``/status``; ``timer``: monotonic
     seconds."""
 
     def __init__(
@@ -58,13 +58,13 @@ class Admin:
         access = Access(tokens, certificates, auditor, timer)
         self.app = build(Surface(loop, status, access, auditor, self._audit, self._forwarding))
         self._server = AdminServer(config, self.app)
-        self._fresh: asyncio.Task[None] | None = None
+        self._refresher: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen; the port. Raises :class:`ConfigError`."""
         port = await self._server.start()
         secrets = [self._secret, *([self.siem.secret] if self.siem else [])]
-        self._fresh = asyncio.create_task(keep_fresh(secrets, self._interval), name="secrets")
+        self._refresher = asyncio.create_task(keep_fresh(secrets, self._interval), name="secrets")
         if self.siem is not None:
             self.siem.start()
         return port
@@ -73,9 +73,9 @@ class Admin:
         await self._server.stop()
         if self.siem is not None:
             await self.siem.stop()
-        if self._fresh is not None:
-            self._fresh.cancel()
-            await asyncio.wait({self._fresh})
+        if self._refresher is not None:
+            self._refresher.cancel()
+            await asyncio.wait({self._refresher})
         self.trail.close()
 
     def _build_siem(

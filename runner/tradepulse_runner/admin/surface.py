@@ -1,4 +1,4 @@
-"""What the routes act on: the running loop, the audit trail, and who may enter."""
+"""What the routes act on: the running loop, the audit trail, and the access checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MISSED = 5
 
 @dataclass(frozen=True)
 class Surface:
-    """``status``: the process's own word; ``audit``, ``siem``: how signing and forwarding fare.
+    """``status()``: body of ``/status``; ``audit()``, ``siem()``: state of signing and forwarding.
     ``clock`` gives unix seconds."""
 
     loop: LiveExecutionLoop
@@ -35,8 +35,8 @@ class Surface:
     audit: Callable[[], schemas.AuditView]
     siem: Callable[[], schemas.SiemView | None]
     clock: Callable[[], float] = time.time
-    #: Two requests that change the latch are done one after the other.
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Serializes requests that change the latch.
+    latch_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def state_dir(self) -> Path:
@@ -45,7 +45,7 @@ class Surface:
     # -- the kill switch -------------------------------------------------------------------
 
     def switch(self) -> schemas.KillSwitchView:
-        """The latch as it is on disk, and what is left."""
+        """The latch as it is on disk, and the uncancelled orders."""
         latch, loop = self.loop.latch(), self.loop
         left = loop.uncancelled if latch.engaged else []
         return schemas.KillSwitchView(
@@ -63,14 +63,14 @@ class Surface:
         Blocks. Raises :class:`StateError`, :class:`DurabilityLost`."""
         KillSwitch(self.state_dir, clock=self.clock).reset(by=by, reason=reason)
 
-    # -- looks -----------------------------------------------------------------------------
+    # -- reads -----------------------------------------------------------------------------
 
     def state(self) -> schemas.StateView:
-        said = self.status()
-        switch = said["kill_switch"]
+        status = self.status()
+        switch = status["kill_switch"]
         return schemas.StateView.model_validate(
             {
-                **said,
+                **status,
                 "kill_switch_engaged": switch["engaged"],
                 "kill_switch_reason": switch["reason"],
             }
@@ -99,8 +99,8 @@ class Surface:
         )
 
 
-def tag(view: schemas.KillSwitchView) -> str:
-    """An entity tag that stands for what a person saw of the latch."""
+def etag(view: schemas.KillSwitchView) -> str:
+    """An entity tag of the latch's state, reason and time of change."""
     seen = [view.engaged, view.reason, view.changed_at]
     return f'"{hashlib.sha256(canonical(seen)).hexdigest()[:16]}"'
 
@@ -112,8 +112,8 @@ def _book(session: VenueSession) -> schemas.Book:
         reconciled=session.reconciled,
         cash=str(state.cash),
         positions=[
-            schemas.Position(symbol=symbol, quantity=str(held))
-            for symbol, held in sorted(state.positions.items())
+            schemas.Position(symbol=symbol, quantity=str(quantity))
+            for symbol, quantity in sorted(state.positions.items())
         ],
     )
 

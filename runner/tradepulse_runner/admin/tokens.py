@@ -1,4 +1,4 @@
-"""Bearer tokens: JWTs, verified against a key file that is mounted, so nothing is fetched.
+"""Bearer tokens: JWTs, verified against a mounted key file; nothing is fetched.
 
 Checked are signature, ``iss``, ``aud``, ``exp`` and ``nbf``; ``exp`` and the claim with the name
 must be there. Only asymmetric algorithms count, each bound to its key: a token can't choose to be
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from tradepulse_runner.admin.identity import Identity, Unknown, usable_name
+from tradepulse_runner.admin.identity import Identity, Unauthenticated, usable_name
 from tradepulse_runner.config.admin import OauthConfig, Scope
 from tradepulse_runner.errors import ConfigError
 
@@ -35,22 +35,22 @@ _SCOPES = {scope.value: scope for scope in Scope}
 
 
 class Keys:
-    """The issuer's public keys, read again when the file changes."""
+    """The issuer's public keys, reloaded when the file changes."""
 
     def __init__(self, path: Path) -> None:
         """Raises :class:`ConfigError`."""
         self._path = path
-        self._stamp = self._look()
+        self._stamp = self._file_stamps()
         self._keys = load_keys(path)
         self.problem = ""
 
     def matching(self, kid: str | None) -> list[jwt.PyJWK]:
-        """Keys that a token may be signed with: that of its ``kid``, or all when it names none."""
+        """Keys that match a token's ``kid``; all keys when it has none."""
         self._refresh()
         return [key for key in self._keys if kid is None or key.key_id in (None, kid)]
 
     def _refresh(self) -> None:
-        stamp = self._look()
+        stamp = self._file_stamps()
         if stamp == self._stamp:
             return
         try:
@@ -63,7 +63,7 @@ class Keys:
         self._stamp, self.problem = stamp, ""
         log.warning("admin.keys_replaced", extra={"keys": len(self._keys)})
 
-    def _look(self) -> tuple[int, ...]:
+    def _file_stamps(self) -> tuple[int, ...]:
         try:
             stat = self._path.stat()
         except OSError:
@@ -113,7 +113,7 @@ def _weak(key: jwt.PyJWK) -> bool:
 
 
 class Tokens:
-    """Says whose a token is."""
+    """Authenticates bearer tokens."""
 
     def __init__(self, config: OauthConfig) -> None:
         """Raises :class:`ConfigError` for keys that can't be used."""
@@ -121,7 +121,7 @@ class Tokens:
         self.keys = Keys(config.jwks)
 
     def identify(self, token: str) -> Identity:
-        """Raises :class:`Unknown`."""
+        """Raises :class:`Unauthenticated`."""
         claims = self._claims(token)
         name = usable_name(claims.get(self._config.name_claim))
         return Identity(name, scopes_of(claims), "oauth")
@@ -135,14 +135,14 @@ class Tokens:
                 except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
                     continue  # perhaps another key's
         except jwt.ExpiredSignatureError:
-            raise Unknown("the token has expired: get a new one") from None
+            raise Unauthenticated("the token has expired: get a new one") from None
         except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
-            raise Unknown(
+            raise Unauthenticated(
                 f"the token is not of {self._config.issuer} for {self._config.audience}"
             ) from None
         except (jwt.PyJWTError, ValueError, TypeError) as error:
-            raise Unknown(f"the token can't be used: {type(error).__name__}") from None
-        raise Unknown("the token is signed by none of the issuer's keys")
+            raise Unauthenticated(f"the token can't be used: {type(error).__name__}") from None
+        raise Unauthenticated("the token is signed by none of the issuer's keys")
 
     def _decoded(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
         return jwt.decode(

@@ -1,8 +1,8 @@
 """Signatures of audit records: HMAC-SHA256 over canonical JSON, with the id of the key.
 
-A signature says that whoever holds the secret wrote exactly this; the trail's hash chain says that
-nothing is missing before it. The id is derived from the secret, so a keyring is no more than the
-secrets, of now and of before, one a line; and a record signed before a rotation still verifies.
+A signature proves that a holder of the secret wrote exactly this record; the hash chain proves that
+none is missing before it. The key id is derived from the secret, so a keyring is a list of the
+current and previous secrets, one per line, and records signed before a rotation still verify.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Signature = dict[str, str]
 
 
 def key_id(secret: str) -> str:
-    """Names a secret without showing it."""
+    """A public id of ``secret``, 16 hexadecimal digits."""
     return hmac.new(secret.encode(), _ID_OF, hashlib.sha256).hexdigest()[:_ID_DIGITS]
 
 
@@ -35,7 +35,7 @@ def sign(secret: str, content: Mapping[str, Any]) -> Signature:
 
 
 class Signer:
-    """Signs with the newest secret."""
+    """Signs with the current secret."""
 
     def __init__(self, secret: WatchedSecret) -> None:
         self.secret = secret
@@ -56,7 +56,8 @@ class Keyring:
 
     @classmethod
     def load(cls, path: Path) -> Keyring:
-        """A file with one secret a line. Raises :class:`ConfigError`, which shows none of them."""
+        """A file with one secret a line. Raises :class:`ConfigError`, whose text contains no
+        secret."""
         try:
             lines = path.read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:

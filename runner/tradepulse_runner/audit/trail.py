@@ -1,9 +1,8 @@
 """The audit trail: who did what, hash-chained and signed, in ``state_dir/audit.jsonl``.
 
-One JSON object a line; each holds the digest of the one before, so none can be changed or left out
-unseen, and, where there is a signer, an HMAC over all of it, so that nobody without the secret can
-write the chain anew. A record is on disk when :meth:`AuditTrail.append` returns. It needs nothing
-but the state directory.
+One JSON object per line. Each has the digest of the one before, so that changes and omissions are
+detected, and, with a signer, an HMAC, so that the chain can't be rewritten without the secret. A
+record is on disk when :meth:`AuditTrail.append` returns. Depends only on the state directory.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Sign = Callable[[Mapping[str, Any]], Mapping[str, str]]
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
     """``seq`` from 1; ``at`` unix seconds; ``previous``: digest of the record before; ``digest``:
-    SHA-256 over the canonical JSON of the rest; ``signature``: see ``audit_signing``, or None."""
+    SHA-256 over the canonical JSON of the rest; ``signature``: see ``audit.signing``, or None."""
 
     seq: int
     at: float
@@ -44,7 +43,7 @@ class AuditRecord:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What digest and signature are of."""
+        """The content that digest and signature cover."""
         return {
             "seq": self.seq,
             "at": self.at,
@@ -86,11 +85,11 @@ class AuditTrail:
         clock: Callable[[], float] = time.time,
         fsync: Callable[[int], None] = os.fsync,
     ) -> None:
-        """Find the end of the trail. A torn last line was never answered for, and is cut. Raises
+        """Open the trail at its end. A torn last line was never acknowledged, and is cut. Raises
         :class:`StateError` for a trail that is damaged before its end."""
         self.path = state_dir / FILE
         self._sign, self._clock, self._fsync = sign, clock, fsync
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._lost = ""
         make_dirs(state_dir)
         good, last = _end(self.path)
@@ -111,7 +110,7 @@ class AuditTrail:
     def append(self, kind: str, body: Mapping[str, Any]) -> AuditRecord:
         """Write one record, durably. Raises :class:`DurabilityLost`, from then on always: what a
         failed fsync left on disk is not known."""
-        with self._turn:
+        with self._lock:
             if self._lost:
                 raise DurabilityLost(self._lost)
             record = self._next(kind, dict(body))
@@ -124,7 +123,7 @@ class AuditTrail:
             return record
 
     def close(self) -> None:
-        with self._turn:
+        with self._lock:
             self._lost = self._lost or f"{self.path}: closed"
             if self._fd >= 0:
                 os.close(self._fd)

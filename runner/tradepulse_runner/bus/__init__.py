@@ -1,5 +1,5 @@
-"""The event bus: what happens here, told to others over Kafka, beside the trading.
+"""The event bus: publishes ticks, bars, signals, orders and fills to Kafka.
 
-Nothing of it is waited for by an order, by a halt or by the kill switch. Events go into an outbox
-on the state volume first (``outbox``), from there to the brokers (``publisher``).
+No order, halt or kill switch waits for it. Events are appended to an outbox on the state volume
+(``outbox``) and published to the brokers from there (``publisher``).
 """

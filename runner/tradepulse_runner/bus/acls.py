@@ -1,9 +1,8 @@
-"""What the brokers must allow, as commands: each topic and each group by its name, no wildcard.
+"""Kafka ACLs for a configuration, as ``kafka-acls`` commands: literal names, no wildcard.
 
-A runner writes to the topics of its streams, and asks how far they and the groups of ``readers``
-are. Whoever consumes them reads these and their ``.retry`` as one group, and writes to ``.retry``
-and ``.dlq``. Nothing else: an idempotent producer needs no right of the cluster's from Kafka 3.0 on
-(KIP-679).
+A runner writes to the topics of its streams and describes them and the groups of ``readers``. A
+consumer reads the topics and their ``.retry`` topics as one group, and writes to ``.retry`` and
+``.dlq``. An idempotent producer needs no cluster permission from Kafka 3.0 on (KIP-679).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _NAMES: dict[ObjectIdentifier, str] = {
 
 
 def principal(config: EventBusConfig) -> str:
-    """Who we are to the brokers, from our certificate. Raises :class:`ConfigError`."""
+    """The runner's Kafka principal, from its certificate. Raises :class:`ConfigError`."""
     path = config.ssl_certfile
     if config.security_protocol != "SSL" or path is None:
         raise ConfigError(
@@ -53,8 +52,8 @@ def principal(config: EventBusConfig) -> str:
 def commands(
     config: EventBusConfig, who: str, *, reader: str | None = None, extra: Sequence[str] = ()
 ) -> list[str]:
-    """``kafka-acls`` commands for the principal ``who``, and for the one that consumes; ``extra``
-    words go into each, e.g. ``--command-config FILE``."""
+    """``kafka-acls`` commands for the principal ``who`` and for the consumer ``reader``. ``extra``
+    arguments are added to each, e.g. ``--command-config FILE``. Raises :class:`ConfigError`."""
     if not re.fullmatch(r"User:[^*\n]+", who) or (reader and "*" in reader):
         raise ConfigError(f"--principal {who!r} is not User:NAME of one; remedy: name one user")
     topics = [config.topic(stream) for stream in sorted(config.publish)]

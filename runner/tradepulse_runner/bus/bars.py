@@ -1,4 +1,4 @@
-"""Minutes of a price: open, high, low and close of what was looked at."""
+"""One-minute bars: open, high, low and close of the sampled prices."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class _Minute:
 
 
 class Bars:
-    """Of each venue and symbol. Times in unix seconds; only minutes with a price have a bar."""
+    """Bars by venue and symbol. Times in unix seconds; a minute without a price has no bar."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], _Minute] = {}
 
     def add(self, venue: str, symbol: str, price: Decimal, at: float) -> dict[str, Any] | None:
-        """Count ``price`` in; the minute before, once ``at`` is of another one."""
+        """Add a sample. Returns the previous minute's bar once ``at`` belongs to a later one."""
         start = int(at // WIDTH) * WIDTH
         minute = self._open.get((venue, symbol))
         if minute is not None and start <= minute.start:

@@ -1,7 +1,7 @@
-"""What every connection to the brokers needs: whom to trust, and who we are.
+"""TLS and SASL settings of connections to the brokers.
 
-Files are looked at again and again: a certificate that was renewed, or another password, is used
-by the next connection. Files that can't be used, perhaps half replaced, change nothing.
+Files are polled: a renewed certificate or password is used by the next connection. Unusable files,
+perhaps half replaced, change nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.errors import ConfigError
 
 
-class Access:
-    """Options of a client's connections, from the newest files that can be used."""
+class ClientSecurity:
+    """Connection options of a Kafka client, from the newest usable files."""
 
     def __init__(self, config: EventBusConfig, environment: Mapping[str, str]) -> None:
         self._config = config
@@ -30,8 +30,8 @@ class Access:
         self.problem = ""
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of an aiokafka client. Raises :class:`ConfigError` while there is
-        nothing to connect with."""
+        """Keyword arguments of an aiokafka client. Raises :class:`ConfigError` while there are
+        no usable files."""
         self.refresh()
         if self._context is None:
             raise ConfigError(self.problem)
@@ -48,7 +48,7 @@ class Access:
         return options
 
     def refresh(self) -> bool:
-        """Look at the files; whether there is something newer to connect with. Never raises."""
+        """Poll the files. True when there are newer credentials. Never raises."""
         changed = False
         stamp = tuple(_stamp(path) for path in _files(self._config))
         if stamp != self._stamp:
@@ -57,9 +57,9 @@ class Access:
                 self._stamp, self.problem, changed = stamp, "", True
             except ConfigError as error:
                 self.problem = str(error)
-        return self._other_password() or changed
+        return self._credentials_changed() or changed
 
-    def _other_password(self) -> bool:
+    def _credentials_changed(self) -> bool:
         if not self._sasl:
             return False
         try:
@@ -77,7 +77,7 @@ class Access:
 
 
 def context(config: EventBusConfig) -> ssl.SSLContext:
-    """Brokers are believed by ``ssl_cafile`` alone, and by their names. Raises
+    """A TLS context that trusts only ``ssl_cafile`` and checks host names. Raises
     :class:`ConfigError` naming field, file and remedy."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which checks certificates and host names
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -88,13 +88,15 @@ def context(config: EventBusConfig) -> ssl.SSLContext:
     if config.ssl_certfile and config.ssl_keyfile:
         try:
             # Never asks: a passphrase would be awaited at a terminal that isn't there.
-            tls.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, password=_nobody)
+            tls.load_cert_chain(
+                config.ssl_certfile, config.ssl_keyfile, password=_refuse_passphrase
+            )
         except (OSError, ssl.SSLError, ValueError) as error:
             raise _unusable("ssl_certfile", config.ssl_certfile, error) from None
     return tls
 
 
-def _nobody() -> str:
+def _refuse_passphrase() -> str:
     raise ValueError("the key needs a passphrase")
 
 

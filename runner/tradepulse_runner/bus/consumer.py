@@ -1,11 +1,11 @@
-"""Reads topics, handles each event once, and commits only what is handled on disk.
+"""Consumes topics, handles each event once, and commits offsets only after the effect is on disk.
 
-A ``Ledger`` (SQLite) holds the ids of what was handled; the handler writes into the same
-transaction, so that its effect and the id are on disk together or not at all. Offsets are
-committed after it: a crash between the two brings the event again, and the ledger knows it.
+A ``Ledger`` (SQLite) stores the ids of handled events; the handler writes in the same transaction,
+so its effect and the id are on disk together or not at all. Offsets are committed afterwards: after
+a crash between the two the event is delivered again, and the ledger skips it.
 
-What can't be handled goes to ``<topic>.retry``, with the number of the attempt and not before a
-pause; after the last attempt to ``<topic>.dlq``. Both hold up nobody behind it.
+An event whose handling fails goes to ``<topic>.retry`` with its attempt number and a delay; after
+the last attempt to ``<topic>.dlq``. Neither delays the events behind it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
-from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.client import ClientSecurity
 from tradepulse_runner.bus.events import ID_HEADER
 from tradepulse_runner.bus.metrics import ConsumerMetrics
 from tradepulse_runner.config.bus import EventBusConfig, dead_topic, retry_topic
@@ -40,14 +40,14 @@ ATTEMPTS, RETRY_PAUSE = 3, 5.0
 #: Messages that share a transaction.
 BATCH = 500
 _POLL_MS = 200
-#: Seconds between two looks at how far the topics are.
+#: Seconds between two queries of the topics' end offsets.
 LAG_INTERVAL = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event as it came. ``topic``: where it was told first; ``body``: its JSON."""
+    """A consumed event. ``topic``: the one it was first published to; ``body``: its JSON."""
 
     id: str
     topic: str
@@ -57,12 +57,12 @@ class Received:
 
 
 #: Writes the effect of an event with the cursor of the ledger's transaction; raises to have the
-#: event tried again. Called once for each id, apart from attempts that failed.
+#: event tried again. Called once for each id, except for retries.
 Handler = Callable[[sqlite3.Connection, Received], None]
 
 
 class Ledger:
-    """Ids of what was handled, in ``path``; handlers keep their tables in the same file."""
+    """Ids of handled events, in the SQLite file ``path``; handlers keep their tables there too."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,13 +84,13 @@ class Ledger:
             raise
         self.connection.execute("COMMIT")
 
-    def first(self, name: str) -> bool:
-        """Note ``name``; whether it wasn't there."""
+    def mark_handled(self, name: str) -> bool:
+        """Record ``name`` as handled; False when it was already."""
         row = "INSERT OR IGNORE INTO handled VALUES (?, ?)"
         return self.connection.execute(row, (name, time.time())).rowcount == 1
 
     def attempt(self, handler: Handler, event: Received) -> Exception | None:
-        """Call ``handler``; what it wrote is undone when it raises."""
+        """Call ``handler`` in a savepoint; returns its exception after rolling back to it."""
         self.connection.execute("SAVEPOINT attempt")
         try:
             handler(self.connection, event)
@@ -122,23 +122,23 @@ class Consumer:
     ) -> None:
         self._config, self._handler, self._ledger = config, handler, ledger
         self._topics = [name for topic in topics for name in (topic, retry_topic(topic))]
-        self._access = Access(config, environment)
+        self._security = ClientSecurity(config, environment)
         self._metrics = ConsumerMetrics(registry, self._topics)
         self._pause, self._step = retry_pause, step
         self._resume: dict[TopicPartition, float] = {}
         self._handled: dict[TopicPartition, int] = {}
-        self._shown = 0.0
+        self._lag_updated_at = 0.0
         self.problem = ""
 
     async def run(self) -> None:
-        """Until it is cancelled; connects again for as long as it takes."""
+        """Run until cancelled; reconnects with exponential backoff."""
         pause = FIRST_PAUSE
         while True:
             try:
                 await self._session()
                 pause = FIRST_PAUSE
             except (KafkaError, BusError, ConfigError, OSError, sqlite3.Error) as error:
-                # Of our own errors the text, of the client's the name: it may show too much.
+                # The client's own error texts may contain secrets: only their type is logged.
                 known = isinstance(error, (BusError, ConfigError, sqlite3.Error))
                 self.problem = str(error) if known else type(error).__name__
                 log.warning("bus.consumer_behind", extra={"why": self.problem})
@@ -147,7 +147,7 @@ class Consumer:
 
     async def _session(self) -> None:
         """One connection, until it fails or there are newer credentials."""
-        options = self._access.options()
+        options = self._security.options()
         consumer = AIOKafkaConsumer(
             *self._topics,
             **options,
@@ -167,12 +167,12 @@ class Consumer:
             self._resume.clear()
             self._handled.clear()
             self.problem = ""
-            while not self._access.refresh():
-                await self._turn(consumer, producer)
+            while not self._security.refresh():
+                await self._poll(consumer, producer)
 
-    async def _turn(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
-        await self._show(consumer)  # first: a ledger that fails must not hide what waits
-        self._wake(consumer)
+    async def _poll(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+        await self._update_lag(consumer)  # first: a failing ledger must not hide the lag
+        self._resume_due(consumer)
         batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
         offsets: dict[TopicPartition, int] = {}
         routed: list[tuple[str, Any, Received, Exception]] = []
@@ -183,7 +183,7 @@ class Consumer:
                         break
                     self._handle(message, routed)
                     offsets[partition] = message.offset + 1
-            # Inside the transaction: an event that isn't handled is on its way elsewhere first.
+            # Inside the transaction: failed events are in .retry or .dlq before it commits.
             await self._route(producer, routed)
         self._step("consumer.handled")
         if offsets:
@@ -194,9 +194,9 @@ class Consumer:
     def _handle(self, message: Any, routed: list[tuple[str, Any, Received, Exception]]) -> None:
         event = received(message)
         error: Exception | None = None
-        # An id counts once it is handled or dead; a failed attempt once it is on its way.
+        # An id is recorded once handled or dead; a failed attempt once it is published again.
         if isinstance(event, Received):
-            if not self._ledger.first(event.id):
+            if not self._ledger.mark_handled(event.id):
                 self._count(message.topic, "repeated")
                 return
             error = self._ledger.attempt(self._handler, event)
@@ -208,7 +208,7 @@ class Consumer:
         dead = event.attempt >= ATTEMPTS
         if not dead:
             self._ledger.connection.execute("DELETE FROM handled WHERE id = ?", (event.id,))
-        if self._ledger.first(f"{event.id}#{event.attempt}"):
+        if self._ledger.mark_handled(f"{event.id}#{event.attempt}"):
             target = dead_topic(event.topic) if dead else retry_topic(event.topic)
             routed.append((target, message, event, error))
             self._count(message.topic, "dead" if dead else "retried")
@@ -235,7 +235,7 @@ class Consumer:
             log.warning("bus.not_handled", extra={**extra, "why": type(error).__name__})
 
     def _too_early(self, consumer: AIOKafkaConsumer, partition: TopicPartition, m: Any) -> bool:
-        """Whether ``m`` is a retry whose pause isn't over: then its partition waits."""
+        """Pause the partition when ``m`` is a retry that isn't due yet."""
         due = _number(_headers(m).get(_NOT_BEFORE, b"0"))
         if not partition.topic.endswith(".retry") or due <= time.time():
             return False
@@ -244,18 +244,18 @@ class Consumer:
         self._resume[partition] = due
         return True
 
-    def _wake(self, consumer: AIOKafkaConsumer) -> None:
+    def _resume_due(self, consumer: AIOKafkaConsumer) -> None:
         for partition, due in list(self._resume.items()):
             if due <= time.time():
                 del self._resume[partition]
                 if partition in consumer.assignment():
                     consumer.resume(partition)
 
-    async def _show(self, consumer: AIOKafkaConsumer) -> None:
-        """What is left to do; committed offsets are the truth, ours save asking for them."""
-        if time.monotonic() < self._shown + LAG_INTERVAL:
+    async def _update_lag(self, consumer: AIOKafkaConsumer) -> None:
+        """Update the lag series; offsets committed by this process are cached."""
+        if time.monotonic() < self._lag_updated_at + LAG_INTERVAL:
             return
-        self._shown = time.monotonic()
+        self._lag_updated_at = time.monotonic()
         ends = await consumer.end_offsets(sorted(consumer.assignment()))
         for partition, end in ends.items():
             if partition not in self._handled:
@@ -268,7 +268,7 @@ class Consumer:
 
 
 def received(message: Any) -> Received | tuple[Received, Exception]:
-    """The event in ``message``; with why it can't be read, if it can't."""
+    """Parse ``message``; returns the error too when its body is not a JSON object."""
     headers = _headers(message)
     place = f"{message.topic}/{message.partition}/{message.offset}"
     topic = headers.get(TOPIC_HEADER, b"").decode(errors="replace") or message.topic

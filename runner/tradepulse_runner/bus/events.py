@@ -1,8 +1,7 @@
-"""Events as they travel: what is known of one moment, as JSON, under an id that is never given
-twice.
+"""Events as they are published: JSON with a unique id.
 
-Headers: ``event-id`` (of the event, not of the message: sent twice, it is the same),
-``content-type``. Key: the symbol, so that what happens to one symbol stays in order. Money and
+Headers: ``event-id`` (of the event, so a message that is sent twice has the same one),
+``content-type``. Key: the symbol, so that events of one symbol stay in order. Money and
 quantities are decimal strings, times unix seconds.
 """
 
@@ -19,13 +18,13 @@ from tradepulse_runner.files.snapshot import canonical
 from tradepulse_runner.oms.state import OrderRecord, order_to_json
 
 ID_HEADER = "event-id"
-#: Kinds of journal records that say something of an order.
+#: Kinds of journal records that concern an order.
 _OF_ORDERS = frozenset({"queued", "intent", "status", "closing", "reopen", "adopt"})
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. ``source``: venue and sequence number of the journal record that it tells."""
+    """One event. ``source``: venue and sequence number of its journal record, if it has one."""
 
     stream: Stream
     key: str
@@ -38,7 +37,7 @@ class Event:
         return canonical(self.body)
 
 
-class Teller:
+class EventFactory:
     """Makes events of one runner (``namespace/name``). ``clock`` gives unix seconds."""
 
     def __init__(self, runner: str, clock: Callable[[], float]) -> None:
@@ -47,8 +46,8 @@ class Teller:
     def record(
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
     ) -> Event | None:
-        """What a journal record says; None for one that is of this process alone. ``order``: the
-        order that it is about, as it is after the record."""
+        """The event of a journal record; None for a kind that is not published. ``order``: the
+        order concerned, in its state after the record."""
         kind = record["t"]
         source = (venue, seq)
         if kind == "fill":
@@ -56,12 +55,12 @@ class Teller:
             return self._event(Stream.FILLS, trade["symbol"], "fill", venue, trade, source)
         if kind not in _OF_ORDERS or order is None:
             return None
-        facts = _known(order)
+        facts = _order_facts(order)
         facts.update({name: record[name] for name in ("epoch", "hash", "owner") if name in record})
         return self._event(Stream.ORDERS, order.order.symbol, kind, venue, facts, source)
 
     def tick(self, venue: str, symbol: str, quote: Quote) -> Event:
-        """A price."""
+        """A tick: best bid and ask."""
         facts = {
             "symbol": symbol,
             "bid": str(quote.bid),
@@ -71,11 +70,11 @@ class Teller:
         return self._event(Stream.TICKS, symbol, "tick", venue, facts)
 
     def bar(self, venue: str, symbol: str, facts: dict[str, Any]) -> Event:
-        """A minute that is over."""
+        """A completed one-minute bar."""
         return self._event(Stream.BARS, symbol, "bar", venue, {"symbol": symbol, **facts})
 
     def signal(self, venue: str, order: Order) -> Event:
-        """What the strategy wants, before any limit was looked at."""
+        """The strategy's signal, before any risk check."""
         return self._event(Stream.SIGNALS, order.symbol, "signal", venue, order_to_json(order))
 
     def _event(
@@ -100,7 +99,7 @@ class Teller:
         return Event(stream, key, body, name, source)
 
 
-def _known(order: OrderRecord) -> dict[str, Any]:
+def _order_facts(order: OrderRecord) -> dict[str, Any]:
     return {
         "order_id": order.client_id,
         "venue_id": order.venue_id,

@@ -1,4 +1,4 @@
-"""Series of the event bus; there only where one is configured."""
+"""Metrics of the event bus, registered only where one is configured."""
 
 from __future__ import annotations
 

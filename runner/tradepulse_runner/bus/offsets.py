@@ -1,9 +1,8 @@
-"""How far the topics are and how far they were read, asked of the brokers again and again.
+"""Polls the end offsets of the topics and the committed offsets of the reader groups.
 
-``/status`` repeats the newest finding, and a cutover compares it with the one before. What counts
-is what this process reaches, by its own certificate and from where it is: so it asks, not the
-operator. A task of its own, which no order, no halt and no stop waits for; when it can't be told,
-``problem`` says why.
+``/status`` shows the newest snapshot, which a cutover compares with the one before. The runner
+asks, not the operator, because its own certificate and network path are what counts. Runs in its
+own task, which no order, halt or stop waits for; ``problem`` says why offsets are unknown.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from aiokafka.errors import (
 )
 from prometheus_client import CollectorRegistry
 
-from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.client import ClientSecurity
 from tradepulse_runner.bus.metrics import ReaderMetrics
 from tradepulse_runner.config.bus import EventBusConfig
 from tradepulse_runner.errors import BusError, ConfigError
-from tradepulse_runner.moment import rfc3339
+from tradepulse_runner.timestamps import rfc3339
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-#: Seconds between two looks, and that one of them may take.
+#: Seconds between two polls, and the timeout of one.
 INTERVAL, PATIENCE = 5.0, 10.0
-#: Milliseconds that one request may take.
+#: Timeout of one request, milliseconds.
 REQUEST_MS = 3_000
-#: Times that a request is made which another broker, or the same one soon, may answer.
-ATTEMPTS, _AGAIN = 4, 0.3
-#: Partitions that are told at most: a status must stay small.
-MOST = 256
-_LEAVE = 1.0
+#: Attempts of a request after a retriable error, and seconds between them.
+ATTEMPTS, _RETRY_PAUSE = 4, 0.3
+#: Maximum number of partitions in /status.
+MAX_PARTITIONS = 256
+_CLOSE_TIMEOUT = 1.0
 _RIGHTS = "remedy: run what 'tradepulse-runner bus acls' prints"
 _SILENT = (
     "the brokers don't say how far the topics are; remedy: look whether they run, and at the"
@@ -52,8 +51,9 @@ _SILENT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A partition. ``end``: offset of the next message; ``committed``: by group that has."""
+class PartitionOffsets:
+    """One partition. ``end``: offset of the next message; ``committed``: offset by group, only
+    groups that have committed."""
 
     topic: str
     partition: int
@@ -66,16 +66,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What the brokers said at ``at`` (unix seconds); sorted by topic and partition."""
+class OffsetsSnapshot:
+    """Offsets at ``at`` (unix seconds), sorted by topic and partition; ``omitted``: partitions
+    beyond ``MAX_PARTITIONS``."""
 
     at: float
-    places: tuple[Place, ...]
-    left_out: int
+    partitions: tuple[PartitionOffsets, ...]
+    omitted: int
 
 
 class Offsets:
-    """Of the topics that ``config`` tells, and of its readers. ``clock`` gives unix seconds."""
+    """Polls the published topics and the reader groups. ``clock`` gives unix seconds."""
 
     def __init__(
         self,
@@ -87,82 +88,82 @@ class Offsets:
         clock: Callable[[], float],
     ) -> None:
         self._config, self._name, self._clock = config, name, clock
-        self._access = Access(config, environment)
+        self._security = ClientSecurity(config, environment)
         self._metrics = ReaderMetrics(registry) if config.readers else None
-        self._found: Finding | None = None
+        self._latest: OffsetsSnapshot | None = None
         self.problem = ""
 
     def status(self) -> dict[str, Any]:
-        """The newest finding, for ``/status``: JSON values."""
-        offsets = self._found
+        """The newest snapshot, for ``/status``: JSON values."""
+        offsets = self._latest
         return {
             "at": rfc3339(offsets.at) if offsets else None,
-            "partitions": [place.to_json() for place in offsets.places] if offsets else [],
-            "partitions_left_out": offsets.left_out if offsets else 0,
+            "partitions": [place.to_json() for place in offsets.partitions] if offsets else [],
+            "partitions_left_out": offsets.omitted if offsets else 0,
         }
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         while True:
             try:
                 await self._session()
                 continue  # newer credentials: at once
             except (BusError, ConfigError) as error:
-                self._say(str(error))
+                self._report_problem(str(error))
             except (KafkaError, OSError, TimeoutError):
-                self._say(_SILENT)
-            except Exception as error:  # whatever it is: the trading is not concerned
-                self._say(f"unforeseen: {type(error).__name__}", error)
+                self._report_problem(_SILENT)
+            except Exception as error:  # an unexpected error must not reach trading
+                self._report_problem(f"unforeseen: {type(error).__name__}", error)
             await asyncio.sleep(INTERVAL)
 
     async def _session(self) -> None:
         """One connection, until it fails (raises) or there are newer credentials (returns)."""
-        asker = _Asker(self._config, self._access.options(), self._name)
+        reader = _OffsetsReader(self._config, self._security.options(), self._name)
         try:
             async with asyncio.timeout(PATIENCE):
-                await asker.start()
+                await reader.start()
             while True:
                 async with asyncio.timeout(PATIENCE):
-                    self._keep(await asker.ask(self._clock))
+                    self._update(await reader.ask(self._clock))
                 await asyncio.sleep(INTERVAL)
-                if self._access.refresh():
+                if self._security.refresh():
                     return
         finally:
-            await asker.close()
+            await reader.close()
 
-    def _keep(self, finding: Finding) -> None:
+    def _update(self, snapshot: OffsetsSnapshot) -> None:
         if self.problem:
-            log.info("bus.offsets_told_again")
-        self._found, self.problem = finding, ""
+            log.info("bus.offsets_known")
+        self._latest, self.problem = snapshot, ""
         if self._metrics:
-            self._metrics.show(lags(finding.places))
+            self._metrics.show(lags(snapshot.partitions))
 
-    def _say(self, problem: str, error: Exception | None = None) -> None:
+    def _report_problem(self, problem: str, error: Exception | None = None) -> None:
         if problem != self.problem:
             log.warning("bus.offsets_unknown", extra={"why": problem}, exc_info=error)
         self.problem = problem
         if self._metrics:
-            self._metrics.show({})  # an old lag would look like one of now
+            self._metrics.show({})  # a stale lag would look current
 
 
-def lags(places: tuple[Place, ...]) -> dict[tuple[str, str], int]:
-    """Messages that are left to read, by group and topic, where the group has committed."""
+def lags(partitions: tuple[PartitionOffsets, ...]) -> dict[tuple[str, str], int]:
+    """Lag in messages by group and topic, for groups that have committed."""
     result: dict[tuple[str, str], int] = {}
-    for place in places:
+    for place in partitions:
         for group, offset in place.committed.items():
             key = (group, place.topic)
             result[key] = result.get(key, 0) + max(0, place.end - offset)
     return result
 
 
-class _Asker:
-    """One connection to the brokers; after an error it is closed and another one made."""
+class _OffsetsReader:
+    """One connection to the brokers; replaced after an error."""
 
     def __init__(self, config: EventBusConfig, options: dict[str, Any], name: str) -> None:
         self._topics = sorted(config.topic(stream) for stream in config.publish)
         self._readers = config.readers
         own = {"client_id": f"{name}.offsets", "request_timeout_ms": REQUEST_MS}
-        # Assigned nothing, so that it reads nothing: that would need another right.
+        # No assignment: consuming would need the Read permission.
         self._consumer = AIOKafkaConsumer(**options, **own, enable_auto_commit=False)
         self._admin = AIOKafkaAdminClient(**options, **own)
 
@@ -170,18 +171,18 @@ class _Asker:
         await self._consumer.start()
         await self._admin.start()
 
-    async def ask(self, clock: Callable[[], float]) -> Finding:
+    async def ask(self, clock: Callable[[], float]) -> OffsetsSnapshot:
         """Raises :class:`BusError`, KafkaError, TimeoutError."""
-        every = await _repeated(self._partitions)
-        told = every[:MOST]
-        # First: whoever reads on meanwhile isn't before the end then.
-        committed = {group: await self._committed(group, told) for group in self._readers}
-        ends = await self._consumer.end_offsets(told) if told else {}
-        places = tuple(_place(each, ends[each], committed) for each in told)
-        return Finding(clock(), places, len(every) - len(told))
+        every = await _retried(self._partitions)
+        listed = every[:MAX_PARTITIONS]
+        # Before the end offsets: a group that advances meanwhile then never exceeds them.
+        committed = {group: await self._committed(group, listed) for group in self._readers}
+        ends = await self._consumer.end_offsets(listed) if listed else {}
+        partitions = tuple(_partition_offsets(each, ends[each], committed) for each in listed)
+        return OffsetsSnapshot(clock(), partitions, len(every) - len(listed))
 
     async def _partitions(self) -> list[TopicPartition]:
-        """Of the topics that exist, sorted."""
+        """Partitions of the existing topics, sorted."""
         partitions: list[TopicPartition] = []
         for topic in await self._admin.describe_topics(self._topics):
             error = for_code(topic["error_code"])
@@ -195,44 +196,46 @@ class _Asker:
         return sorted(partitions)
 
     async def _committed(self, group: str, wanted: list[TopicPartition]) -> dict[Any, int]:
-        """Where ``group`` goes on to read; partitions where it never committed left out."""
+        """Committed offsets of ``group``, without partitions where it never committed."""
 
         async def ask() -> dict[Any, Any]:
             offsets = await self._admin.list_consumer_group_offsets(group, partitions=wanted)
             if len(offsets) < len(wanted):
-                # How the client takes an error of the whole request. Rights were looked at when the
-                # coordinator was asked for: this one doesn't know the group yet, or no more.
+                # The client drops an error of the whole request. Permissions were checked when the
+                # coordinator was found: this broker is not the group's coordinator (any more).
                 raise GroupLoadInProgressError
             return dict(offsets)
 
         if not wanted:
             return {}
         try:
-            offsets = await _repeated(ask)
+            offsets = await _retried(ask)
         except GroupAuthorizationFailedError:
             raise BusError(f"group {group}: we may not ask how far it is; {_RIGHTS}") from None
         return {each: place.offset for each, place in offsets.items() if place.offset >= 0}
 
     async def close(self) -> None:
-        """Never raises, never takes long."""
+        """Close within two seconds; never raises."""
         for client in (self._consumer.stop, self._admin.close):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(_LEAVE):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await client()
 
 
-def _place(each: TopicPartition, end: int, committed: Mapping[str, Mapping[Any, int]]) -> Place:
+def _partition_offsets(
+    each: TopicPartition, end: int, committed: Mapping[str, Mapping[Any, int]]
+) -> PartitionOffsets:
     known = {group: offsets[each] for group, offsets in committed.items() if each in offsets}
-    return Place(each.topic, each.partition, end, known)
+    return PartitionOffsets(each.topic, each.partition, end, known)
 
 
-async def _repeated(ask: Callable[[], Awaitable[T]]) -> T:
-    """Requests go to any broker: one that was lost just now must not hide the others."""
+async def _retried(ask: Callable[[], Awaitable[T]]) -> T:
+    """Retry retriable errors: the next attempt may reach another broker."""
     for _ in range(ATTEMPTS - 1):
         try:
             return await ask()
         except KafkaError as error:
             if not error.retriable:
                 raise
-        await asyncio.sleep(_AGAIN)
+        await asyncio.sleep(_RETRY_PAUSE)
     return await ask()

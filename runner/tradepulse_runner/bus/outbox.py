@@ -1,13 +1,13 @@
-"""What is to be told and wasn't yet, on the state volume: ``bus/outbox.{number}``, ``bus/cursor``.
+"""Unacknowledged events on the state volume: ``bus/outbox.{number}``, ``bus/cursor``.
 
-A log of ``segments`` that hold JSON, read back from the disk. An event leaves only once the brokers
-have it; ``cursor`` says up to where that is. Losing the cursor tells events again, under the same
-ids.
+A segmented log of JSON entries. An event is removed once the brokers acknowledged it; ``cursor``
+stores the last acknowledged sequence number. After a lost cursor events are published again, under
+the same ids.
 
-It never holds trading up: putting is one write to the kernel, which a kill -9 can't undo. A power
-cut can, within a second; the order journal, which is synced, then still has what is missing, and
-``known`` tells from where on. When the bound is near, events are turned away and counted: what can
-be seen again from half of it on, orders and fills at the very end.
+Appending is one write to the kernel and never blocks trading. It survives a kill -9; a power cut
+may lose the last second, which is appended again from the synced order journal, starting after
+``last_sequence``. Near the size limit events are dropped and counted: ticks, bars and signals from
+half of it on, orders and fills only when it is full.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from tradepulse_runner.files.snapshot import Step, canonical, make_dirs, no_faul
 
 log = logging.getLogger(__name__)
 FOLDER = "bus"
-#: Bytes of one event at most.
-LARGEST = 128 << 10
-#: Share of the bound from which on only orders and fills are taken.
+#: Maximum size of one event, bytes.
+MAX_EVENT_BYTES = 128 << 10
+#: Share of the size limit above which only orders and fills are accepted.
 RESERVE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of the outbox; ``stream`` is None for a mark that is not to be told."""
+    """One event of the outbox; ``stream`` is None for a position mark, which is not published."""
 
     seq: int
     stream: Stream | None
@@ -61,7 +61,7 @@ class Outbox:
         self._clock, self._step = clock, step
         limit = min(SEGMENT, max_bytes // 8)
         self._log = SegmentLog(self._folder, "outbox", digits=12, limit=limit, step=step)
-        self._reader = Reader(self._log, at_once=2 * LARGEST)
+        self._reader = Reader(self._log, at_once=2 * MAX_EVENT_BYTES)
         self._acked = self._saved = 0
         self._sources: dict[str, int] = {}
         self._since = 0.0
@@ -72,10 +72,10 @@ class Outbox:
     # -- life ------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Find what an earlier process left. Raises OSError, :class:`DurabilityLost`."""
+        """Recover the entries of an earlier process. Raises OSError, :class:`DurabilityLost`."""
         make_dirs(self._folder)
         self._read_cursor()
-        self._log.recover(self._recall)
+        self._log.recover(self._restore)
         self._log.start(max([self._acked, *(each.last for each in self._log.segments)]))
         self.rewind()
         if not self.depth:
@@ -93,20 +93,23 @@ class Outbox:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            extra = {"file": str(self._folder / "cursor"), "remedy": "events may be told twice"}
+            extra = {
+                "file": str(self._folder / "cursor"),
+                "remedy": "none needed; events may be published twice, under the same ids",
+            }
             log.error("bus.cursor_damaged", extra=extra)
 
-    def _recall(self, seq: int, payload: bytes) -> None:
+    def _restore(self, seq: int, payload: bytes) -> None:
         raw = json.loads(payload)
         if source := raw.get("o"):
             self._sources[source[0]] = source[1]
         if seq > self._acked and not self._since:
             self._since = raw["t"]
 
-    # -- putting ---------------------------------------------------------------------------
+    # -- appending -------------------------------------------------------------------------
 
     def put(self, event: Event) -> bool:
-        """Keep ``event`` until it is told; False when there is no room, or the disk fails."""
+        """Append ``event``; False when the outbox is full or the disk fails."""
         raw = {
             "s": str(event.stream),
             "k": event.key,
@@ -116,29 +119,31 @@ class Outbox:
             **({"o": event.source} if event.source else {}),
         }
         payload = canonical(raw)
-        if len(payload) > LARGEST or self._with(payload) > self._room(event.stream):
-            self._refuse(event, f"no room beside {self.bytes} bytes of at most {self._max}")
+        if len(payload) > MAX_EVENT_BYTES or self._size_with(payload) > self._limit_for(
+            event.stream
+        ):
+            self._drop(event, f"outbox full: {self.bytes} of {self._max} bytes")
             return False
         if not self._append(payload, event.source):
-            self._refuse(event, self.problem)
+            self._drop(event, self.problem)
             return False
         self.problem = ""
         return True
 
-    def place(self, venue: str, seq: int) -> None:
-        """Remember that what ``venue``'s journal has up to ``seq`` is told or not to be told."""
+    def mark_position(self, venue: str, seq: int) -> None:
+        """Record that the journal of ``venue`` needs no publishing up to ``seq``."""
         if self._sources.get(venue) != seq:
             self._append(canonical({"o": [venue, seq], "t": self._clock()}), (venue, seq))
 
-    def known(self, venue: str) -> int | None:
-        """Sequence number of the journal record that was put last; None: there never was one."""
+    def last_sequence(self, venue: str) -> int | None:
+        """Number of the last appended journal record of ``venue``; None before the first."""
         return self._sources.get(venue)
 
-    def _with(self, payload: bytes) -> int:
+    def _size_with(self, payload: bytes) -> int:
         return self.bytes + len(frame(0, payload))
 
-    def _room(self, stream: Stream) -> float:
-        return self._max * (1.0 if stream.kept else RESERVE)
+    def _limit_for(self, stream: Stream) -> float:
+        return self._max * (1.0 if stream.critical else RESERVE)
 
     def _append(self, payload: bytes, source: tuple[str, int] | None) -> bool:
         waited = self.depth
@@ -155,32 +160,32 @@ class Outbox:
         self.empty.clear()
         return True
 
-    def _refuse(self, event: Event, why: str) -> None:
-        if event.stream.kept and not self.dropped[event.stream]:
+    def _drop(self, event: Event, why: str) -> None:
+        if event.stream.critical and not self.dropped[event.stream]:
             log.error("bus.event_lost", extra={"stream": str(event.stream), "why": why})
         self.dropped[event.stream] += 1
 
-    # -- telling ---------------------------------------------------------------------------
+    # -- publishing ------------------------------------------------------------------------
 
-    def read(self, most: int) -> list[Entry]:
+    def read(self, limit: int) -> list[Entry]:
         """The next entries, oldest first; none when all were read. Raises OSError."""
         self.arrived.clear()
-        return [_entry(seq, payload) for seq, payload in self._reader.read(most)]
+        return [_entry(seq, payload) for seq, payload in self._reader.read(limit)]
 
     def rewind(self) -> None:
-        """Read on from the first one that wasn't acknowledged."""
+        """Continue reading at the first entry that isn't acknowledged."""
         self._reader.seek(self._acked)
 
     def ack(self, entry: Entry) -> None:
-        """The brokers have everything up to ``entry``."""
+        """Acknowledge everything up to ``entry``."""
         self._acked = max(self._acked, entry.seq)
         self._since = entry.at if self.depth else 0.0
         if not self.depth:
             self.empty.set()
 
     async def save(self) -> None:
-        """Write down how far it is, and drop what isn't needed any more. Raises
-        :class:`DurabilityLost`; repeating is safe."""
+        """Save the cursor and delete acknowledged segments. Raises :class:`DurabilityLost`;
+        idempotent."""
         if self._log.unsynced:
             await asyncio.to_thread(self._log.sync)
         if self._acked == self._saved:
@@ -193,21 +198,21 @@ class Outbox:
         while self._reader.is_behind(self._log.segments[0], acked):
             self._log.drop_oldest()
 
-    # -- how it stands ---------------------------------------------------------------------
+    # -- metrics ---------------------------------------------------------------------------
 
     @property
     def depth(self) -> int:
-        """Events that the brokers don't have yet."""
+        """Number of events that are not acknowledged."""
         return self._log.seq - self._acked
 
     @property
     def bytes(self) -> int:
-        """What it takes on the volume."""
+        """Size on the state volume."""
         return self._log.bytes
 
     @property
     def age(self) -> float:
-        """Seconds that the oldest of them has waited at most; 0 when there is none."""
+        """Upper bound of the oldest event's age, seconds; 0 when there is none."""
         return max(0.0, self._clock() - self._since) if self.depth and self._since else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Hands entries of the outbox to the brokers: idempotent, acknowledged by all in-sync replicas."""
+"""Publishes outbox entries: idempotent, acknowledged by all in-sync replicas."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tradepulse_runner.bus.outbox import Entry
 from tradepulse_runner.config.bus import EventBusConfig, Stream
 from tradepulse_runner.errors import BusError
 
-#: Milliseconds for which the client repeats a request by itself, as when a leader is lost.
+#: Milliseconds for which the client itself retries a request, e.g. after a lost leader.
 REQUEST_MS = 10_000
-#: Seconds after which a client that gives no word is given up.
-SILENCE = 2 * REQUEST_MS / 1000 + 5
-_LEAVE = 3.0
+#: Seconds after which an unresponsive client is closed.
+TIMEOUT = 2 * REQUEST_MS / 1000 + 5
+_CLOSE_TIMEOUT = 3.0
 
 
 class Producer:
-    """One connection; after an error it is closed and another one made. ``options``: see
-    ``client.Access``."""
+    """One connection; replaced after an error. ``options``: see
+    ``client.ClientSecurity``."""
 
     def __init__(self, config: EventBusConfig, options: dict[str, Any], *, name: str) -> None:
         self._config = config
@@ -43,35 +43,35 @@ class Producer:
         )
 
     async def start(self) -> None:
-        """Connect, and look whether every topic may be written to. Raises :class:`BusError`."""
+        """Connect and check that every topic exists and is authorized. Raises :class:`BusError`."""
         try:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await self._client.start()
         except (KafkaError, OSError, TimeoutError) as error:
             servers = ", ".join(self._config.bootstrap_servers)
-            raise BusError(f"{servers}: {_why(error)}") from None
+            raise BusError(f"{servers}: {explain(error)}") from None
         for stream in sorted(self._config.publish):
-            await self._look(self._config.topic(stream))
+            await self._require_topic(self._config.topic(stream))
 
-    async def _look(self, topic: str) -> None:
+    async def _require_topic(self, topic: str) -> None:
         try:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await self._client.partitions_for(topic)
         except (KafkaError, TimeoutError) as error:
-            raise BusError(f"topic {topic}: {_why(error)}") from None
+            raise BusError(f"topic {topic}: {explain(error)}") from None
 
     async def send(self, entries: Sequence[Entry]) -> list[BaseException | None]:
-        """Have them stored; what became of each: None, or why it isn't known to be stored."""
+        """Publish ``entries``. Returns for each None when it is acknowledged, else the error."""
         try:
-            async with asyncio.timeout(SILENCE):
-                waiting = [await self._hand_over(entry) for entry in entries if entry.stream]
+            async with asyncio.timeout(TIMEOUT):
+                waiting = [await self._enqueue(entry) for entry in entries if entry.stream]
                 answers = iter(await asyncio.gather(*waiting, return_exceptions=True))
         except (KafkaError, TimeoutError) as error:
             return [error] * len(entries)
         results = [next(answers) if entry.stream else None for entry in entries]
         return [each if isinstance(each, BaseException) else None for each in results]
 
-    async def _hand_over(self, entry: Entry) -> asyncio.Future[Any]:
+    async def _enqueue(self, entry: Entry) -> asyncio.Future[Any]:
         assert entry.stream is not None
         future: asyncio.Future[Any] = await self._client.send(
             self._config.topic(Stream(entry.stream)),
@@ -83,18 +83,14 @@ class Producer:
         return future
 
     async def close(self) -> None:
-        """Leave; never raises, never takes long."""
+        """Close within three seconds; never raises."""
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(_LEAVE):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._client.stop()
 
 
-def told(error: BaseException) -> str:
-    """A sentence for people about what :meth:`Producer.send` found."""
-    return _why(error)
-
-
-def _why(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
+    """One sentence: why the brokers did not accept an event or a connection, and the remedy."""
     if isinstance(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)):
         return "we may not write there; remedy: run what 'tradepulse-runner bus acls' prints"
     if isinstance(error, UnknownTopicOrPartitionError):

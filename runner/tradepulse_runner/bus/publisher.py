@@ -1,7 +1,7 @@
-"""Tells what happens: hears it from the loop, keeps it in the outbox, brings it to the brokers.
+"""Publishes the loop's events: appends them to the outbox and sends them to the brokers.
 
-What the loop calls here costs one write to the kernel and raises nothing. The rest is a task of its
-own, which connects, sends, and connects again for as long as it takes.
+A call from the loop costs one write to the kernel and never raises. Sending runs in its own task,
+which reconnects with exponential backoff.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from tradepulse_runner.bus.bars import Bars
-from tradepulse_runner.bus.client import Access
-from tradepulse_runner.bus.events import Event, Teller
+from tradepulse_runner.bus.client import ClientSecurity
+from tradepulse_runner.bus.events import Event, EventFactory
 from tradepulse_runner.bus.metrics import PublisherMetrics
 from tradepulse_runner.bus.offsets import Offsets
 from tradepulse_runner.bus.outbox import Entry, Outbox
-from tradepulse_runner.bus.producer import Producer, told
+from tradepulse_runner.bus.producer import Producer, explain
 from tradepulse_runner.config.bus import EventBusConfig, Stream
 from tradepulse_runner.domain import Order
 from tradepulse_runner.errors import BusError, ConfigError, DurabilityLost, RunnerError
@@ -31,13 +31,13 @@ from tradepulse_runner.oms.state import OrderRecord
 from tradepulse_runner.venues.base import ExecutionConnector
 
 log = logging.getLogger(__name__)
-#: Entries that are sent before the first of them is known to be stored: between two such chunks
-#: the order of a symbol's events can't change, whatever fails.
+#: Entries in flight at once. All are acknowledged before the next chunk is sent, so that events of
+#: a symbol stay in order across failures.
 CHUNK = 500
-#: Seconds between two looks at files and at the cursor.
+#: Seconds between two polls of the credential files and saves of the cursor.
 INTERVAL = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-#: Seconds that a stop waits for what was not told yet; it is told by the next process else.
+#: Seconds that a stop waits for unpublished events; the next process publishes the rest.
 GRACE = 2.0
 
 
@@ -57,8 +57,8 @@ class Publisher:
     ) -> None:
         self._config, self._clock, self._step = config, clock, step
         self._name = runner.replace("/", ".")
-        self._teller = Teller(runner, clock)
-        self._access = Access(config, environment)
+        self._events = EventFactory(runner, clock)
+        self._security = ClientSecurity(config, environment)
         self._outbox = Outbox(state_dir, config.outbox_max_bytes, clock=clock, step=step)
         self._opened = asyncio.Event()
         self._metrics = PublisherMetrics(registry, config)
@@ -71,7 +71,7 @@ class Publisher:
         self._problem = ""
         self.connections = 0  # made by this process
         self._task: asyncio.Task[None] | None = None
-        self._beside: list[asyncio.Task[None]] = []
+        self._auxiliary: list[asyncio.Task[None]] = []
 
     # -- what the loop calls ---------------------------------------------------------------
 
@@ -80,36 +80,37 @@ class Publisher:
     ) -> None:
         """A record was written to the journal of ``venue``."""
         if self._ready():
-            self._put(self._teller.record(venue, seq, record, order))
+            self._put(self._events.record(venue, seq, record, order))
 
     def replayed(
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
     ) -> None:
-        """The same at a start: told if the process before was killed before it could put it."""
+        """A record read from the journal at start: published if the previous process was killed
+        before it could append it to the outbox."""
         if self._ready():
-            known = self._outbox.known(venue)
+            known = self._outbox.last_sequence(venue)
             if known is not None and seq > known:
-                self._put(self._teller.record(venue, seq, record, order))
+                self._put(self._events.record(venue, seq, record, order))
 
     def opened(self, venue: str, seq: int) -> None:
-        """The journal of ``venue`` was read, up to ``seq``. It may be an older one than before: a
-        backup was restored, or the state was set aside."""
+        """The journal of ``venue`` was read up to ``seq``. It may be older than before, after a
+        restore or with a new state directory."""
         if self._ready():
-            self._outbox.place(venue, seq)
+            self._outbox.mark_position(venue, seq)
 
     def signalled(self, venue: str, order: Order) -> None:
-        """The strategy wants ``order``."""
+        """The strategy signalled ``order``."""
         if self._ready():
-            self._put(self._teller.signal(venue, order))
+            self._put(self._events.signal(venue, order))
 
     def _ready(self) -> bool:
-        """Open the outbox when it is first used: by then the state directory is ours."""
+        """Open the outbox on first use, when the state directory is locked by this process."""
         if not self._opened.is_set() and not self._problem:
             try:
                 self._outbox.open()
                 self._opened.set()
             except (OSError, RunnerError) as error:
-                self._say(f"the outbox cannot be used: {error}")
+                self._report_problem(f"the outbox cannot be used: {error}")
         return self._opened.is_set()
 
     def _put(self, event: Event | None) -> None:
@@ -124,82 +125,84 @@ class Publisher:
     # -- life ------------------------------------------------------------------------------
 
     def start(self, connectors: Mapping[str, ExecutionConnector]) -> None:
-        """Begin to tell; returns at once."""
+        """Start publishing; returns at once."""
         self._task = asyncio.create_task(self._run(), name="bus")
-        self._beside = [asyncio.create_task(self._offsets.run(), name="bus-offsets")]
+        self._auxiliary = [asyncio.create_task(self._offsets.run(), name="bus-offsets")]
         if self._config.publish & {Stream.TICKS, Stream.BARS}:
-            watch = asyncio.create_task(self._watch(connectors), name="bus-ticks")
-            self._beside.append(watch)
+            watch = asyncio.create_task(self._sample_prices(connectors), name="bus-ticks")
+            self._auxiliary.append(watch)
 
     async def stop(self) -> None:
-        """Tell the rest, for a moment; what is left is told by the next process."""
-        for each in self._beside:
+        """Publish the rest for up to ``GRACE`` seconds; the next process publishes what is left."""
+        for each in self._auxiliary:
             each.cancel()
         with contextlib.suppress(TimeoutError):
             if self._opened.is_set() and not self._problem:
                 async with asyncio.timeout(GRACE):
-                    await self.told()
+                    await self.drain()
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task, *self._beside})
-        with contextlib.suppress(DurabilityLost):  # it would be told twice, under the same ids
+            await asyncio.wait({self._task, *self._auxiliary})
+        with contextlib.suppress(
+            DurabilityLost
+        ):  # they would be published twice, under the same ids
             if self._opened.is_set():
                 await self._outbox.save()
         self._outbox.close()
 
-    async def told(self) -> None:
-        """Until the brokers have everything."""
+    async def drain(self) -> None:
+        """Wait until every event is acknowledged."""
         await self._outbox.empty.wait()
 
     def status(self) -> dict[str, Any]:
         """For ``/status``: JSON values."""
         return {
-            "problem": self._problem or self._offsets.problem or self._before(),
+            "problem": self._problem or self._offsets.problem or self._connection_problem(),
             "pending": self._outbox.depth,
             "age": round(self._outbox.age, 3),
             "dropped": sum(self._outbox.dropped.values()),
             **self._offsets.status(),
         }
 
-    def _before(self) -> str:
+    def _connection_problem(self) -> str:
         return "" if self.connections else "not connected yet"
 
-    # -- telling ---------------------------------------------------------------------------
+    # -- publishing ------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         await self._opened.wait()
         pause = FIRST_PAUSE
         while True:
             try:
-                await self._talk()
+                await self._session()
                 pause = FIRST_PAUSE
             except (BusError, ConfigError, DurabilityLost, OSError) as error:
-                self._say(str(error))
-            except Exception as error:  # whatever it is: the bus is auxiliary, the trading is not
-                self._say(f"unforeseen: {type(error).__name__}", error)
+                self._report_problem(str(error))
+            except Exception as error:  # an unexpected error must not reach trading
+                self._report_problem(f"unforeseen: {type(error).__name__}", error)
             if self._problem:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _talk(self) -> None:
+    async def _session(self) -> None:
         """One connection, until it fails (raises :class:`BusError`) or there are newer
         credentials (returns)."""
-        producer = Producer(self._config, self._access.options(), name=self._name)
+        producer = Producer(self._config, self._security.options(), name=self._name)
         try:
             await producer.start()
             self._outbox.rewind()
             self.connections += 1
-            # Else once something was taken: brokers that answer may take nothing.
+            # With a backlog, only an acknowledgement proves that the brokers accept events.
             if not self._outbox.depth:
-                self._well()
+                self._report_recovery()
             looked = time.monotonic()
             while True:
                 await self._pump(producer)
                 if time.monotonic() - looked > INTERVAL:
                     looked = time.monotonic()
                     await self._outbox.save()
-                    if self._access.refresh():
+                    if self._security.refresh():
                         log.info("bus.credentials_replaced")
                         return
         finally:
@@ -229,27 +232,27 @@ class Publisher:
                 self._count(entry.stream, "produced")
                 self._count(entry.stream, "failed" if problem else "acked")
         if first is not None:
-            raise BusError(told(first))
-        self._well()
+            raise BusError(explain(first))
+        self._report_recovery()
 
-    async def _watch(self, connectors: Mapping[str, ExecutionConnector]) -> None:
+    async def _sample_prices(self, connectors: Mapping[str, ExecutionConnector]) -> None:
         await self._opened.wait()
         while True:
             for venue, connector in connectors.items():
                 for symbol in sorted(connector.symbols):
-                    self._look(venue, symbol, connector)
+                    self._sample(venue, symbol, connector)
             await asyncio.sleep(self._config.tick_interval)
 
-    def _look(self, venue: str, symbol: str, connector: ExecutionConnector) -> None:
+    def _sample(self, venue: str, symbol: str, connector: ExecutionConnector) -> None:
         quote = connector.quote(symbol)
         if quote is None or self._prices.get((venue, symbol)) == quote.timestamp:
             return
         self._prices[venue, symbol] = quote.timestamp
-        self._put(self._teller.tick(venue, symbol, quote))
+        self._put(self._events.tick(venue, symbol, quote))
         if bar := self._bars.add(venue, symbol, quote.mid, quote.timestamp):
-            self._put(self._teller.bar(venue, symbol, bar))
+            self._put(self._events.bar(venue, symbol, bar))
 
-    def _say(self, problem: str, error: Exception | None = None) -> None:
+    def _report_problem(self, problem: str, error: Exception | None = None) -> None:
         if problem != self._problem:
             log.warning(
                 "bus.behind",
@@ -259,8 +262,8 @@ class Publisher:
         self._problem = problem
         self._metrics.up.set(0)
 
-    def _well(self) -> None:
+    def _report_recovery(self) -> None:
         if self._problem:
-            log.info("bus.well_again", extra={"waiting": self._outbox.depth})
+            log.info("bus.recovered", extra={"waiting": self._outbox.depth})
         self._problem = ""
         self._metrics.up.set(1)

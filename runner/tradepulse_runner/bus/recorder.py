@@ -1,4 +1,4 @@
-"""A drop copy: every event of the bus, once, in one SQLite file of its own."""
+"""A drop copy: every event of the bus, once, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def open_recorder(path: Path) -> Ledger:
 
 
 def record(connection: sqlite3.Connection, event: Received) -> None:
-    """The handler."""
+    """A :data:`~tradepulse_runner.bus.consumer.Handler` that inserts ``event``."""
     row = (event.id, event.topic, event.key, canonical(event.body).decode(), time.time())
     connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)

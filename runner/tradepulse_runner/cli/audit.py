@@ -17,7 +17,7 @@ from tradepulse_runner.files.secret import AUDIT_SECRET, WatchedSecret
 
 @click.group("audit")
 def audit() -> None:
-    """The trail of who did what."""
+    """Verify the signed audit trail."""
 
 
 @audit.command("verify-signatures")
@@ -25,13 +25,12 @@ def audit() -> None:
 @click.option(
     "--keyring",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file with the audit secrets of now and before, one a line; without it, the one of the"
-    " environment.",
+    help="File with the current and previous audit secrets, one per line; default: the secret that"
+    " the environment names.",
 )
 def verify_signatures(state_dir: Path, keyring: Path | None) -> None:
-    """Check every record's signature and place in the chain; exit 1 and a sentence for each that is
-    wrong."""
-    keys = Keyring.load(keyring) if keyring else _of_environment()
+    """Verify every record's signature and hash chain; print each invalid record and exit 1."""
+    keys = Keyring.load(keyring) if keyring else _environment_keyring()
     path = state_dir / FILE
     problems = [f"record {seq}: {why}" for seq, why in chain_problems(read_trail(path))]
     count = 0
@@ -46,7 +45,7 @@ def verify_signatures(state_dir: Path, keyring: Path | None) -> None:
     click.echo(f"{count} records, all signed and in place")
 
 
-def _of_environment() -> Keyring:
+def _environment_keyring() -> Keyring:
     secret = WatchedSecret.of(AUDIT_SECRET, os.environ)
     if secret is None:
         raise ConfigError(f"no keys; remedy: give --keyring FILE, or set {AUDIT_SECRET}_PATH")

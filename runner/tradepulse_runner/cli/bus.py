@@ -25,26 +25,32 @@ CONFIG = click.option(
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="The configuration file, with event_bus.",
+    help="The configuration file; must have event_bus.",
 )
 
 
 @click.group("bus")
 def bus() -> None:
-    """The event bus (Kafka)."""
+    """Kafka: print ACLs, record events."""
 
 
 @bus.command("acls")
 @CONFIG
-@click.option("--principal", "who", help="The runner, e.g. User:CN=demo; default: its certificate.")
-@click.option("--reader", help="Who consumes, e.g. User:CN=recorder; none when left out.")
+@click.option(
+    "--principal",
+    "who",
+    help="Kafka user of the runner, e.g. User:CN=demo; default: its certificate's.",
+)
+@click.option(
+    "--reader", help="Kafka user of the consumer, e.g. User:CN=recorder; default: no consumer."
+)
 @click.option(
     "--command-config",
     type=click.Path(path_type=Path),
-    help="Client properties of an administrator, passed on.",
+    help="Administrator's client properties, passed to kafka-acls.",
 )
 def acls(path: Path, who: str | None, reader: str | None, command_config: Path | None) -> None:
-    """Print the kafka-acls commands that allow what FILE needs, and nothing else."""
+    """Print the kafka-acls commands that grant what the configuration needs, and nothing else."""
     config = _bus(path)
     extra = ("--command-config", str(command_config)) if command_config else ()
     for line in commands(config, who or principal(config), reader=reader, extra=extra):
@@ -58,12 +64,12 @@ def acls(path: Path, who: str | None, reader: str | None, command_config: Path |
     "target",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="SQLite file; table events.",
+    help="SQLite file to record to (table: events).",
 )
-@click.option("--metrics-port", type=int, default=0, help="Port of the metrics; 0: none.")
+@click.option("--metrics-port", type=int, default=0, help="Port of the metrics endpoint; 0: none.")
 def record(path: Path, target: Path, metrics_port: int) -> None:
-    """Keep a copy of every event, each once, until SIGTERM."""
-    # Whoever doesn't use it doesn't pay for importing it.
+    """Record every event once to a SQLite file, until SIGTERM."""
+    # Imported on demand: the Kafka client is needed only here.
     from tradepulse_runner.bus import consumer, recorder  # noqa: PLC0415
 
     config = _bus(path)
@@ -89,7 +95,7 @@ async def _until_stopped(reader: Consumer) -> None:
     task.cancel()
     await asyncio.wait({task})
     if not task.cancelled():
-        task.result()  # what nobody foresaw
+        task.result()  # raises an unexpected error
 
 
 def _bus(path: Path) -> EventBusConfig:

@@ -14,7 +14,7 @@ from tradepulse_runner.config_check import check
 
 @click.group("config")
 def config() -> None:
-    """Look at a configuration file."""
+    """Check a configuration file."""
 
 
 @config.command("check")
@@ -26,9 +26,9 @@ def config() -> None:
     help="The configuration file.",
 )
 def check_(path: Path) -> None:
-    """Say whether this release could run with FILE and its secrets; exit 1 when it couldn't.
+    """Check whether this release can run with a configuration and its secrets; exit 1 if not.
 
-    Nothing is connected to. The answer is one line of JSON, also in the pod's termination message.
+    Connects to nothing. The result is one line of JSON, also in the pod's termination message.
     """
     problems = check(path, os.environ)
     text = json.dumps(problems)

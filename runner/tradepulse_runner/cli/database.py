@@ -20,13 +20,15 @@ _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 @click.group("database")
 def database() -> None:
-    """The schema and the audit trail in PostgreSQL."""
+    """PostgreSQL: migrate the schema, verify the audit trail."""
 
 
 def _options(command: F) -> F:
     for option in (
-        click.option("--key-file", type=_FILE, help="Its key."),
-        click.option("--cert-file", type=_FILE, help="Its certificate."),
+        click.option("--key-file", type=_FILE, help="PEM private key of --cert-file."),
+        click.option(
+            "--cert-file", type=_FILE, help="PEM client certificate instead of the configuration's."
+        ),
         click.option("--user", help="Connect as this role instead of the configuration's."),
         click.option(
             "--config", "path", type=_FILE, required=True, help="The runner's configuration file."
@@ -36,16 +38,16 @@ def _options(command: F) -> F:
     return command
 
 
-# Whoever doesn't use a database doesn't pay for importing its client.
+# Imported on demand: the PostgreSQL client is needed only here.
 
 
 @database.command("migrate")
 @_options
-def migrate(path: Path, **who: Any) -> None:
-    """Bring the schema to what this release knows, as the schema's owner; safe to repeat."""
+def migrate(path: Path, **overrides: Any) -> None:
+    """Apply the missing schema migrations, as the schema's owner; idempotent."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
-    applied = commands.migrate(_load(path, who)[1])
+    applied = commands.migrate(_load(path, overrides)[1])
     for name in applied:
         click.echo(f"applied {name}")
     click.echo(f"{len(applied)} migrations applied" if applied else "nothing to apply")
@@ -53,12 +55,12 @@ def migrate(path: Path, **who: Any) -> None:
 
 @database.command("verify")
 @_options
-def verify(path: Path, **who: Any) -> None:
-    """Check every audit record of the runner and its place in the chain; exit 1 and a sentence for
-    each that is wrong. What the state directory remembers of the chain's end is checked, too."""
+def verify(path: Path, **overrides: Any) -> None:
+    """Verify every audit record of the runner and its hash chain; compare its end with the state
+    directory. Print each problem and exit 1."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
-    runner, config = _load(path, who)
+    runner, config = _load(path, overrides)
     wrong, summary = commands.verify(config, _name(runner), runner.state_dir)
     for problem in wrong:
         click.echo(problem, err=True)
@@ -69,11 +71,11 @@ def verify(path: Path, **who: Any) -> None:
 
 @database.command("status")
 @_options
-def status(path: Path, **who: Any) -> None:
-    """Show which schema is there and how long the runner's chain is, as JSON."""
+def status(path: Path, **overrides: Any) -> None:
+    """Show the schema version and the length of the runner's audit trail as JSON."""
     from tradepulse_runner.database import commands  # noqa: PLC0415
 
-    runner, config = _load(path, who)
+    runner, config = _load(path, overrides)
     click.echo(json.dumps(commands.status(config, _name(runner)), indent=2))
 
 
@@ -81,9 +83,9 @@ def _name(config: RunnerConfig) -> str:
     return f"{config.runner.namespace}/{config.runner.name}"
 
 
-def _load(path: Path, who: dict[str, Any]) -> tuple[RunnerConfig, DatabaseConfig]:
+def _load(path: Path, overrides: dict[str, Any]) -> tuple[RunnerConfig, DatabaseConfig]:
     config = load_config(path)
     if config.database is None:
         raise ConfigError(f"{path}: database: missing; remedy: say where it is")
-    given = {name: value for name, value in who.items() if value is not None}
+    given = {name: value for name, value in overrides.items() if value is not None}
     return config, config.database.model_copy(update=given)

@@ -21,8 +21,8 @@ from tradepulse_runner.errors import StateError
 from tradepulse_runner.files.lock import LOCK_FILE
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.live.killreport import read_report
-from tradepulse_runner.moment import rfc3339
 from tradepulse_runner.release import load_release
+from tradepulse_runner.timestamps import rfc3339
 
 STATE_DIR = click.option(
     "--state-dir",
@@ -44,14 +44,14 @@ def _text(what: str) -> Callable[[click.Context, click.Parameter, str], str]:
 
 @click.group("kill-switch")
 def kill_switch() -> None:
-    """The latch that stops trading."""
+    """Stop trading, and allow it again."""
 
 
 @kill_switch.command("status")
 @STATE_DIR
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def status(state_dir: Path, as_json: bool) -> None:
-    """Say whether it is engaged, and why, who did what, and what could not be cancelled."""
+    """Show whether the kill switch is engaged and why, its history, and uncancelled orders."""
     latch, report = _latch(state_dir), read_report(state_dir)
     if as_json:
         shown = {"engaged": latch.engaged, "reason": latch.reason, "history": latch.history}
@@ -74,12 +74,12 @@ def status(state_dir: Path, as_json: bool) -> None:
     "--reason",
     required=True,
     callback=_text("say why trading stops"),
-    help="Who stops trading, and why.",
+    help="Why trading stops.",
 )
 @click.option("--by", default="", help="Your name.")
 def engage(state_dir: Path, reason: str, by: str) -> None:
-    """Latch it. A running runner notices within 0.25 s and cancels everything; a stopped one starts
-    latched."""
+    """Engage the kill switch. A running runner cancels every order within moments (it polls every
+    0.25 s); a stopped one will not trade when it starts."""
     latch = _latch(state_dir)
     if latch.engage(reason, by=by.strip()):
         click.echo(f"engaged: {reason}")
@@ -93,16 +93,16 @@ def engage(state_dir: Path, reason: str, by: str) -> None:
     "--by",
     required=True,
     callback=_text("a person's name is needed"),
-    help="Your name: you answer for trading going on.",
+    help="Your name: you take responsibility for resuming trading.",
 )
 @click.option(
     "--reason",
     required=True,
     callback=_text("say why trading may go on"),
-    help="What was wrong, and why it is over.",
+    help="What was wrong, and how it was resolved.",
 )
 def reset(state_dir: Path, by: str, reason: str) -> None:
-    """Open the latch. A running runner notices, reconciles with the venue and trades on."""
+    """Reset the kill switch. A running runner reconciles with its venues and resumes trading."""
     _latch(state_dir).reset(by=by, reason=reason)
     click.echo(f"reset by {by}: {reason}")
 
@@ -113,43 +113,43 @@ def reset(state_dir: Path, by: str, reason: str) -> None:
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="The configuration file whose limits and symbols are rehearsed.",
+    help="The configuration file whose limits and symbols the drill uses.",
 )
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="Where the report goes: FILE.md, and FILE.json beside it.",
+    help="Report to write: FILE.md and FILE.json.",
 )
 @click.option(
     "--orders",
     type=click.IntRange(1, 1000),
     default=100,
     show_default=True,
-    help="Resting orders to cancel, as far as the limits let them leave.",
+    help="Number of resting orders to cancel, as far as the risk limits permit.",
 )
 def run_drill(path: Path, report: Path, orders: int) -> None:
-    """Rehearse it on paper venues, in a directory of its own; exit 1 when a check fails."""
+    """Rehearse the kill switch on paper venues, in a temporary directory. Exit 1 on failure."""
     config = load_config(path)
-    # A rehearsed emergency must not wake whoever watches the logs for real ones.
+    # A rehearsal must not trigger alerts on log lines.
     logging.disable()
     try:
         result = asyncio.run(drill(config, orders=orders))
     finally:
         logging.disable(logging.NOTSET)
     release = load_release()
-    written, _ = write_report(report, result, config, release)
+    report_path, _ = write_report(report, result, config, release)
     if place := os.environ.get("TRADEPULSE_TERMINATION_LOG"):
         Path(place).write_text(as_message(result), encoding="utf-8")
     for check in result.checks:
         click.echo(f"{'pass' if check.passed else 'FAIL'}  {check.name}  {check.detail}".rstrip())
-    click.echo(f"{'passed' if result.passed else 'FAILED'}: {written}")
+    click.echo(f"{'passed' if result.passed else 'FAILED'}: {report_path}")
     if not result.passed:
         sys.exit(1)
 
 
 def _latch(state_dir: Path) -> KillSwitch:
-    """Raises :class:`StateError` where no runner lives: whoever engages there stops nothing."""
+    """The latch. Raises :class:`StateError` for a directory that no runner has used."""
     if not (state_dir / LOCK_FILE).exists():
         raise StateError(
             f"{state_dir}: no runner has used this directory; remedy: give --state-dir the"

@@ -32,8 +32,8 @@ from tradepulse_runner.venues.catalog import BuildConnector, build_connector
 _LONGEST_ERROR = 600
 
 
-class OneSentence(click.Group):
-    """Deliberate errors end with their text, not with a traceback."""
+class PlainErrorGroup(click.Group):
+    """Shows a deliberate error as its text instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -43,10 +43,21 @@ class OneSentence(click.Group):
             raise click.exceptions.Exit(error.exit_code) from error
 
 
-@click.group(cls=OneSentence)
+@click.group(cls=PlainErrorGroup)
 @click.version_option(package_name="tradepulse")
 def main() -> None:
-    """A live trading runner."""
+    """TradePulse runner: one process that trades at one or more venues.
+
+    \b
+    Start here:
+      tradepulse-runner config check --config configs/paper.yaml
+      tradepulse-runner run --config configs/paper.yaml
+      curl http://127.0.0.1:8080/status
+    Stop trading at once:
+      tradepulse-runner kill-switch engage --state-dir DIR --reason TEXT
+
+    configs/README.md describes every field of the configuration file.
+    """
 
 
 @main.command()
@@ -59,27 +70,38 @@ def main() -> None:
 )
 @click.option("--log-level", default="INFO", show_default=True, help="Level of the JSON logs.")
 def run(path: Path, log_level: str) -> None:
-    """Trade until SIGTERM; then cancel, flush and stop."""
+    """Trade until SIGTERM or SIGINT; then cancel open orders, save the state and stop."""
     trade(path, log_level)
 
 
 @main.group("state")
 def state_() -> None:
-    """Look at, check and prepare a state directory."""
+    """Inspect, verify, back up and restore a state directory."""
 
 
 @state_.command("prepare")
 @STATE_DIR
-@click.option("--backup", help="Back the state up under this id.")
-@click.option("--restore", help="Go back to the backup of this id, once.")
+@click.option("--backup", help="Create a backup with this id.")
+@click.option("--restore", help="Restore the backup with this id, once.")
 @click.option(
     "--mode",
     type=click.Choice([mode.value for mode in Mode]),
     default=Mode.RESTORE.value,
     show_default=True,
+    help="What --restore does with the current state.",
 )
-@click.option("--keep", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--incident-dir", type=click.Path(path_type=Path), help="A report to keep.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Number of backups to keep.",
+)
+@click.option(
+    "--incident-dir",
+    type=click.Path(path_type=Path),
+    help="Directory of an incident report to copy into the state.",
+)
 def prepare(
     state_dir: Path,
     backup: str | None,
@@ -88,8 +110,8 @@ def prepare(
     keep: int,
     incident_dir: Path | None,
 ) -> None:
-    """What an init container does before the runner may start; safe to repeat."""
-    # By environment, not by argument: a release of before ignores what it doesn't know.
+    """Back up or restore before the runner starts, as its init container does; idempotent."""
+    # By environment, not by argument: an older release ignores unknown variables.
     expected = Expected(
         sha256=os.environ.get("TRADEPULSE_RESTORE_SHA256", ""),
         nonce=os.environ.get("TRADEPULSE_RESTORE_NONCE", ""),
@@ -99,22 +121,22 @@ def prepare(
         result = state.prepare(state_dir, wanted, clock=time.time)
     except (RunnerError, OSError) as error:
         refused = isinstance(error, RestoreRefused)
-        _tell({"ok": False, "refused": refused, "error": str(error)[:_LONGEST_ERROR]})
+        _write_result({"ok": False, "refused": refused, "error": str(error)[:_LONGEST_ERROR]})
         sys.exit(1)
-    _tell(result)
+    _write_result(result)
 
 
 @state_.command("inspect")
 @STATE_DIR
 def inspect(state_dir: Path) -> None:
-    """Show what the state directory holds, as JSON."""
+    """Show the contents of the state directory as JSON."""
     click.echo(json.dumps(state.inspect(state_dir, clock=time.time), indent=2))
 
 
 @state_.command("verify")
 @STATE_DIR
 def verify(state_dir: Path) -> None:
-    """Check every snapshot, journal and backup; exit 1 and a sentence for each damaged one."""
+    """Check every snapshot, journal and backup; print each damaged one and exit 1."""
     problems = state.problems(state_dir, clock=time.time)
     for problem in problems:
         click.echo(problem, err=True)
@@ -133,14 +155,14 @@ for command in (cli_state.restore, cli_state.stored, cli_state.export):
 
 
 def trade(path: Path, log_level: str, *, connectors: BuildConnector = build_connector) -> None:
-    """What ``run`` does, with the venues that ``connectors`` makes."""
+    """The ``run`` command; ``connectors`` makes a connector for each venue."""
     config = load_config(path)
     logs.configure(f"{config.runner.namespace}/{config.runner.name}", log_level)
     asyncio.run(run_app(config, path, connectors=connectors))
 
 
-def _tell(result: dict[str, Any]) -> None:
-    """One line for whoever reads: standard output, and the pod's termination message."""
+def _write_result(result: dict[str, Any]) -> None:
+    """Write one line of JSON to standard output and to the pod's termination message."""
     text = json.dumps(result)
     click.echo(text)
     if path := os.environ.get("TRADEPULSE_TERMINATION_LOG"):

@@ -1,4 +1,4 @@
-"""`tradepulse-runner state restore`, `stored` and `export`: what a person does by hand."""
+"""`tradepulse-runner state restore`, `stored` and `export`: manual operations."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from tradepulse_runner.store import bundles
 @click.command()
 @STATE_DIR
 @click.option("--backup", required=True, help="Id of the backup, see 'state inspect'.")
-@click.option("--from", "url", help="Fetch it first: s3://BUCKET/FOLDER-OF-THE-RUNNER.")
+@click.option(
+    "--from", "url", help="Download the backup first from s3://BUCKET/FOLDER-OF-THE-RUNNER."
+)
 @store_options
 def restore(state_dir: Path, backup: str, url: str | None, **store: Any) -> None:
-    """Bring a backup back while no runner runs. The state of now is kept as another backup; the
-    kill switch and the writer epoch stay as they are. With --from, every checksum is verified
+    """Restore a backup while the runner is stopped. The current state is saved as another backup;
+    the kill switch and the writer epoch are not changed. With --from, every checksum is verified
     before anything changes."""
     if url is not None:
         with locked(state_dir):
@@ -37,7 +39,7 @@ def restore(state_dir: Path, backup: str, url: str | None, **store: Any) -> None
 @click.option("--from", "url", required=True, help="s3://BUCKET/FOLDER-OF-THE-RUNNER.")
 @store_options
 def stored(url: str, **store: Any) -> None:
-    """List the backups and incident reports that the object store holds."""
+    """List the backups and incident reports in the object store."""
     for name in asyncio.run(bundles.stored(open_folder(url, **store))):
         click.echo(name)
 
@@ -47,11 +49,11 @@ def stored(url: str, **store: Any) -> None:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file that does not exist yet; standard output when left out.",
+    help="A file that does not exist yet; default: standard output.",
 )
 def export(state_dir: Path, output: Path | None) -> None:
-    """Everything a ticket needs as one JSON: books, journals, latch, epoch, checksums, problems.
-    Holds orders and positions, but no credentials. Changes nothing."""
+    """Export the state as one JSON document for a support ticket: order books, journals, kill
+    switch, epoch, checksums, problems. Contains orders and positions, no credentials. Read-only."""
     text = json.dumps(state.export(state_dir, clock=time.time), indent=2)
     if output is None:
         click.echo(text)

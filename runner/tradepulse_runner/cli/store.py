@@ -1,4 +1,4 @@
-"""Options that say which object store a command speaks to."""
+"""Options that select the object store of a command."""
 
 from __future__ import annotations
 
@@ -22,14 +22,21 @@ _DIR = click.Path(path_type=Path, exists=True, file_okay=False)
 def store_options(command: F) -> F:
     """Add the options of :func:`open_folder`."""
     for option in (
-        click.option("--ca-file", type=_FILE, help="Authorities to trust besides the system's."),
+        click.option(
+            "--ca-file",
+            type=_FILE,
+            help="PEM CA certificates to trust in addition to the system's.",
+        ),
         click.option(
             "--credentials-dir",
             type=_DIR,
-            help="Files S3_API_KEY and S3_API_SECRET; else environment variables of these names.",
+            help="Directory with the files S3_API_KEY and S3_API_SECRET; default: the environment"
+            " variables of these names.",
         ),
-        click.option("--region", default="us-east-1", show_default=True, help="The bucket's."),
-        click.option("--endpoint", help="The server's https address, with --from."),
+        click.option(
+            "--region", default="us-east-1", show_default=True, help="Region of the bucket."
+        ),
+        click.option("--endpoint", help="https address of the object store; required with --from."),
     ):
         command = option(command)
     return command

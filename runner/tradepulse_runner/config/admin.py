@@ -1,6 +1,6 @@
-"""The configuration's ``admin``: where the surface listens, who may ask, and how they prove it.
+"""The configuration's ``admin``: listener, authentication and authorization of the admin API.
 
-Secrets are in files that the environment names, never here (see ``secret_file``).
+Secrets are in files that the environment names, never here (see ``files.secret``).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Section(BaseModel):
 
 
 class TlsConfig(Section):
-    """PEM files of the server: its certificate with the chain, and the key. Looked at again and
-    again: a renewed certificate is used without a restart."""
+    """PEM files of the server: its certificate with the chain, and the key. Polled: a
+    renewed certificate is used without a restart."""
 
     certificate: Path
     key: Path
@@ -83,8 +83,8 @@ class MtlsConfig(Section):
 
 
 class AdminConfig(Section):
-    """Where the surface listens, how callers are known (by ``oauth``, ``mtls`` or either), and
-    where the audit trail is forwarded to."""
+    """Listener, authentication of callers (``oauth``, ``mtls`` or both), and forwarding of the
+    audit trail."""
 
     host: str = "0.0.0.0"
     port: Port = 8443
@@ -108,7 +108,7 @@ class AdminConfig(Section):
 
 
 def loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches ``host``, an address."""
+    """Whether the address ``host`` is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
-"""The configuration's ``event_bus``: which brokers, how they are trusted, and who asks.
+"""The configuration's ``event_bus``: brokers, TLS, authentication and topics.
 
-Secrets are in files, never here. Connections are always encrypted and always have a name: there is
-no PLAINTEXT, and SSL without a client certificate would be User:ANONYMOUS, whom no ACL can name.
+Secrets are in files, never here. Connections are always encrypted and authenticated: there is no
+PLAINTEXT, and SSL without a client certificate would be User:ANONYMOUS, which no ACL should allow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 
 
 class Stream(StrEnum):
-    """What is told; a topic each, ``<topic_prefix>.<value>``."""
+    """Streams that are published, each to its topic ``<topic_prefix>.<value>``."""
 
     TICKS = "market.ticks"
     BARS = "market.bars"
@@ -33,8 +33,8 @@ class Stream(StrEnum):
     FILLS = "execution.fills"
 
     @property
-    def kept(self) -> bool:
-        """Whether an event is worth the last of the outbox: a tick can be seen again."""
+    def critical(self) -> bool:
+        """Whether events are accepted until the outbox is full; others only up to half of it."""
         return self in (Stream.ORDERS, Stream.FILLS)
 
 
@@ -69,12 +69,13 @@ def _once(names: list[str]) -> list[str]:
 class EventBusConfig(BaseModel):
     """How the brokers are reached; unknown keys refused, values frozen.
 
-    ``ssl_cafile`` (PEM): the authorities that brokers are believed by, the system's are not.
+    ``ssl_cafile`` (PEM): CA certificates to verify the brokers; the system's are not used.
     ``ssl_certfile``, ``ssl_keyfile`` (PEM): our own certificate. ``sasl_credentials_dir`` holds
     ``KAFKA_API_KEY`` (the user) and ``KAFKA_API_SECRET``; else environment variables of these
-    names. ``publish``: streams that are told. ``group``: of the consumers. ``readers``: groups
-    whose place is looked at. ``outbox_max_bytes``: what waits on the state volume at most.
-    ``tick_interval``: seconds between two looks at each price; one that didn't change isn't told.
+    names. ``publish``: streams to publish. ``group``: of the consumers. ``readers``: groups
+    whose lag is monitored. ``outbox_max_bytes``: maximum size of the outbox on the state volume.
+    ``tick_interval``: seconds between two samples of each price; an unchanged price isn't
+    published.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -123,15 +124,15 @@ class EventBusConfig(BaseModel):
                 )
 
     def topic(self, stream: Stream) -> str:
-        """Where ``stream`` goes."""
+        """The topic of ``stream``."""
         return f"{self.topic_prefix}.{stream}"
 
 
 def retry_topic(topic: str) -> str:
-    """Where an event goes whose handling failed."""
+    """Topic for events whose handling failed and is retried."""
     return f"{topic}.retry"
 
 
 def dead_topic(topic: str) -> str:
-    """Where one goes that nobody could handle: the dead-letter queue."""
+    """Dead-letter topic for events whose last attempt failed."""
     return f"{topic}.dlq"

@@ -1,7 +1,7 @@
-"""The configuration's ``database``: which servers, and by which certificate we are known there.
+"""The configuration's ``database``: servers and certificates.
 
-There is no password and no weaker mode: a server is believed by our own authority and by its name,
-and believes us by a client certificate.
+There is no password and no weaker mode: servers are verified by ``ca_file`` and host name, and
+authenticate the runner by its client certificate.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class DatabaseConfig(BaseModel):
 
 
 def require_files(config: DatabaseConfig) -> None:
-    """Raise :class:`ConfigError` for a file that can't be read; shows nothing of what is in it."""
+    """Raise :class:`ConfigError` for a file that can't be read; the text contains none of its
+    content."""
     for field in ("ca_file", "cert_file", "key_file"):
         path: Path = getattr(config, field)
         try:

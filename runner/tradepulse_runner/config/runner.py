@@ -33,8 +33,8 @@ M = TypeVar("M", bound=BaseModel)
 Connector = Literal["paper", "binance", "coinbase"]
 
 
-class Clash(ValueError):
-    """A value that doesn't fit another one. ``field``: its place from its model on."""
+class FieldConflict(ValueError):
+    """A value that conflicts with another one. ``field``: its path within the model."""
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
         super().__init__(f"{field}: value {value} is not valid; remedy: {remedy}")
@@ -62,7 +62,7 @@ class Model(BaseModel):
 
 
 class RunnerIdentity(Model):
-    """Who this runner is: the custom resource's name and namespace."""
+    """Identity of the runner: the custom resource's name and namespace."""
 
     name: Name
     namespace: Name = "default"
@@ -95,7 +95,7 @@ class RiskConfig(Model):
     currency per UTC day, over the venues that share it, and ``soft_daily_loss`` the part of it
     from which on only orders leave that reduce a position. ``max_order_quantity`` base units.
 
-    ``max_duplicates`` orders that say the same may leave in ``duplicate_window`` s. The kill switch
+    ``max_duplicates`` identical orders may be sent in ``duplicate_window`` s. The kill switch
     is engaged by ``kill_switch_violation_threshold`` orders in a row of at least
     ``kill_switch_limit_multiplier`` times a limit of one order, and by as many intervals in a row
     as ``kill_switch_rate_limit_threshold`` in which the throttle held orders back; 0: never.
@@ -119,20 +119,20 @@ class RiskConfig(Model):
     @model_validator(mode="after")
     def _fit_together(self) -> RiskConfig:
         if self.max_order_notional > self.max_notional:
-            raise Clash(
+            raise FieldConflict(
                 "max_order_notional",
                 self.max_order_notional,
                 f"lower it to risk.max_notional, {self.max_notional}, or below",
             )
         if self.soft_daily_loss is not None and self.soft_daily_loss >= self.max_daily_loss:
-            raise Clash(
+            raise FieldConflict(
                 "soft_daily_loss",
                 self.soft_daily_loss,
                 f"set it below risk.max_daily_loss, {self.max_daily_loss}",
             )
         if (self.duplicate_window is None) != (self.max_duplicates is None):
             alone = "max_duplicates" if self.duplicate_window is None else "duplicate_window"
-            raise Clash(
+            raise FieldConflict(
                 alone,
                 getattr(self, alone),
                 "risk.duplicate_window and risk.max_duplicates belong together: set both or none",
@@ -159,7 +159,7 @@ class LoopConfig(Model):
 
 
 class GuardConfig(Model):
-    """When the process itself says that it trades badly, and what follows.
+    """The runner's own guardrails, and the action when one is breached.
 
     ``error_rate_threshold`` share of order requests, ``latency_threshold_ms`` their p95, both in
     the last ``evaluation_period`` seconds with at least ``min_requests``; ``gap`` seconds without a
@@ -208,7 +208,7 @@ class LeaseConfig(Model):
     @model_validator(mode="after")
     def _spans(self) -> LeaseConfig:
         if not self.retry < self.renew_deadline < self.duration:
-            raise Clash(
+            raise FieldConflict(
                 "renew_deadline",
                 self.renew_deadline,
                 f"set it above lease.retry, {self.retry:g}, and below lease.duration,"
@@ -267,11 +267,11 @@ class RunnerConfig(Model):
     def _cross_field(self) -> RunnerConfig:
         names = [venue.name for venue in self.venues]
         if len(set(names)) != len(names):
-            raise Clash("venues", names, "venue names must be unique: rename one")
+            raise FieldConflict("venues", names, "venue names must be unique: rename one")
         for name in ("heartbeat_interval", "fill_poll_interval", "reconcile_interval"):
             every: float = getattr(self.loop, name)
             if self.guard.gap <= every:
-                raise Clash(
+                raise FieldConflict(
                     f"loop.{name}",
                     every,
                     f"guard.gap, {self.guard.gap:g} s, would call each pause a gap: lower this, or"
@@ -280,7 +280,7 @@ class RunnerConfig(Model):
         for venue in self.venues:
             currencies = {currency for s in venue.symbols if (currency := quote_currency(s))}
             if len(currencies) > 1:
-                raise Clash(
+                raise FieldConflict(
                     f"venues.{venue.name}.symbols",
                     venue.symbols,
                     f"they are paid in {sorted(currencies)}, but cash, limits and loss of a venue"
@@ -322,10 +322,10 @@ def parse_model(model: type[M], raw: dict[str, Any], *, source: str, prefix: str
 
 def _explain(model: type[BaseModel], source: str, prefix: str, error: ErrorDetails) -> str:
     field = ".".join([*([prefix] if prefix else []), *(str(part) for part in error["loc"])])
-    clash = error.get("ctx", {}).get("error")
-    if isinstance(clash, Clash):
-        field = f"{field}.{clash.field}" if field else clash.field
-        return f"{source}: {field}: value {clash.value} is not valid; remedy: {clash.remedy}"
+    conflict = error.get("ctx", {}).get("error")
+    if isinstance(conflict, FieldConflict):
+        field = f"{field}.{conflict.field}" if field else conflict.field
+        return f"{source}: {field}: value {conflict.value} is not valid; remedy: {conflict.remedy}"
     field = field or "(whole file)"
     kind = error["type"]
     if kind == "missing":
@@ -339,7 +339,7 @@ def _explain(model: type[BaseModel], source: str, prefix: str, error: ErrorDetai
 
 
 def _closest(model: type[BaseModel], loc: tuple[int | str, ...]) -> str | None:
-    """Nearest known key beside the unknown one, walking the models along ``loc``."""
+    """The known key most similar to the unknown one at ``loc``."""
     current: Any = model
     for part in loc[:-1]:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""The configuration's ``admin.siem``: where records go, and where the token for that comes from."""
+"""The configuration's ``admin.siem``: receiver of audit records, and its token server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-#: Without credentials and query: an address is shown in logs, what proves something must not be.
+#: Without credentials and query: addresses are logged, secrets must not be.
 Url = Annotated[
     str, StringConstraints(max_length=1024, pattern=r"^https://[^/?#@\s]+(/[^?#\s]*)?$")
 ]

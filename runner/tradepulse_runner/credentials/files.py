@@ -1,4 +1,4 @@
-"""Where a key pair lies, and how both halves are read from the same moment.
+"""Reads a key pair so that both halves are of the same version.
 
 Three ways of replacing the files are known. Kubernetes prepares a new directory and swaps the
 link ``..data``: both files change at once (yet may be absent for milliseconds, see
@@ -27,7 +27,7 @@ from tradepulse_runner.files.snapshot import Step, no_fault
 
 DATA_LINK = "..data"
 #: Both halves by their names, as one JSON object.
-TOGETHER = "credentials.json"
+PAIR_FILE = "credentials.json"
 MIN_SECRET = 16
 MAX_BYTES = 64 * 1024
 READS = 5
@@ -36,7 +36,7 @@ _PRINTABLE = frozenset(string.ascii_letters + string.digits + string.punctuation
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One key and its secret. ``atomic``: whoever wrote them cannot have been half done."""
+    """One key and its secret. ``atomic``: both were replaced at once."""
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
@@ -47,7 +47,7 @@ class Source(Protocol):
     """A place that a pair is read from."""
 
     def read(self) -> Pair:
-        """The pair of now. Raises :class:`ConfigError` naming variable, place and remedy."""
+        """The current pair. Raises :class:`ConfigError` naming variable, place and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +57,30 @@ class Variables:
 
     names: tuple[str, str]
     environment: Mapping[str, str] = field(repr=False)
-    instead: Path | None = None
+    expected_dir: Path | None = None
 
     def read(self) -> Pair:
         key, secret = (self._one(name) for name in self.names)
         return Pair(key, secret)
 
     def _one(self, name: str) -> str:
-        or_file = f" or the file {self.instead / name}" if self.instead else ""
+        or_file = f" or the file {self.expected_dir / name}" if self.expected_dir else ""
         place = f"the environment variable {name}{or_file}"
         return checked(name, self.environment.get(name, ""), place)
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A pair in files ``names`` (key, secret) of ``directory``; ``step`` is told of each access."""
+    """A pair in files ``names`` (key, secret) of ``directory``; ``step`` is called before each
+    access (tests)."""
 
     names: tuple[str, str]
     directory: Path
     step: Step = no_fault
 
     def read(self) -> Pair:
-        if (self.directory / TOGETHER).exists():
-            return self._together()
+        if (self.directory / PAIR_FILE).exists():
+            return self._read_pair_file()
         for _ in range(READS):
             before = self._stamp()
             texts = [self._text(name) for name in self.names]
@@ -94,22 +95,22 @@ class Files:
             "remedy: replace them once, by renaming"
         )
 
-    def _together(self) -> Pair:
-        place = f"the file {self.directory / TOGETHER}"
+    def _read_pair_file(self) -> Pair:
+        place = f"the file {self.directory / PAIR_FILE}"
         try:
-            pair = dict(json.loads(self._text(TOGETHER)))
+            pair = dict(json.loads(self._text(PAIR_FILE)))
         except (ValueError, TypeError):
             # From None: the error of a parser shows what it could not parse.
             raise ConfigError(
-                f"{TOGETHER}: {place} is not a whole JSON object; remedy: have it renamed into"
+                f"{PAIR_FILE}: {place} is not a whole JSON object; remedy: have it renamed into"
                 f" place, with the keys {' and '.join(self.names)}"
             ) from None
         key, secret = (checked(name, _text_of(pair.get(name)), place) for name in self.names)
         return Pair(key, secret)
 
     def _stamp(self) -> tuple[tuple[object, ...], ...]:
-        """Differs whenever a file was replaced or written to. First the target of ``..data``, once
-        for each file that is found through it."""
+        """Changes whenever a file is replaced or written. First the target of ``..data`` for each
+        file that is linked through it."""
         return (
             tuple(self._swapped(name) for name in self.names),
             *(self._state(name) for name in self.names),

@@ -5,10 +5,9 @@ A venue's key pair is ``<CONNECTOR>_API_KEY`` and ``<CONNECTOR>_API_SECRET`` (fo
 ``state_dir/credentials/<venue>``, or else an environment variable. The secret of a key-pair scheme
 (Ed25519, ES256) is its PEM.
 
-The next request uses what is there when it is signed. A request keeps the credential it was
-signed with, so a venue that refuses one can be told from a venue that refuses the newest one.
-Files that can't be used, or may be half replaced, change nothing: trading goes on with the pair
-before, until the venue refuses it.
+A request is signed with the current credential and keeps a reference to it, so a refusal of an old
+credential can be distinguished from a refusal of the newest. Unusable or half replaced files change
+nothing: trading continues with the previous pair until the venue refuses it.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.files.snapshot import Step, no_fault
 
 log = logging.getLogger(__name__)
-#: Seconds that files which are not swapped at once must hold still: longer than one write takes.
+#: Seconds without a change before files that are not replaced atomically are used.
 SETTLE = 1.0
 #: Seconds that one half waits for the other one, where they are renamed one after the other.
 HALF = 10.0
-#: Seconds after which files that can't be used are no swap under way any more.
+#: Seconds after which unusable files no longer count as being replaced.
 PATIENCE = 30.0
 
 
@@ -52,10 +51,10 @@ class Credential:
 
 
 class CredentialStore:
-    """The newest usable credentials of one venue. Never shows a secret in a text.
+    """The newest usable credentials of one venue. No text contains a secret.
 
-    ``clock`` gives unix seconds, ``timer`` seconds that only ever rise. ``problem`` says why what
-    lies there now can't be used ("" while it can), ``failures`` how often that began.
+    ``clock`` gives unix seconds, ``timer`` seconds that only ever rise. ``problem`` says why the
+    current files are unusable ("" if they are usable), ``failures`` counts such changes.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class CredentialStore:
         directory: Path | None,
         environment: Mapping[str, str],
         *,
-        instead: Path | None = None,
+        expected_dir: Path | None = None,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
         step: Step = no_fault,
@@ -74,7 +73,9 @@ class CredentialStore:
         self.failures = 0
         names = (f"{connector.upper()}_API_KEY", f"{connector.upper()}_API_SECRET")
         self._source: Source = (
-            Files(names, directory, step) if directory else Variables(names, environment, instead)
+            Files(names, directory, step)
+            if directory
+            else Variables(names, environment, expected_dir)
         )
         self._clock, self._timer = clock, timer
         self._current: Credential | None = None
@@ -89,12 +90,12 @@ class CredentialStore:
         directory: Path | None,
         environment: Mapping[str, str],
         *,
-        instead: Path | None = None,
+        expected_dir: Path | None = None,
     ) -> CredentialStore:
         """A store that has credentials, in files of ``directory`` or else in ``environment``;
         ``instead``: where files would be looked for. Raises :class:`ConfigError` naming what is
         missing and where it would be found."""
-        store = cls(connector, directory, environment, instead=instead)
+        store = cls(connector, directory, environment, expected_dir=expected_dir)
         store.load()
         return store
 
@@ -117,18 +118,18 @@ class CredentialStore:
 
     @property
     def stale(self) -> bool:
-        """Whether the files have been unusable for so long that somebody must look."""
+        """Whether the files have been unusable for more than ``PATIENCE`` seconds."""
         return self._unsettled_since is not None and not self.swapping
 
     def refresh(self) -> bool:
-        """Read again; whether there are new credentials. What can't be used changes nothing."""
+        """Read again; True when there are new credentials. Unusable files change nothing."""
         now = self._timer()
         try:
             pair = self._source.read()
         except ConfigError as error:
-            self._doubt(now, str(error))
+            self._report_unusable(now, str(error))
             return False
-        self._forget_problem()
+        self._clear_problem()
         if pair != self._pending:
             self._pending, self._pending_since = pair, now
         same = (pair.key == self.current.key, pair.secret == self.current.secret)
@@ -144,7 +145,7 @@ class CredentialStore:
         return False
 
     def refused(self, used: Credential) -> bool:
-        """The venue refused ``used``: whether newer ones are there, to sign the request again."""
+        """The venue refused ``used``; True when newer ones exist to sign the request again."""
         if self.current.generation == used.generation:
             self.refresh()
         return self.current.generation > used.generation
@@ -164,7 +165,7 @@ class CredentialStore:
             },
         )
 
-    def _doubt(self, now: float, problem: str) -> None:
+    def _report_unusable(self, now: float, problem: str) -> None:
         self._pending = None
         self._unsettled_since = now if self._unsettled_since is None else self._unsettled_since
         self.failures += not self.problem
@@ -173,7 +174,7 @@ class CredentialStore:
             log.warning("credentials.unusable", extra=details)
         self.problem = problem
 
-    def _forget_problem(self) -> None:
+    def _clear_problem(self) -> None:
         if self.problem:
             log.info("credentials.usable", extra={"connector": self.connector})
         self.problem = ""
@@ -188,6 +189,6 @@ def open_stores(config: RunnerConfig, environment: Mapping[str, str]) -> dict[st
             own = config.state_dir / "credentials" / venue.name
             directory = venue.credentials_dir or (own if own.is_dir() else None)
             stores[venue.name] = CredentialStore.open(
-                venue.connector, directory, environment, instead=own
+                venue.connector, directory, environment, expected_dir=own
             )
     return stores

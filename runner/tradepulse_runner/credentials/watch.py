@@ -1,4 +1,4 @@
-"""Looks at the venues' credentials again and again, and says what a refusal means."""
+"""Polls the venues' credentials, and decides what a refusal means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class CredentialMetrics:
-    """Series by venue; a venue without credentials stays at 0."""
+    """Metrics by venue; a venue without credentials stays at 0."""
 
     def __init__(self, registry: CollectorRegistry, venues: Iterable[str]) -> None:
         self.generation = Gauge(
@@ -69,7 +69,7 @@ class CredentialWatch:
             self._show(venue, store)
 
     async def run(self) -> None:
-        """Worker: a look every interval, sooner while files are being replaced."""
+        """Worker: polls every interval, more often while files are being replaced."""
         while True:
             for venue, store in self._stores.items():
                 store.refresh()
@@ -90,7 +90,7 @@ class CredentialWatch:
             return f"{venue} refused the credentials"
         self._show(venue, store)
         if store.swapping:
-            self._wake.set()  # what is half there now may be whole in a moment
+            self._wake.set()  # a replacement under way may complete soon
             log.warning("credentials.refused_while_replaced", extra={"venue": venue})
             return ""
         used = store.current

@@ -1,5 +1,5 @@
-"""PostgreSQL: the audit trail, OMS snapshots and the strategy's state, beside the trading.
+"""PostgreSQL: the audit trail, OMS snapshots and the strategy's state.
 
-Nothing of it is waited for by an order, by a halt or by the kill switch. What happens is put into a
-spool on the state volume (``recorder``) and brought to the database from there (``writer``).
+No order, halt or kill switch waits for it. Records are appended to a spool on the state volume
+(``recorder``) and inserted into the database from there (``writer``).
 """

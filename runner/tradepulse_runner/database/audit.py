@@ -1,8 +1,8 @@
-"""The audit trail in the database: one hash chain a runner, and each record once.
+"""The audit trail in the database: one hash chain per runner, each record exactly once.
 
-The spool's position is kept in the transaction that appends. So what was interrupted between a
-commit and its acknowledgement isn't sent again; and when the database was set back (a failover to a
-replica that lagged, a restored backup), its position went back with it, and the rest is.
+The spool's position is stored in the transaction that appends. After a crash between commit and
+acknowledgement nothing is sent twice; after the database lost records (failover to a lagging
+replica, restored backup) its position is older as well, and the records are sent again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ ON CONFLICT (runner, origin) DO UPDATE SET position = excluded.position
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record of the spool. ``id``: of what happened; ``at`` unix seconds; ``body``: JSON."""
+    """One record of the spool. ``id``: unique per occurrence; ``at`` unix seconds; ``body``:
+    JSON."""
 
     id: str
     at: float
@@ -46,7 +47,7 @@ class Entry:
     body: str
 
     def to_bytes(self) -> bytes:
-        """As it lies in the spool."""
+        """Serialized form in the spool."""
         return canonical([self.id, self.at, self.epoch, self.source, self.kind, self.body])
 
     @classmethod
@@ -56,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of a chain; ``position``: what of our spool is in it."""
+    """The end of a chain; ``position``: last record of the spool that is in it."""
 
     seq: int
     digest: str
@@ -64,27 +65,27 @@ class Head:
 
 
 def digest_of(row: Mapping[str, Any]) -> str:
-    """SHA-256 of what a row says, its place and the digest before it."""
-    said = [row[name] for name in COLUMNS[:-1]]
-    return hashlib.sha256(canonical(said)).hexdigest()
+    """SHA-256 of a row: its content, number and the previous digest."""
+    content = [row[name] for name in COLUMNS[:-1]]
+    return hashlib.sha256(canonical(content)).hexdigest()
 
 
 async def head(connection: Connection, runner: str, origin: str) -> Head:
-    """Where the chain of ``runner`` ends now."""
+    """The current end of the chain of ``runner``."""
     row = await connection.fetchrow(_HEAD.replace("FOR UPDATE OF h", ""), runner, origin)
     return Head(**dict(row)) if row else Head(0, GENESIS, 0)
 
 
-async def store(
+async def append(
     connection: Connection, runner: str, origin: str, entries: Sequence[tuple[int, Entry]]
 ) -> tuple[Head, int]:
-    """Append ``entries`` (number in the spool, record), in one transaction; those that are there
-    already are left out. Returns the chain's new end and how many were new."""
+    """Append ``entries`` (number in the spool, record), in one transaction; records that
+    exist already are skipped. Returns the chain's new end and how many were new."""
     async with connection.transaction():
         end = await _lock(connection, runner, origin)
         fresh = [(number, each) for number, each in entries if number > end.position]
-        known = await _known(connection, runner, [each.id for _, each in fresh])
-        unique = {each.id: each for _, each in fresh if each.id not in known}
+        existing = await _existing_ids(connection, runner, [each.id for _, each in fresh])
+        unique = {each.id: each for _, each in fresh if each.id not in existing}
         rows = await asyncio.to_thread(_chain, runner, end, list(unique.values()))
         if rows:
             await connection.copy_records_to_table(
@@ -101,7 +102,7 @@ async def store(
 
 
 async def _lock(connection: Connection, runner: str, origin: str) -> Head:
-    """The chain's end, ours until the transaction ends."""
+    """The end of the chain, locked until the transaction ends."""
     row = await connection.fetchrow(_HEAD, runner, origin)
     if row is None:
         await connection.execute(
@@ -114,7 +115,7 @@ async def _lock(connection: Connection, runner: str, origin: str) -> Head:
     return Head(**dict(row))
 
 
-async def _known(connection: Connection, runner: str, ids: Sequence[str]) -> set[str]:
+async def _existing_ids(connection: Connection, runner: str, ids: Sequence[str]) -> set[str]:
     rows = await connection.fetch(
         "SELECT record_id FROM tradepulse.audit_records"
         " WHERE runner = $1 AND record_id = ANY($2::text[])",
@@ -128,21 +129,21 @@ def _chain(runner: str, end: Head, entries: Sequence[Entry]) -> list[tuple[Any, 
     seq, previous = end.seq, end.digest
     for each in entries:
         seq += 1
-        said = (
+        content = (
             runner, seq, each.id, each.at, each.epoch, each.source, each.kind, each.body, previous,
         )  # fmt: skip
-        previous = digest_of(dict(zip(COLUMNS, said, strict=False)))
-        rows.append((*said, previous))
+        previous = digest_of(dict(zip(COLUMNS, content, strict=False)))
+        rows.append((*content, previous))
     return rows
 
 
 async def problems(
     connection: Connection, runner: str, anchor: tuple[int, str] | None = None
 ) -> AsyncIterator[str]:
-    """A sentence for each record of ``runner`` that isn't as it was stored.
+    """Yields a message for each record of ``runner`` that is missing or changed.
 
-    ``anchor``: number and digest of a record that is known from elsewhere; without one, an end
-    that was cut off along with ``audit_heads`` shows only in what the runner itself remembers.
+    ``anchor``: number and digest of a record from another source, the runner's own spool. Without
+    it, a chain that was truncated together with ``audit_heads`` is not detected.
     """
     seq, previous, anchored = 0, GENESIS, anchor is None
     async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.connection import Connection, connect
-from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
+from tradepulse_runner.database.errors import FAILURES, DatabaseError, explain
 from tradepulse_runner.database.writer import FOLDER
 from tradepulse_runner.files.spool import STATE
 
@@ -25,7 +25,7 @@ def migrate(config: DatabaseConfig) -> list[str]:
 
 
 def verify(config: DatabaseConfig, runner: str, state_dir: Path) -> tuple[list[str], str]:
-    """What is wrong with the trail of ``runner``, and how much of it was looked at."""
+    """Problems of the trail of ``runner``, and a summary of what was verified."""
     anchor = _anchor(state_dir)
 
     async def look(connection: Connection) -> tuple[list[str], int]:
@@ -38,7 +38,7 @@ def verify(config: DatabaseConfig, runner: str, state_dir: Path) -> tuple[list[s
 
 
 def status(config: DatabaseConfig, runner: str) -> dict[str, Any]:
-    """The schema's version, and how long the chain of ``runner`` is."""
+    """Schema version, and length and last digest of the chain of ``runner``."""
 
     async def look(connection: Connection) -> dict[str, Any]:
         version = await schema.require(connection, 1)
@@ -54,7 +54,7 @@ def _with(config: DatabaseConfig, use: Callable[[Connection], Awaitable[T]]) -> 
         try:
             return await use(connection)
         except FAILURES as error:
-            raise DatabaseError(f"{', '.join(config.hosts)}: {told(error)}") from None
+            raise DatabaseError(f"{', '.join(config.hosts)}: {explain(error)}") from None
         finally:
             await connection.close(timeout=config.connect_timeout)
 

@@ -1,8 +1,8 @@
-"""A connection to the server that may be written to.
+"""Connects to the primary.
 
-Servers are asked one after the other, each with its own patience: one that is starting up, or that
-swallows packets, must not hide the next. After a failover the old primary may come back and still
-believe that it is one; its timeline is older than one that we have seen, and it is left alone.
+Servers are tried in order, each with its own timeout: one that is starting or unreachable must not
+block the next. After a failover the old primary may return and still accept writes; its timeline is
+older than the newest one seen, so it is not used.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from tradepulse_runner.config.database import DatabaseConfig, require_files
-from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
+from tradepulse_runner.database.errors import FAILURES, DatabaseError, explain
 from tradepulse_runner.errors import ConfigError
 
 #: ``asyncpg.Connection``, which comes without types.
 Connection: TypeAlias = Any
 APPLICATION = "tradepulse-runner"
-WHO = """
+SERVER_STATE = """
 SELECT pg_is_in_recovery() AS standby,
        current_setting('default_transaction_read_only')::bool AS read_only,
        (SELECT system_identifier::text FROM pg_control_system()) AS system,
@@ -31,7 +31,8 @@ SELECT pg_is_in_recovery() AS standby,
 
 
 def tls(config: DatabaseConfig) -> ssl.SSLContext:
-    """Trusts ``ca_file`` alone, checks the server's name, and shows our certificate."""
+    """A TLS context that trusts only ``ca_file``, checks host names and presents our certificate.
+    Raises :class:`ConfigError`."""
     require_files(config)
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -46,8 +47,8 @@ def tls(config: DatabaseConfig) -> ssl.SSLContext:
     return context
 
 
-def written(config: DatabaseConfig) -> tuple[float, ...]:
-    """Changes when one of the files is replaced."""
+def file_versions(config: DatabaseConfig) -> tuple[float, ...]:
+    """Modification times of the TLS files, to detect a rotation; empty when one is missing."""
     files = (config.ca_file, config.cert_file, config.key_file)
     try:
         return tuple(path.stat().st_mtime_ns for path in files)
@@ -58,7 +59,7 @@ def written(config: DatabaseConfig) -> tuple[float, ...]:
 async def connect(config: DatabaseConfig, timelines: dict[str, str] | None = None) -> Connection:
     """A connection to the primary. Raises :class:`DatabaseError`, :class:`ConfigError`.
 
-    ``timelines``: newest one that was seen, by system; what is found is added to it.
+    ``timelines``: the newest timeline seen, by system identifier; updated in place.
     """
     context = await asyncio.to_thread(tls, config)
     why: list[str] = []
@@ -66,7 +67,7 @@ async def connect(config: DatabaseConfig, timelines: dict[str, str] | None = Non
         try:
             return await _one(config, host, port, context, {} if timelines is None else timelines)
         except (*FAILURES, DatabaseError) as error:
-            why.append(f"{host}:{port} {told(error)}")
+            why.append(f"{host}:{port} {explain(error)}")
     raise DatabaseError(f"no server takes our records: {'; '.join(why)}")
 
 
@@ -79,7 +80,7 @@ async def _one(
 ) -> Connection:
     connection = await open_one(config, host, port, context)
     try:
-        server = await connection.fetchrow(WHO, timeout=config.connect_timeout)
+        server = await connection.fetchrow(SERVER_STATE, timeout=config.connect_timeout)
         assert server is not None  # a SELECT without FROM has one row
         require_primary(dict(server), timelines)
     except BaseException:
@@ -91,7 +92,7 @@ async def _one(
 async def open_one(
     config: DatabaseConfig, host: str, port: int, context: ssl.SSLContext
 ) -> Connection:
-    """A connection to this server, whatever it is. Raises one of ``FAILURES``."""
+    """A connection to this server, primary or not. Raises one of ``FAILURES``."""
     return await asyncpg.connect(
         host=host,
         port=port,
@@ -100,14 +101,14 @@ async def open_one(
         ssl=context,
         timeout=config.connect_timeout,
         command_timeout=config.command_timeout,
-        target_session_attrs="any",  # WHO tells, and also a stale primary
+        target_session_attrs="any",  # SERVER_STATE also detects a stale primary
         server_settings={"application_name": APPLICATION},
     )
 
 
 def require_primary(server: Mapping[str, Any], timelines: dict[str, str]) -> None:
-    """Raise :class:`DatabaseError` for a server that says of itself, by ``WHO``, that it isn't one
-    or isn't the newest; ``timelines`` then has the one that it is of."""
+    """Raise :class:`DatabaseError` unless ``server`` (a row of ``SERVER_STATE``) is a primary of
+    the newest timeline; its timeline is then stored in ``timelines``."""
     if server["standby"] or server["read_only"]:
         raise DatabaseError("is a replica")
     system, timeline = server["system"], server["timeline"]

@@ -1,4 +1,4 @@
-"""What can be wrong with the database, as a sentence; never with anything that is secret."""
+"""Database errors as texts without secrets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncpg
 
 from tradepulse_runner.errors import RunnerError
 
-#: What a statement, or a connection, fails with when nothing of ours is wrong.
+#: Errors of a statement or a connection that are no defect of the runner.
 FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -16,8 +16,8 @@ class DatabaseError(RunnerError):
     """The database can't be used as it is. Text names what, and the remedy."""
 
 
-def told(error: BaseException) -> str:
-    """Why it failed."""
+def explain(error: BaseException) -> str:
+    """The reason of ``error``, without secrets."""
     if isinstance(error, RunnerError):
         return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -1,4 +1,4 @@
-"""Series of the database; there only where one is configured."""
+"""Metrics of the database, registered only where one is configured."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Hears what happens and puts it into the spool, each record under an id that says what happened.
+"""Appends journal records, admin audit records and kill-switch changes to the spool.
 
-Called between the journal and the request that leaves: one write to the kernel, and it never
-raises. What couldn't be put (no room, a disk that fails, a kill -9 in between) is caught up with
-from the journals, which are the first to know; what they don't hold any more is told as a gap.
+Called between the journal and the request to the venue: one write to the kernel, never raises.
+Records that could not be appended (spool full, disk failure, kill -9) are taken from the journals
+later; those that are no longer in a journal are recorded as a gap.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tradepulse_runner.oms.journal import list_segments, scan
 from tradepulse_runner.oms.state import OrderRecord
 
 log = logging.getLogger(__name__)
-#: Of the admin surface and of the kill switch, as sources beside the venues.
+#: Sources other than venues.
 ADMIN, KILL_SWITCH, SPOOL = ".admin", ".kill-switch", ".spool"
-#: Characters of a body at most; of a longer one only its digest is stored.
-LARGEST = 256 << 10
-#: Of the journal's records, that which says nothing happened.
-_QUIET = "cursor"
-#: Number, id and content of one thing that happened.
+#: Maximum characters of a body; of a longer one only the digest is stored.
+MAX_BODY = 256 << 10
+#: Kind of journal records that are not audited.
+_IGNORED_KIND = "cursor"
+#: Sequence number, id, kind and body of one record.
 Item = tuple[int, str, str, dict[str, Any]]
 
 
@@ -53,7 +53,7 @@ class Recorder:
         self._marks: dict[str, tuple[int, str]] = {}
         self._behind: set[str] = set()
         self._seen: dict[str, tuple[int, int]] = {}
-        self.begun = asyncio.Event()  # the state directory is ours
+        self.started = asyncio.Event()  # the state directory is ours
         self.is_open = False
         self.problem = ""
         self.missed = 0
@@ -69,39 +69,39 @@ class Recorder:
                 self._behind.add(venue)
             elif venue not in self._behind:
                 self._put(venue, _item(venue, seq, record))
-        except Exception:  # whatever it is: an order is on its way
+        except Exception:  # an unexpected error must not stop the order
             self._behind.add(venue)
             log.exception("database.not_recorded")
 
     def replayed(
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
     ) -> None:
-        """The same at a start; :meth:`opened` looks at all of them."""
+        """A record read at start: nothing to do, :meth:`opened` handles all of them."""
 
     def opened(self, venue: str, seq: int) -> None:
         """The journal of ``venue`` was read, up to ``seq``."""
-        self.begun.set()
+        self.started.set()
         self._behind.add(venue)
         try:
             if self._ready():
-                self._catch_up(venue, self._journalled(venue))
+                self._append_missing(venue, self._journal_items(venue))
         except Exception:
             log.exception("database.not_caught_up")
 
     def _ready(self) -> bool:
-        """Open the spool when it is first used: by then the state directory is ours."""
+        """Open the spool on first use, when the state directory is locked by this process."""
         if not self.is_open and not self.problem:
             try:
                 self._spool.open()
-                self._recall()
+                self._restore_marks()
                 self.is_open = True
             except (OSError, RunnerError) as error:
                 self.problem = f"the spool cannot be used: {error}"
                 log.error("database.spool_unusable", extra={"why": self.problem})
         return self.is_open
 
-    def _recall(self) -> None:
-        """Which record of each source was put last."""
+    def _restore_marks(self) -> None:
+        """Restore the last appended record of each source."""
         known = self._spool.notes.setdefault("marks", {})
         self._marks = {source: (int(m[0]), str(m[1])) for source, m in known.items()}
         self._spool.seek(self._spool.notes.get("marked", 0))
@@ -112,65 +112,67 @@ class Recorder:
                 self._marks[entry.source] = (number, entry.id)
         self._spool.seek(self._spool.acked)
 
-    # -- what is looked at -----------------------------------------------------------------
+    # -- catching up -----------------------------------------------------------------------
 
-    async def look(self) -> None:
-        """Catch up with what fell behind, and with what others write: admin and kill switch."""
+    async def catch_up(self) -> None:
+        """Append missing journal records, and new records of admin API and kill switch."""
         if not self.is_open:
             self.problem = ""  # the disk may be well again
         if not self._ready() or not self._spool.has_room:
             return
         for venue in [each for each in self._behind if not each.startswith(".")]:
-            self._catch_up(venue, self._journalled(venue))
-        await self._follow(ADMIN, TRAIL, self._trail)
-        await self._follow(KILL_SWITCH, LATCH, self._latched)
+            self._append_missing(venue, self._journal_items(venue))
+        await self._catch_up_file(ADMIN, TRAIL, self._audit_items)
+        await self._catch_up_file(KILL_SWITCH, LATCH, self._kill_switch_items)
 
-    async def _follow(self, source: str, name: str, items: Callable[[Path], list[Item]]) -> None:
+    async def _catch_up_file(
+        self, source: str, name: str, items: Callable[[Path], list[Item]]
+    ) -> None:
         path = self._state_dir / name
         try:
             stat = path.stat()
             seen = (stat.st_mtime_ns, stat.st_size)
             if self._seen.get(source) == seen and source not in self._behind:
                 return
-            self._catch_up(source, await asyncio.to_thread(items, path))
+            self._append_missing(source, await asyncio.to_thread(items, path))
             self._seen[source] = seen
         except FileNotFoundError:
             return
         except (OSError, StateError) as error:
             log.warning("database.source_unreadable", extra={"file": name, "why": str(error)})
 
-    def _journalled(self, venue: str) -> list[Item]:
+    def _journal_items(self, venue: str) -> list[Item]:
         records: dict[int, dict[str, Any]] = {}
         for path in list_segments(self._state_dir, venue):
             records.update(scan(path.read_bytes(), name=str(path)).records)
         return [_item(venue, seq, records[seq]) for seq in sorted(records)]
 
     @staticmethod
-    def _trail(path: Path) -> list[Item]:
+    def _audit_items(path: Path) -> list[Item]:
         return [(r.seq, r.digest, f"admin.{r.kind}", r.to_json()) for r in read_trail(path)]
 
     @staticmethod
-    def _latched(path: Path) -> list[Item]:
+    def _kill_switch_items(path: Path) -> list[Item]:
         history = read_snapshot(path, schema.KILL_SWITCH).payload.get("history", [])
         return [
             (round(each["at"] * 1e6), _hash(["kill-switch", each]), str(each["event"]), each)
             for each in history
         ]
 
-    def _catch_up(self, source: str, items: Sequence[Item]) -> None:
-        """Put what comes behind the record that was put last; all of it, when that one isn't
-        there: the ids say which of them are known."""
+    def _append_missing(self, source: str, items: Sequence[Item]) -> None:
+        """Append the items behind the last appended one; all of them when that one is missing:
+        duplicates are removed by their ids."""
         self._behind.discard(source)
         mark = self._marks.get(source)
         after = [n for n, item in enumerate(items) if mark and (item[0], item[1]) == mark]
         if not after and mark and items and (missing := items[0][0] - mark[0] - 1) > 0:
-            self._gap(source, mark[0] + 1, items[0][0] - 1, missing)
+            self._record_gap(source, mark[0] + 1, items[0][0] - 1, missing)
         for item in items[after[-1] + 1 :] if after else items:
             if not self._put(source, item):
                 return
 
-    def _gap(self, source: str, first: int, last: int, missing: int) -> None:
-        """Numbers of a journal that is gone: a fact that belongs into the trail itself."""
+    def _record_gap(self, source: str, first: int, last: int, missing: int) -> None:
+        """Record in the trail that journal records are lost."""
         if source == KILL_SWITCH:
             return  # its numbers are times
         self.missed += missing
@@ -178,18 +180,18 @@ class Recorder:
         log.error("database.records_missing", extra=body)
         self._put(SPOOL, (0, _hash([self._spool.origin, body]), "gap", body))
 
-    def lost(self, first: int, last: int) -> None:
+    def record_loss(self, first: int, last: int) -> None:
         """Records of the spool that the database lacks and the spool dropped."""
         self.missed += last - first + 1
         body = {"source": "spool", "origin": self._spool.origin, "first": first, "last": last}
         log.error("database.records_missing", extra=body)
         self._put(SPOOL, (0, _hash(body), "gap", body))
 
-    # -- putting ---------------------------------------------------------------------------
+    # -- appending -------------------------------------------------------------------------
 
     def _put(self, source: str, item: Item) -> bool:
         seq, key, kind, body = item
-        if kind != _QUIET and not self._append(source, key, kind, {"seq": seq, **body}):
+        if kind != _IGNORED_KIND and not self._append(source, key, kind, {"seq": seq, **body}):
             self._behind.add(source)
             return False
         self._marks[source] = (seq, key)
@@ -217,7 +219,7 @@ class Recorder:
 
     @property
     def behind(self) -> bool:
-        """Whether something isn't in the spool yet that should be."""
+        """Whether records are missing in the spool."""
         return bool(self._behind)
 
 
@@ -230,12 +232,13 @@ def _hash(value: object) -> str:
 
 
 def _text(body: dict[str, Any]) -> str:
-    """As PostgreSQL and the spool take it: no NaN, no infinity, and no more than a frame holds."""
+    """JSON that PostgreSQL accepts (no NaN, no infinity) and that fits into a frame of the
+    spool."""
     try:
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
         text = canonical({"seq": body["seq"], "unusual": repr(body)}).decode()
-    if len(text) > LARGEST:
+    if len(text) > MAX_BODY:
         digest = hashlib.sha256(text.encode()).hexdigest()
         text = canonical({"seq": body["seq"], "bytes": len(text), "sha256": digest}).decode()
     return text

@@ -1,8 +1,8 @@
-"""Where the primary and its replicas are, asked of each of them again and again.
+"""Polls the WAL positions of the primary and its replicas.
 
-``/status`` repeats the newest finding, and a cutover compares it with the one before. What counts
-is what this process reaches, by its own certificate and from where it is: so it asks, not the
-operator. A task of its own with connections of its own, which nothing waits for.
+``/status`` shows the newest result, which a cutover compares with the one before. The runner asks,
+not the operator, because its own certificate and network path are what counts. Runs in its own task
+with its own connections, which nothing waits for.
 
 The primary's position is taken first: a replica that has replayed up to there lacks nothing.
 """
@@ -21,20 +21,20 @@ import asyncpg
 
 from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database.connection import (
-    WHO,
+    SERVER_STATE,
     Connection,
+    file_versions,
     open_one,
     require_primary,
     tls,
-    written,
 )
-from tradepulse_runner.database.errors import FAILURES, DatabaseError, told
+from tradepulse_runner.database.errors import FAILURES, DatabaseError, explain
 from tradepulse_runner.database.metrics import DatabaseMetrics
 from tradepulse_runner.errors import ConfigError
-from tradepulse_runner.moment import rfc3339
+from tradepulse_runner.timestamps import rfc3339
 
 log = logging.getLogger(__name__)
-#: Seconds between two looks, and that a server has at most to let us in, or to answer.
+#: Seconds between two polls, and the timeout of a connect or a query.
 INTERVAL, PATIENCE = 5.0, 3.0
 _NO_PRIMARY = "there is no primary to compare with"
 # What replicas can have: what is only written and not flushed yet isn't sent to them.
@@ -50,7 +50,8 @@ SELECT pg_last_wal_replay_lsn()::text AS lsn,
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """Of one host. ``lag_bytes``, ``lag_seconds``: None, with the ``problem``, while unknown."""
+    """State of one replica. ``lag_bytes``, ``lag_seconds``: None, with the ``problem``, while
+    unknown."""
 
     host: str
     lag_bytes: int | None = None
@@ -59,7 +60,7 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReplicationStatus:
     """``at``: when a primary answered last (unix seconds); what follows is of then, other than
     ``primary`` (None: none now) and ``replicas``. ``audit_rows``: of this runner's trail."""
 
@@ -79,15 +80,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Of one host: who it is, or why that isn't known."""
+    """Answer of one host: its row of ``SERVER_STATE``, or why there is none."""
 
     host: str
-    who: Mapping[str, Any] | None = None
+    server: Mapping[str, Any] | None = None
     problem: str = ""
 
 
 class Replicas:
-    """Of the servers in ``config``. ``timelines()``: the newest one that was seen, by system.
+    """Polls the servers of ``config``. ``timelines()``: the newest timeline seen, by system.
     ``clock`` gives unix seconds."""
 
     def __init__(
@@ -108,128 +109,130 @@ class Replicas:
         self._open: dict[str, Connection] = {}
         self._context: ssl.SSLContext | None = None
         self._certificates: tuple[float, ...] = ()
-        self._whole: dict[str, float] = {}  # when a replica lacked nothing last, monotonic
-        self._found = Finding()
+        self._caught_up_at: dict[str, float] = {}  # last time without lag, monotonic seconds
+        self._latest = ReplicationStatus()
 
     def status(self) -> dict[str, Any]:
-        """The newest finding, for ``/status``: JSON values."""
-        return self._found.to_json()
+        """The newest result, for ``/status``: JSON values."""
+        return self._latest.to_json()
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         try:
             while True:
                 try:
-                    self._found = await self._look()
-                except Exception as error:  # whatever it is: the trading is not concerned
+                    self._latest = await self._probe()
+                except Exception as error:  # an unexpected error must not reach trading
                     log.warning("database.replicas_unknown", exc_info=error)
-                    self._found = self._without([], f"unforeseen: {type(error).__name__}")
-                self._show()
+                    self._latest = self._without_primary([], f"unforeseen: {type(error).__name__}")
+                self._export()
                 await asyncio.sleep(INTERVAL)
         finally:
-            self._leave()
+            self._close_all()
 
-    def _leave(self) -> None:
+    def _close_all(self) -> None:
         for connection in self._open.values():
             connection.terminate()
         self._open.clear()
 
-    def _show(self) -> None:
+    def _export(self) -> None:
         self._metrics.replica_lag.clear()
-        for each in self._found.replicas:
+        for each in self._latest.replicas:
             if each.lag_bytes is not None:
                 self._metrics.replica_lag.labels(each.host).set(each.lag_bytes)
 
-    # -- one look --------------------------------------------------------------------------
+    # -- one poll --------------------------------------------------------------------------
 
-    async def _look(self) -> Finding:
+    async def _probe(self) -> ReplicationStatus:
         try:
-            await self._believe()
+            await self._refresh_tls()
         except ConfigError as error:
-            return self._without([], str(error))
+            return self._without_primary([], str(error))
         hosts = self._config.hosts
-        answers = await asyncio.gather(*(self._who(host) for host in hosts))
-        judged = _one_primary([_judged(each, self._timelines()) for each in answers])
-        primary = next((each for each in judged if _leads(each)), None)
-        if primary is None or primary.who is None:
-            return self._without(judged, _NO_PRIMARY)
+        answers = await asyncio.gather(*(self._ask(host) for host in hosts))
+        answers_checked = _one_primary([_checked(each, self._timelines()) for each in answers])
+        primary = next((each for each in answers_checked if _is_primary(each)), None)
+        if primary is None or primary.server is None:
+            return self._without_primary(answers_checked, _NO_PRIMARY)
         try:
-            lsn, rows = await self._written(primary.host)
+            lsn, rows = await self._primary_position(primary.host)
         except FAILURES as error:
-            self._drop(primary.host)
-            return self._without([replace(primary, who=None, problem=told(error))], _NO_PRIMARY)
-        others = [each for each in judged if each.host != primary.host]
-        return Finding(
+            self._disconnect(primary.host)
+            return self._without_primary(
+                [replace(primary, server=None, problem=explain(error))], _NO_PRIMARY
+            )
+        others = [each for each in answers_checked if each.host != primary.host]
+        return ReplicationStatus(
             self._clock(),
             primary.host,
-            primary.who["system"],
-            int(primary.who["timeline"], 16),
+            primary.server["system"],
+            int(primary.server["timeline"], 16),
             lsn,
             rows,
             tuple(await asyncio.gather(*(self._replica(each, primary, lsn) for each in others))),
         )
 
-    def _without(self, answers: Sequence[_Answer], why: str) -> Finding:
-        """No primary: what was found last, and of each host why nothing is known of it."""
+    def _without_primary(self, answers: Sequence[_Answer], why: str) -> ReplicationStatus:
+        """The last result without a primary, and for each host why its state is unknown."""
         known = {each.host: each.problem for each in answers}
         replicas = [Replica(host, problem=known.get(host) or why) for host in self._config.hosts]
-        return replace(self._found, primary=None, replicas=tuple(replicas))
+        return replace(self._latest, primary=None, replicas=tuple(replicas))
 
-    async def _believe(self) -> None:
-        """Use the newest certificates. Raises :class:`ConfigError`."""
-        certificates = written(self._config)
+    async def _refresh_tls(self) -> None:
+        """Reload rotated certificates. Raises :class:`ConfigError`."""
+        certificates = file_versions(self._config)
         if self._context is None or certificates != self._certificates:
-            self._leave()
+            self._close_all()
             self._context = await asyncio.to_thread(tls, self._config)
             self._certificates = certificates
 
-    async def _who(self, host: str) -> _Answer:
+    async def _ask(self, host: str) -> _Answer:
         try:
             if host not in self._open:
                 assert self._context is not None
                 where = self._addresses[host]
                 self._open[host] = await open_one(self._config, *where, self._context)
-            return _Answer(host, dict(await self._open[host].fetchrow(WHO)))
+            return _Answer(host, dict(await self._open[host].fetchrow(SERVER_STATE)))
         except FAILURES as error:
-            self._drop(host)
-            return _Answer(host, problem=told(error))
+            self._disconnect(host)
+            return _Answer(host, problem=explain(error))
 
-    def _drop(self, host: str) -> None:
+    def _disconnect(self, host: str) -> None:
         if connection := self._open.pop(host, None):
             connection.terminate()
 
-    async def _written(self, host: str) -> tuple[str, int | None]:
-        """How far the primary is, and how many records the trail has."""
+    async def _primary_position(self, host: str) -> tuple[str, int | None]:
+        """Flushed WAL position of the primary, and the number of audit records, if readable."""
         connection = self._open[host]
         lsn = str(await connection.fetchval(_POSITION))
         try:
             return lsn, int(await connection.fetchval(_ROWS, self._runner))
         except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
-            return lsn, None  # the writer says so, with the remedy
+            return lsn, None  # the writer reports it, with the remedy
 
     async def _replica(self, each: _Answer, primary: _Answer, lsn: str) -> Replica:
-        assert primary.who is not None
-        if each.who is None or each.problem:
+        assert primary.server is not None
+        if each.server is None or each.problem:
             return Replica(each.host, problem=each.problem)
-        if each.who["system"] != primary.who["system"]:
+        if each.server["system"] != primary.server["system"]:
             return Replica(each.host, problem=f"is no copy of {primary.host}, but another system")
         try:
             row = await self._open[each.host].fetchrow(_REPLAYED)
         except FAILURES as error:
-            self._drop(each.host)
-            return Replica(each.host, problem=told(error))
+            self._disconnect(each.host)
+            return Replica(each.host, problem=explain(error))
         if row["lsn"] is None:
             return Replica(each.host, problem="has replayed nothing yet")
-        return self._compared(each.host, lag_bytes(lsn, row["lsn"]), row["seconds"])
+        return self._lag(each.host, lag_bytes(lsn, row["lsn"]), row["seconds"])
 
-    def _compared(self, host: str, behind: int, seconds: float) -> Replica:
+    def _lag(self, host: str, behind: int, seconds: float) -> Replica:
         """``seconds`` since the last transaction it has: on a quiet primary that is long ago, and
         the lag isn't longer than since it lacked nothing."""
         now = time.monotonic()
         if not behind:
-            self._whole[host] = now
+            self._caught_up_at[host] = now
             return Replica(host, 0, 0.0)
-        since = now - self._whole.get(host, -float("inf"))
+        since = now - self._caught_up_at.get(host, -float("inf"))
         return Replica(host, behind, round(max(0.0, min(seconds, since)), 3))
 
 
@@ -243,16 +246,16 @@ def _number(lsn: str) -> int:
     return (int(high, 16) << 32) + int(low, 16)
 
 
-def _leads(each: _Answer) -> bool:
-    return each.who is not None and not each.problem and not each.who["standby"]
+def _is_primary(each: _Answer) -> bool:
+    return each.server is not None and not each.problem and not each.server["standby"]
 
 
-def _judged(each: _Answer, timelines: Mapping[str, str]) -> _Answer:
+def _checked(each: _Answer, timelines: Mapping[str, str]) -> _Answer:
     """With the problem of a server that should be the primary, and isn't any more."""
-    if each.who is None or each.who["standby"]:
+    if each.server is None or each.server["standby"]:
         return each
     try:
-        require_primary(each.who, dict(timelines))
+        require_primary(each.server, dict(timelines))
     except DatabaseError as error:
         return replace(each, problem=str(error))
     return each
@@ -260,10 +263,10 @@ def _judged(each: _Answer, timelines: Mapping[str, str]) -> _Answer:
 
 def _one_primary(answers: Sequence[_Answer]) -> list[_Answer]:
     """Of several that could be written to, the one of the newest timeline leads."""
-    leading = [each for each in answers if _leads(each)]
+    leading = [each for each in answers if _is_primary(each)]
     if len(leading) < 2:
         return list(answers)
-    best = max(leading, key=lambda each: str((each.who or {})["timeline"]))
+    best = max(leading, key=lambda each: str((each.server or {})["timeline"]))
     why = f"could be written to as well; remedy: make it a replica of {best.host}"
     return [
         replace(each, problem=why) if each in leading and each is not best else each

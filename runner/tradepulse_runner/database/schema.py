@@ -1,8 +1,8 @@
-"""The schema's versions: applied in order, once, recorded with a checksum.
+"""Schema migrations: applied in order, once, recorded with a checksum.
 
-A release knows the schema up to a number. Migrations only add, so a release also runs on what the
-next one made of the schema: a rollback needs no migration back. Each file says the oldest schema
-whose release still runs after it; what nobody uses may be removed two releases later.
+Migrations are additive, so a release also runs on the schema of the next one: a rollback needs no
+down migration. Each file names the oldest schema version whose release still runs after it; unused
+objects may be dropped two releases later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tradepulse_runner.database.errors import DatabaseError
 PACKAGE = "tradepulse_runner.database.migrations"
 _NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _OLDEST = re.compile(r"^-- oldest: (\d+)\n")
-#: Of the advisory lock: two who migrate at once do it one after the other.
+#: Key of the advisory lock that serializes concurrent migrations.
 _LOCK = 0x7472616465
 _OWN = """
 CREATE SCHEMA IF NOT EXISTS tradepulse;

@@ -1,7 +1,7 @@
-"""Copies of the OMS snapshots and of the strategy's state, the newest few of each.
+"""Copies OMS snapshots and the strategy's state into the database, the newest ``KEEP`` of each.
 
-The files on the state volume are the source: what of them isn't stored is stored, again after every
-connection, as the database may have been set back.
+The files on the state volume are the source. After every reconnect they are stored again, as the
+database may have lost rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tradepulse_runner.errors import StateError
 from tradepulse_runner.files.schema import ORDER_BOOK
 from tradepulse_runner.files.snapshot import Snapshot, canonical, read_snapshot
 
-#: Generations that stay of each snapshot, and states of each strategy.
+#: Generations kept of each snapshot, and states of each strategy.
 KEEP = 20
 #: Seconds between two copies of the strategy's state.
 STATE_INTERVAL = 10.0
@@ -34,7 +34,7 @@ NOT IN (SELECT at FROM tradepulse.strategy_states
 
 
 class Snapshots:
-    """``strategy``: its name; ``state()``: what it remembers, JSON; None for nothing."""
+    """``strategy``: its name; ``state()``: its state as JSON; None if it has none."""
 
     def __init__(
         self,
@@ -49,15 +49,15 @@ class Snapshots:
         self._state_dir, self._runner, self._venues = state_dir, runner, list(venues)
         self._strategy, self._state, self._clock = strategy, state, clock
         self._seen: dict[str, tuple[int, int]] = {}
-        self._said, self._due = "", 0.0
+        self._stored_digest, self._due = "", 0.0
 
-    def forget(self) -> None:
-        """Take nothing for stored any more."""
+    def reset(self) -> None:
+        """Forget what is stored: store everything again."""
         self._seen.clear()
-        self._said, self._due = "", 0.0
+        self._stored_digest, self._due = "", 0.0
 
     async def store(self, connection: Connection, epoch: int) -> int:
-        """Store what isn't; returns how many rows."""
+        """Store what is new; returns the number of rows."""
         rows = 0
         for venue in self._venues:
             rows += await self._store_oms(connection, venue, epoch)
@@ -72,7 +72,7 @@ class Snapshots:
                 return 0
             snapshot, text = await asyncio.to_thread(_read, path)
         except (FileNotFoundError, StateError):
-            return 0  # none yet; a damaged one is the start's business
+            return 0  # none yet; a damaged one is reported at start
         async with connection.transaction():
             answer = await connection.execute(
                 "INSERT INTO tradepulse.oms_snapshots"
@@ -92,7 +92,7 @@ class Snapshots:
         self._due = now + STATE_INTERVAL
         text = canonical(state).decode()
         digest = hashlib.sha256(text.encode()).hexdigest()
-        if digest == self._said:
+        if digest == self._stored_digest:
             return 0
         async with connection.transaction():
             answer = await connection.execute(
@@ -102,7 +102,7 @@ class Snapshots:
                 *(self._runner, self._strategy, now, digest, epoch, text),
             )
             await connection.execute(_PRUNE_STATES, self._runner, self._strategy, KEEP)
-        self._said = digest
+        self._stored_digest = digest
         return _count(answer)
 
 

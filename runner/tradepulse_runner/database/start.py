@@ -1,4 +1,4 @@
-"""The database of a loop, put together."""
+"""Builds the database writer of a loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tradepulse_runner.strategy.base import Remembering
 def build_database(
     config: DatabaseConfig, loop: LiveExecutionLoop, strategy: str
 ) -> DatabaseWriter:
-    """Not started yet; its ``recorder`` belongs to the loop before that starts."""
+    """Not started; add its ``recorder`` to the loop before the loop starts."""
     own = loop.config
 
     def state() -> dict[str, Any] | None:

@@ -1,8 +1,7 @@
-"""Brings the spool to the database, beside the trading and never in its way.
+"""Inserts the spool's records into the database.
 
-A task of its own connects, stores, and connects again for as long as it takes. A database that is
-down costs a log line, a metric and room on the state volume; neither an order, nor a halt, nor the
-kill switch waits for it.
+Runs in its own task and reconnects with exponential backoff. While the database is down the spool
+grows, and a log line and metrics report it; no order, halt or kill switch waits for it.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from prometheus_client import CollectorRegistry
 from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database import audit, schema
 from tradepulse_runner.database.audit import Entry
-from tradepulse_runner.database.connection import Connection, connect, written
-from tradepulse_runner.database.errors import FAILURES, told
+from tradepulse_runner.database.connection import Connection, connect, file_versions
+from tradepulse_runner.database.errors import FAILURES, explain
 from tradepulse_runner.database.metrics import DatabaseMetrics
 from tradepulse_runner.database.recorder import Recorder
 from tradepulse_runner.database.replicas import Replicas
@@ -34,14 +33,14 @@ from tradepulse_runner.files.spool import Spool
 
 log = logging.getLogger(__name__)
 FOLDER = "database"
-#: Records of one transaction.
+#: Maximum records of one transaction.
 BATCH = 500
-#: Seconds between two looks at what others write, at the files and at the spool's own state.
+#: Seconds between two polls of the audit sources and the files, and saves of the spool.
 INTERVAL = 1.0
-#: Seconds that a transaction waits for company, so that a steady trickle costs few of them.
+#: Seconds that records are collected for one transaction.
 LINGER = 0.05
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-#: Seconds that a stop waits for what isn't stored yet; the next process stores it else.
+#: Seconds that a stop waits for unstored records; the next process stores the rest.
 GRACE = 2.0
 
 
@@ -72,16 +71,16 @@ class DatabaseWriter:
         self.recorder = Recorder(state_dir, self._spool, epoch=epoch, clock=clock)
         self._metrics = DatabaseMetrics(registry)
         self._replicas = Replicas(config, runner, self._timelines, self._metrics, clock=clock)
-        self._known = max(each.version for each in schema.migrations())
+        self._schema_version = max(each.version for each in schema.migrations())
         self._problem = "not connected yet"
         self._waiting_since = 0.0
         self._connected = self._stopping = self._resumed = False
-        self._finished = asyncio.Event()  # nothing is left that a stop would wait for
-        self._chance = random.Random()
+        self._finished = asyncio.Event()  # everything is stored: a stop need not wait
+        self._random = random.Random()
         self._tasks: list[asyncio.Task[None]] = []
-        self._follow()
+        self._export_metrics()
 
-    def _follow(self) -> None:
+    def _export_metrics(self) -> None:
         metrics = self._metrics
         metrics.up.set_function(lambda: float(self._connected))
         metrics.depth.set_function(lambda: self._spool.depth)
@@ -93,14 +92,14 @@ class DatabaseWriter:
     # -- life ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start; returns at once."""
         self._tasks = [
             asyncio.create_task(self.run(), name="database"),
             asyncio.create_task(self._replicas.run(), name="database-replicas"),
         ]
 
     async def stop(self) -> None:
-        """Store the rest, for a moment; what is left is stored by the next process."""
+        """Store the rest for up to ``GRACE`` seconds; the next process stores what is left."""
         self._stopping = True
         self._spool.arrived.set()
         with contextlib.suppress(TimeoutError):
@@ -115,8 +114,8 @@ class DatabaseWriter:
         self._spool.close()
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
-        await self.recorder.begun.wait()
+        """Run until cancelled; never raises anything else."""
+        await self.recorder.started.wait()
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
@@ -124,14 +123,14 @@ class DatabaseWriter:
                 await self._session()
                 continue  # newer certificates: at once
             except (*FAILURES, RunnerError) as error:
-                self._say(told(error))
-            except Exception as error:  # whatever it is: the database is auxiliary
-                self._say(f"unforeseen: {type(error).__name__}", error)
+                self._report_problem(explain(error))
+            except Exception as error:  # an unexpected error must not reach trading
+                self._report_problem(f"unforeseen: {type(error).__name__}", error)
             self._metrics.failures.inc()
             if time.monotonic() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             await self._housekeeping()
-            await asyncio.sleep(self._chance.uniform(pause / 2, pause))
+            await asyncio.sleep(self._random.uniform(pause / 2, pause))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def status(self) -> dict[str, Any]:
@@ -147,7 +146,7 @@ class DatabaseWriter:
 
     @property
     def lag(self) -> float:
-        """Seconds that the database has lacked something; 0 when it lacks nothing."""
+        """Seconds since records are waiting for the database; 0 when none are."""
         if not self._spool.depth:
             self._waiting_since = 0.0
             return 0.0
@@ -158,28 +157,28 @@ class DatabaseWriter:
 
     async def _session(self) -> None:
         """One connection, until it fails (raises) or the certificates are newer (returns)."""
-        certificates = written(self._config)
+        certificates = file_versions(self._config)
         connection = await connect(self._config, self._timelines())
         try:
-            await schema.require(connection, self._known)
+            await schema.require(connection, self._schema_version)
             await self._resume(connection)
-            self._well()
+            self._report_connected()
             looked = 0.0
             while True:
                 if not await self._store(connection):
                     await self._idle()
                 if time.monotonic() - looked >= INTERVAL or self._stopping:
                     looked = time.monotonic()
-                    await self._look(connection)
-                    if written(self._config) != certificates:
+                    await self._maintain(connection)
+                    if file_versions(self._config) != certificates:
                         log.info("database.certificates_replaced")
                         return
         finally:
             self._connected = False
             connection.terminate()
 
-    async def _look(self, connection: Connection) -> None:
-        """At what others write, and at the files."""
+    async def _maintain(self, connection: Connection) -> None:
+        """Catch up, save the spool and store snapshots."""
         await self._housekeeping()
         rows = await self._snapshots.store(connection, self._epoch())
         self._metrics.rows.labels("snapshots").inc(rows)
@@ -187,35 +186,35 @@ class DatabaseWriter:
             self._finished.set()
 
     async def _resume(self, connection: Connection) -> None:
-        """Read on from where the database is: behind us after a kill -9, before us after it was
-        set back."""
-        await self.recorder.look()
+        """Continue at the database's position: ahead of the spool's after a kill -9, behind it
+        after the database lost records."""
+        await self.recorder.catch_up()
         end = await audit.head(connection, self._runner, self._spool.origin)
         if not self._resumed and end.position > self._spool.found:
-            # The volume was set back (a power cut, a restored snapshot): its numbers are given anew
-            # to other records. Under another origin all of it is sent, and known by its ids.
+            # The volume is older (power cut, restored snapshot): its numbers are reused for other
+            # records. Send all of it under a new origin; duplicates are removed by their ids.
             log.warning("database.spool_was_set_back", extra={"position": end.position})
             self._spool.renew()
             end = replace(end, position=0)
         self._resumed = True
         reached, first = max(end.position, self._spool.notes.get("base", 0)), self._spool.first
         if reached + 1 < first:
-            self.recorder.lost(reached + 1, first - 1)
+            self.recorder.record_loss(reached + 1, first - 1)
         if end.position < self._spool.acked:
             extra = {"records": self._spool.acked - end.position}
             log.warning("database.was_set_back", extra=extra)
         self._spool.rewind(end.position)
         self._anchor(end)
-        self._snapshots.forget()
+        self._snapshots.reset()
 
     async def _store(self, connection: Connection) -> bool:
-        """The next batch; whether there may be more."""
+        """Store the next batch; True when there may be more."""
         records = self._spool.read(BATCH)
         if not records:
             return False
         entries = [(number, Entry.from_bytes(data)) for number, data in records]
         self._step("database.insert")
-        end, rows = await audit.store(connection, self._runner, self._spool.origin, entries)
+        end, rows = await audit.append(connection, self._runner, self._spool.origin, entries)
         self._step("database.committed")
         self._spool.ack(end.position)
         self._anchor(end)
@@ -233,26 +232,26 @@ class DatabaseWriter:
 
     async def _housekeeping(self) -> None:
         try:
-            await self.recorder.look()
+            await self.recorder.catch_up()
             await self.recorder.save()
         except (RunnerError, OSError) as error:
-            # What is stored is stored: it would be looked up again, and found.
+            # Harmless: records sent again are skipped by their ids.
             log.warning("database.spool_not_saved", extra={"why": str(error)})
 
     def _anchor(self, end: audit.Head) -> None:
-        """Remember the chain's end where nobody at the database can change it."""
+        """Save the end of the chain outside of the database, where it can't be tampered with."""
         self._spool.notes["anchor"] = {"seq": end.seq, "digest": end.digest}
 
     def _timelines(self) -> dict[str, str]:
         timelines: dict[str, str] = self._spool.notes.setdefault("timelines", {})
         return timelines
 
-    def _say(self, problem: str, error: Exception | None = None) -> None:
+    def _report_problem(self, problem: str, error: Exception | None = None) -> None:
         if problem != self._problem:
             extra = {"why": problem, "waiting": self._spool.depth}
             log.warning("database.behind", extra=extra, exc_info=error)
         self._problem = problem
 
-    def _well(self) -> None:
+    def _report_connected(self) -> None:
         log.info("database.connected", extra={"waiting": self._spool.depth})
         self._problem, self._connected = "", True

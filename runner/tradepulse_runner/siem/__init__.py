@@ -1,5 +1,5 @@
-"""Forwards the audit trail to a SIEM, beside everything else.
+"""Forwards the audit trail to a SIEM.
 
-``audit.jsonl`` itself is the spool: what was acknowledged is remembered durably, the rest is sent
-again and again, in order. Nothing waits for it, least of all the kill switch.
+``audit.jsonl`` itself is the spool: the last acknowledged position is saved durably, the rest is
+sent in order until it is acknowledged. Nothing waits for it, least of all the kill switch.
 """

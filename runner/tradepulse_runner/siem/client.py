@@ -1,8 +1,8 @@
 """Sends records to the receiver, with a token of the client-credentials grant.
 
 A batch is one request: JSON lines, one record each, whose ``id`` is that of the runner and the
-record's digest, the same however often it is sent. Any 2xx says that the whole batch was taken.
-Texts of errors are made here: an answer of a token server may show what it was asked with.
+record's digest, the same on every retry. Any 2xx acknowledges the whole batch. Error texts never
+quote an answer: a token server's may contain the request's secrets.
 Sources: RFC 6749 (2.3.1, 4.4, 5.1), RFC 6750, RFC 9110 (Retry-After).
 """
 
@@ -29,15 +29,15 @@ from tradepulse_runner.files.secret import SIEM_SECRET, WatchedSecret
 from tradepulse_runner.files.snapshot import canonical
 
 MEDIA_TYPE = "application/x-ndjson"
-#: Seconds that a token must still be good for, and those of one that doesn't say how long it is.
-EARLY, UNSAID = 30.0, 300.0
-#: Bytes that are read of an answer, and seconds that a receiver may ask us to wait.
+#: Seconds before expiry at which a token is renewed, and the lifetime of one without expires_in.
+RENEW_BEFORE, DEFAULT_LIFETIME = 30.0, 300.0
+#: Maximum bytes read of an answer, and maximum Retry-After, seconds.
 _LARGEST, LONGEST_WAIT = 64 * 1024, 300.0
 
 
 class SiemError(RunnerError):
-    """The batch was not taken, as far as we know. ``wait``: seconds that the receiver asks for;
-    ``too_large``: it takes smaller ones only."""
+    """The batch was not acknowledged. ``wait``: Retry-After, seconds; ``too_large``: the receiver
+    answered 413."""
 
     def __init__(self, text: str, *, wait: float = 0.0, too_large: bool = False) -> None:
         super().__init__(text)
@@ -65,12 +65,12 @@ class SiemClient:
         self._config, self._source, self._secret, self._timer = config, source, secret, timer
         self._token: _Token | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._trusted: tuple[int, ...] = ()
+        self._ca_stamp: tuple[int, ...] = ()
 
     async def send(self, records: Sequence[AuditRecord]) -> None:
-        """Returns once the receiver took all of them. Raises :class:`SiemError`."""
+        """Send a batch; returns once it is acknowledged. Raises :class:`SiemError`."""
         session = await self._open()
-        token = await self._current(session)
+        token = await self._access_token(session)
         body = b"".join(canonical(self._line(record)) + b"\n" for record in records)
         headers = {
             "Authorization": f"Bearer {token}",
@@ -79,9 +79,9 @@ class SiemClient:
         }
         status, answered, _ = await self._post(session, self._config.endpoint, headers, body)
         if status == 401:
-            self._token = None  # withdrawn, perhaps; the next attempt asks for another
+            self._token = None  # perhaps revoked; the next attempt requests a new one
         if not 200 <= status < 300:
-            remedy = _REMEDIES.get(status, _LOOK)
+            remedy = _REMEDIES.get(status, _RETRY_REMEDY)
             raise SiemError(
                 f"{self._config.endpoint} answered {status}; remedy: {remedy}",
                 wait=_wait(answered.get("Retry-After", "")),
@@ -94,21 +94,25 @@ class SiemClient:
             self._session = None
 
     def _line(self, record: AuditRecord) -> dict[str, Any]:
-        """``id`` and ``source`` beside what is signed, which stays as it is in the trail."""
+        """The signed record as it is in the trail, plus ``id`` and ``source``."""
         return {"id": f"{self._source}/{record.digest}", "source": self._source, **record.to_json()}
 
-    async def _current(self, session: aiohttp.ClientSession) -> str:
-        """A token that was got with the secret of now."""
+    async def _access_token(self, session: aiohttp.ClientSession) -> str:
+        """An access token requested with the current secret."""
         if not self._secret.value:
             raise SiemError(self._secret.problem or f"{SIEM_SECRET}: there is no secret yet")
-        held, generation = self._token, self._secret.generation
-        if held and held.generation == generation and self._timer() < held.until - EARLY:
-            return held.text
+        cached, generation = self._token, self._secret.generation
+        if (
+            cached
+            and cached.generation == generation
+            and self._timer() < cached.until - RENEW_BEFORE
+        ):
+            return cached.text
         self._token = None
-        self._token = await self._grant(session, generation)
+        self._token = await self._request_token(session, generation)
         return self._token.text
 
-    async def _grant(self, session: aiohttp.ClientSession, generation: int) -> _Token:
+    async def _request_token(self, session: aiohttp.ClientSession, generation: int) -> _Token:
         url = self._config.token_url
         asked = self._timer()
         # The parts are form-encoded before they are joined (RFC 6749, 2.3.1).
@@ -126,12 +130,12 @@ class SiemClient:
             )
         try:
             grant = json.loads(body)
-            text, seconds = grant["access_token"], float(grant.get("expires_in", UNSAID))
+            text, seconds = grant["access_token"], float(grant.get("expires_in", DEFAULT_LIFETIME))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise SiemError(f"{url} answered with something that is no token") from None
         if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text:
             raise SiemError(f"{url} answered with something that is no token")
-        return _Token(text, generation, asked + max(seconds, EARLY))
+        return _Token(text, generation, asked + max(seconds, RENEW_BEFORE))
 
     async def _post(
         self,
@@ -153,14 +157,16 @@ class SiemClient:
                         break
                 return answer.status, dict(answer.headers), body
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise SiemError(f"{url} gives no answer ({_why(error)}); remedy: {_LOOK}") from None
+            raise SiemError(
+                f"{url} gives no answer ({_why(error)}); remedy: {_RETRY_REMEDY}"
+            ) from None
 
     async def _open(self) -> aiohttp.ClientSession:
-        """A session that trusts the authorities of now."""
+        """A session that trusts the current CA file."""
         ca_file = self._config.ca_file
         stamp = _stamp(ca_file)
-        if self._session is None or stamp != self._trusted:
-            context = await asyncio.to_thread(_trusting, ca_file)  # reading may take long
+        if self._session is None or stamp != self._ca_stamp:
+            context = await asyncio.to_thread(_tls_context, ca_file)  # reading may take long
             await self.close()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=context, limit=2),
@@ -168,11 +174,11 @@ class SiemClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
-            self._trusted = stamp
+            self._ca_stamp = stamp
         return self._session
 
 
-_LOOK = "look at the receiver; everything is kept and sent again"
+_RETRY_REMEDY = "look at the receiver; everything is kept and sent again"
 _REMEDIES = {
     401: "look whether the receiver takes tokens of admin.siem.token_url",
     403: "let the client write there, or give admin.siem.scope",
@@ -181,7 +187,7 @@ _REMEDIES = {
 }
 
 
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Raises :class:`SiemError` naming the file."""
     try:
         return ssl.create_default_context(cafile=ca_file)
@@ -201,7 +207,7 @@ def _stamp(path: Path | None) -> tuple[int, ...]:
 
 
 def _why(error: BaseException) -> str:
-    """In words that hold nothing of a request."""
+    """The reason, without any content of the request."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its certificate is not trusted"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -210,5 +216,5 @@ def _why(error: BaseException) -> str:
 
 
 def _wait(text: str) -> float:
-    """Seconds of a Retry-After; a date counts as none, our own pauses will do."""
+    """Seconds of a Retry-After header; 0 for a date, where our own backoff applies."""
     return min(float(text), LONGEST_WAIT) if text.isascii() and text.isdecimal() else 0.0

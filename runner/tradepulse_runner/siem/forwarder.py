@@ -1,7 +1,7 @@
-"""Keeps sending what the trail has and the SIEM hasn't.
+"""Forwards new audit records to the SIEM.
 
-One batch after the other, in order: a record is never skipped, as whoever could make one that is
-refused could otherwise hide what follows. Pauses are random and grow up to a minute.
+One batch after the other, in order. A refused record is never skipped: an attacker could otherwise
+forge one to hide the records behind it. Exponential backoff with jitter, up to a minute.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from tradepulse_runner.config.siem import SiemConfig
 from tradepulse_runner.errors import RunnerError
 from tradepulse_runner.files.snapshot import Step, no_fault
 from tradepulse_runner.siem.client import SiemClient, SiemError
-from tradepulse_runner.siem.position import Spool
+from tradepulse_runner.siem.position import TrailReader
 
 log = logging.getLogger(__name__)
-#: Seconds between two looks at the trail while all of it was taken.
-LOOK = 0.5
-#: Seconds of a pause after a failure: never less, at first not more than, never more than.
+#: Seconds between two polls of the trail while everything is acknowledged.
+POLL_INTERVAL = 0.5
+#: Backoff after a failure, seconds: minimum, first maximum, maximum.
 SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.1, 0.5, 60.0
 
 
 class ForwardMetrics:
-    """Series of the forwarding; there only where a SIEM is configured."""
+    """Metrics of the forwarding, registered only where a SIEM is configured."""
 
     def __init__(self, registry: CollectorRegistry, lag: Callable[[], tuple[int, float]]) -> None:
         Gauge(
@@ -79,7 +79,7 @@ class Forwarder:
         step: Step = no_fault,
     ) -> None:
         self._client, self._newest, self._clock, self._step = client, newest, clock, step
-        self._spool = Spool(audit, config.endpoint, step=step)
+        self._reader = TrailReader(audit, config.endpoint, step=step)
         self._most = self._batch = config.batch
         self._oldest = clock()
         self._problem = ""
@@ -89,34 +89,34 @@ class Forwarder:
         )
 
         def wait(state: RetryCallState) -> float:
-            return max(pause(state), _asked_for(state))
+            return max(pause(state), _retry_after(state))
 
         self._retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Exception), wait=wait, before_sleep=self._failed
+            retry=retry_if_exception_type(Exception), wait=wait, before_sleep=self._record_failure
         )
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         try:
             while True:
                 if not await self._retrying(self.forward):
-                    await asyncio.sleep(LOOK)
+                    await asyncio.sleep(POLL_INTERVAL)
         finally:
             await self._client.close()
 
     async def forward(self) -> bool:
-        """Send the next batch and remember that it was taken; False when nothing is due."""
+        """Send the next batch and save that it was acknowledged; False when nothing is due."""
         newest = self._newest()
-        if newest <= self._spool.position.seq:
+        if newest <= self._reader.position.seq:
             return False
-        batch = await asyncio.to_thread(self._spool.batch, newest, self._most)
+        batch = await asyncio.to_thread(self._reader.batch, newest, self._most)
         if batch is None:
             return False
         self._oldest = batch.records[0].at
         await self._client.send(batch.records)
         self._step("acknowledged")
-        await asyncio.to_thread(self._spool.acknowledge, batch)
-        self._went_well(len(batch.records))
+        await asyncio.to_thread(self._reader.acknowledge, batch)
+        self._record_success(len(batch.records))
         self._oldest = batch.records[-1].at
         return True
 
@@ -126,19 +126,19 @@ class Forwarder:
 
     def _lag(self) -> tuple[int, float]:
         """Records and seconds; costs nothing, however long the trail is."""
-        records = max(0, self._newest() - self._spool.position.seq)
+        records = max(0, self._newest() - self._reader.position.seq)
         return records, max(0.0, self._clock() - self._oldest) if records else 0.0
 
-    def _went_well(self, records: int) -> None:
+    def _record_success(self, records: int) -> None:
         self._metrics.records.inc(records)
         self._metrics.batches.labels("ok").inc()
         self._metrics.up.set(1)
         self._most = min(self._batch, 2 * self._most)
         if self._problem:
-            log.info("siem.well_again", extra={"pending": self._lag()[0]})
+            log.info("siem.recovered", extra={"pending": self._lag()[0]})
         self._problem = ""
 
-    def _failed(self, state: RetryCallState) -> None:
+    def _record_failure(self, state: RetryCallState) -> None:
         assert state.outcome is not None  # called after an attempt
         error = state.outcome.exception()
         foreseen = isinstance(error, (RunnerError, OSError))
@@ -153,6 +153,6 @@ class Forwarder:
         self._problem = problem
 
 
-def _asked_for(state: RetryCallState) -> float:
+def _retry_after(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     return error.wait if isinstance(error, SiemError) else 0.0

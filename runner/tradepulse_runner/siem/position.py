@@ -1,7 +1,7 @@
-"""How far the trail was acknowledged: one small file, replaced durably after each batch.
+"""The acknowledged position in the trail: one small file, replaced durably after each batch.
 
-It is written after the acknowledgement. A crash between the two costs a batch that is sent twice,
-under the same ids; the other order would cost a batch that nobody ever sees.
+It is written after the acknowledgement. After a crash between the two the batch is sent twice,
+under the same ids; the other order would lose it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tradepulse_runner.files.snapshot import Step, canonical, no_fault, write_du
 
 log = logging.getLogger(__name__)
 FILE = "audit.forwarded.json"
-#: Bytes of the trail in one batch, at most; one record is always sent.
-LARGEST = 1 << 20
+#: Maximum size of a batch in bytes of the trail; it has at least one record.
+MAX_BATCH_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """``endpoint`` took everything up to the record ``seq`` with ``digest``, which stands in the
-    trail from byte ``start`` to byte ``end``."""
+    """``endpoint`` acknowledged everything up to record ``seq`` with ``digest``, which is at bytes
+    ``start`` to ``end`` of the trail."""
 
     endpoint: str
     seq: int = 0
@@ -36,14 +36,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is to be sent, and the position once that was taken."""
+    """Records to send, and the position once they are acknowledged."""
 
     records: tuple[AuditRecord, ...]
     after: Position
 
 
-class Spool:
-    """The trail ``audit`` as it is forwarded to ``endpoint``. Blocks: call it from a thread."""
+class TrailReader:
+    """Reads the trail ``audit`` for ``endpoint``. Blocking: call it from a thread."""
 
     def __init__(self, audit: Path, endpoint: str, *, step: Step = no_fault) -> None:
         self._audit, self._step = audit, step
@@ -56,8 +56,8 @@ class Spool:
         records: list[AuditRecord] = []
         first = after = self.position
         for record, end in records_from(self._audit, first.end):
-            full = len(records) >= most or (records and end - first.end > LARGEST)
-            # A record that isn't on disk for sure yet must not be known elsewhere.
+            full = len(records) >= most or (records and end - first.end > MAX_BATCH_BYTES)
+            # Only durable records may be forwarded.
             if full or record.seq > newest:
                 break
             records.append(record)
@@ -65,13 +65,13 @@ class Spool:
         return Batch(tuple(records), after) if records else None
 
     def acknowledge(self, batch: Batch) -> None:
-        """Remember that ``batch`` was taken. Raises :class:`DurabilityLost`."""
+        """Save that ``batch`` was acknowledged. Raises :class:`DurabilityLost`."""
         write_durable(self._path, canonical(asdict(batch.after)) + b"\n", step=self._step)
         self.position = batch.after
 
     def _load(self, endpoint: str) -> Position:
-        """What was acknowledged; nothing when another endpoint did it, or of another trail: it is
-        sent from its beginning then, and the receiver knows what it has by the ids."""
+        """The saved position; the beginning when it is of another endpoint or another trail. The
+        receiver removes duplicates by the ids."""
         try:
             position = _position(json.loads(self._path.read_bytes()))
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class Spool:
         return Position(endpoint)
 
     def _fits(self, position: Position) -> bool:
-        """Whether the record that was acknowledged last still stands where it did."""
+        """Whether the last acknowledged record is still at its place in the trail."""
         if not position.seq:
             return True
         try:

@@ -1,4 +1,4 @@
-"""The forwarding of a configuration, put together; started and stopped by the admin surface."""
+"""Builds the forwarding of a configuration; started and stopped by the admin API."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Siem:
         self._work = asyncio.create_task(self._forwarder.run(), name="siem")
 
     async def stop(self) -> None:
-        """At once: what wasn't acknowledged is sent after the next start."""
+        """Stop at once; unacknowledged records are sent after the next start."""
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait({self._work})
@@ -47,8 +47,8 @@ class Siem:
 
 
 def siem_secret(environment: Mapping[str, str]) -> WatchedSecret:
-    """Raises :class:`ConfigError` when none is named. A file that can't be used is waited for: what
-    is optional doesn't keep a runner from its start."""
+    """Raises :class:`ConfigError` when the environment names none. An unusable file is no error:
+    an optional service must not keep a runner from starting."""
     secret = WatchedSecret.of(SIEM_SECRET, environment, patient=True)
     if secret is None:
         raise ConfigError(

@@ -1,1 +1,1 @@
-"""The object store, where backups and incident reports are copied to."""
+"""Uploads backups and incident reports to the object store."""

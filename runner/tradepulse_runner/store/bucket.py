@@ -1,9 +1,9 @@
-"""A folder of an S3 bucket, in which what is stored is what was sent.
+"""A folder of an S3 bucket with verified uploads.
 
-An object is read back after it was sent, and counts only when its SHA-256 is the wanted one. So a
-repeated upload sends nothing that is there already, wherever the one before was killed. Requests
-are retried by the client; what it gives up on is an :class:`ObjectStoreError`, whose text is made
-here, as the client's own shows parts of what was signed.
+An object is read back after the upload and its SHA-256 compared. A repeated upload skips objects
+that exist already, wherever the previous one was interrupted. The client retries requests; its
+final error becomes an :class:`ObjectStoreError` with a text of its own, as the client's contains
+parts of the signed request.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from tradepulse_runner.files.snapshot import Step, no_fault
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
-#: Above it a file is sent in parts; also the most that is held in memory at once.
+#: Above it a file is sent in parts; also the maximum kept in memory.
 PART = 8 << 20
-#: Read and hashed at once: short, as a trading loop may run beside it.
+#: Read and hashed at once: short, to not delay the trading loop.
 CHUNK = 256 << 10
-#: Larger than any manifest.
-SMALL = 1 << 20
+#: Maximum bytes of :meth:`Folder.read`, more than any manifest.
+MAX_READ_BYTES = 1 << 20
 _TIMEOUT = timedelta(seconds=60)  # of one request, which carries at most a part
 _CONNECT = timedelta(seconds=5)
 _RETRIES = 3
@@ -68,7 +68,7 @@ class Folder:
         options: ClientConfig = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT}
         if config.ca_file:
             options["root_certificate"] = config.ca_file.read_bytes()
-        with _told(self.address):
+        with _translated_errors(self.address):
             self._store = S3Store(
                 config.bucket,
                 config={
@@ -83,16 +83,16 @@ class Folder:
             )
 
     async def put(self, name: str, source: Path | bytes, sha256: str) -> Stored:
-        """Have the object ``name`` be ``source``, whose checksum is ``sha256``."""
-        stored = await self._held(name, sha256)
+        """Upload ``source``, whose checksum is ``sha256``, as ``name``, and verify it."""
+        stored = await self._existing(name, sha256)
         if stored is None:
             self._step("put")
-            with _told(f"{self.address}/{name}"):
+            with _translated_errors(f"{self.address}/{name}"):
                 await obstore.put_async(
                     self._store, self._key(name), source, chunk_size=PART, max_concurrency=1
                 )
             self._step("read-back")
-            stored = await self._held(name, sha256)
+            stored = await self._existing(name, sha256)
         if stored is None:
             raise ObjectStoreError(f"{self.address}/{name}: is not what was sent")
         return stored
@@ -102,8 +102,8 @@ class Folder:
         data = b""
         async for chunk in self._chunks(name, await self._get(name)):
             data += chunk
-            if len(data) > SMALL:
-                raise ObjectStoreError(f"{self.address}/{name}: larger than {SMALL} bytes")
+            if len(data) > MAX_READ_BYTES:
+                raise ObjectStoreError(f"{self.address}/{name}: larger than {MAX_READ_BYTES} bytes")
         return data
 
     async def fetch(self, name: str, target: Path, sha256: str) -> None:
@@ -124,12 +124,12 @@ class Folder:
 
     async def names(self) -> list[str]:
         """Every object below the folder, relative to it."""
-        with _told(self.address):
+        with _translated_errors(self.address):
             batches = obstore.list(self._store, prefix=self._path)
             names = [item["path"] async for batch in batches for item in batch]
         return sorted(path.removeprefix(f"{self._path}/") for path in names)
 
-    async def _held(self, name: str, sha256: str) -> Stored | None:
+    async def _existing(self, name: str, sha256: str) -> Stored | None:
         """The object, when it is there and its checksum is ``sha256``."""
         try:
             answer = await self._get(name)
@@ -144,11 +144,11 @@ class Folder:
         return Stored(sha256, "" if version == "null" else version)
 
     async def _get(self, name: str) -> Any:
-        with _told(f"{self.address}/{name}"):
+        with _translated_errors(f"{self.address}/{name}"):
             return await obstore.get_async(self._store, self._key(name))
 
     async def _chunks(self, name: str, answer: Any) -> AsyncIterator[bytes]:
-        with _told(f"{self.address}/{name}"):
+        with _translated_errors(f"{self.address}/{name}"):
             async for chunk in answer.stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
@@ -161,8 +161,8 @@ class Missing(ObjectStoreError, FileNotFoundError):
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """The client's errors as our own."""
+def _translated_errors(what: str) -> Iterator[None]:
+    """Translate the client's errors into :class:`ObjectStoreError`."""
     try:
         yield
     except ObjectStoreError:

@@ -1,7 +1,7 @@
-"""What is copied to the object store: backups and incident reports, each with a manifest.
+"""Bundles in the object store: backups and incident reports, each with a manifest.
 
 In the bucket: ``{prefix}/{namespace}/{runner}/{backups|incidents}/{id}/{file}``. The manifest goes
-last: a bundle without one is not there yet.
+last: a bundle without one is incomplete.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ KINDS = (FOLDER, INCIDENTS)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A folder as it is to be stored: the manifest's bytes, and each file's SHA-256 by name."""
+    """A folder to upload: the manifest's bytes, and each file's SHA-256 by name."""
 
     name: str
     folder: Path
@@ -64,8 +64,8 @@ def names(state_dir: Path) -> list[str]:
     return [*(f"{INCIDENTS}/{name}" for name in reports), *(f"{FOLDER}/{k}" for k in backups[::-1])]
 
 
-def look(state_dir: Path, name: str) -> str:
-    """Differs once a file of the bundle does; reads none of them."""
+def fingerprint(state_dir: Path, name: str) -> str:
+    """Fingerprint of the bundle's file names, sizes and times; reads no content."""
     folder = state_dir / name
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in _files(folder)]
     return hashlib.sha256(canonical(stats)).hexdigest()
@@ -92,7 +92,7 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def place(config: ObjectStoreConfig, runner: str) -> str:
+def runner_prefix(config: ObjectStoreConfig, runner: str) -> str:
     """The runner's folder in the bucket; ``runner``: ``namespace/name``."""
     return "/".join(part for part in (*config.prefix.split("/"), runner) if part)
 
@@ -105,7 +105,7 @@ async def upload(root: Folder, content: Bundle) -> Stored:
 
 
 async def stored(root: Folder) -> list[str]:
-    """``kind/id`` of every bundle that is there as a whole."""
+    """``kind/id`` of every complete bundle."""
     end = f"/{MANIFEST}"
     return [name.removesuffix(end) for name in await root.names() if name.endswith(end)]
 
@@ -113,8 +113,8 @@ async def stored(root: Folder) -> list[str]:
 async def download(
     root: Folder, state_dir: Path, key: str, *, clock: Callable[[], float], step: Step = no_fault
 ) -> None:
-    """Have the stored backup ``key`` on the volume, whole. Nothing changes before every checksum
-    was found right; what an attempt before has fetched isn't fetched again. Raises
+    """Download the backup ``key`` to the volume. Nothing changes until every checksum is verified;
+    files that an earlier attempt downloaded are reused. Raises
     :class:`ObjectStoreError`, :class:`StateError`, OSError."""
     backups = Backups(state_dir, clock=clock, step=step)
     where = f"{FOLDER}/{key}"

@@ -1,7 +1,7 @@
-"""Copies backups and incident reports to the object store, beside the trading and never in its way.
+"""Uploads backups and incident reports to the object store.
 
-What is on the volume and not marked as stored is stored, then marked. A store that is down costs a
-log line, a metric and another try later; neither a start, nor a halt, nor a rollback waits for it.
+Bundles on the volume without a mark are uploaded, then marked. An unreachable store is reported by
+a log line and a metric and retried; no start, halt or rollback waits for it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from tradepulse_runner.store import bundles
 from tradepulse_runner.store.bucket import Folder
 
 log = logging.getLogger(__name__)
-#: Marks of what is stored, in the state directory; losing one costs a look at the store.
+#: Folder of the marks in the state directory; a lost mark costs one verification.
 MARKS = "stored"
-#: Seconds between two looks at the volume; while the store is down, the longest pause.
+#: Seconds between two polls of the volume, and the maximum backoff.
 INTERVAL = 60.0
 FIRST_PAUSE = 1.0
 
 
 class UploadMetrics:
-    """Series of the object store; there only where one is configured."""
+    """Metrics of the object store, registered only where one is configured."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge(
@@ -72,7 +72,7 @@ class UploadMetrics:
 
 
 class Uploader:
-    """Stores what lies in ``state_dir``. ``runner``: ``namespace/name``."""
+    """Uploads the bundles in ``state_dir``. ``runner``: ``namespace/name``."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Uploader:
         step: Step = no_fault,
     ) -> None:
         self._config, self._state_dir = config, state_dir
-        self._place = bundles.place(config, runner)
+        self._place = bundles.runner_prefix(config, runner)
         self._where = f"{config.endpoint}/{config.bucket}/{self._place}"
         self._credentials = CredentialStore("s3", config.credentials_dir, {})
         self._loaded = False
@@ -97,36 +97,36 @@ class Uploader:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start; returns at once."""
         self._task = asyncio.create_task(self.run(), name="uploads")
 
     async def stop(self) -> None:
-        """What isn't stored yet is stored by the next process."""
+        """Stop; the next process uploads the rest."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     async def run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Run until cancelled; never raises anything else."""
         pause = FIRST_PAUSE
         while True:
-            if await self.look():
+            if await self.upload_pending():
                 pause = FIRST_PAUSE
                 await asyncio.sleep(INTERVAL)
             else:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, INTERVAL)
 
-    async def look(self) -> bool:
-        """Store what isn't; whether all of it is stored now."""
+    async def upload_pending(self) -> bool:
+        """Upload pending bundles; True when none is left."""
         try:
-            self._pending = await asyncio.to_thread(self._due)
+            self._pending = await asyncio.to_thread(self._find_pending)
             await self._store_pending()
-        except Exception as error:  # whatever it is: the copy is auxiliary, the trading is not
-            self._say(error)
+        except Exception as error:  # an unexpected error must not reach trading
+            self._report_problem(error)
             return False
         finally:
-            self._show()
+            self._update_metrics()
         return not self._pending
 
     def status(self) -> dict[str, Any]:
@@ -146,17 +146,17 @@ class Uploader:
                 await self._store(folder, name)
                 self._pending.remove(name)
             except ObjectStoreError:
-                raise  # the next one would wait for the same store
+                raise  # the next bundle would fail as well
             except (RunnerError, OSError) as error:
-                problems.append(error)  # a damaged backup must not hold the good ones up
+                problems.append(error)  # a damaged backup must not block the others
         if problems:
             raise problems[0]
         if self._problem:
-            log.info("object_store.well_again", extra={"store": self._where})
+            log.info("object_store.recovered", extra={"store": self._where})
         self._problem = ""
 
     def _open(self) -> Folder:
-        """With the credentials of now. Raises :class:`ConfigError` while there are none."""
+        """With the current credentials. Raises :class:`ConfigError` while there are none."""
         return Folder(self._config, self._credential(), self._place, step=self._step)
 
     def _credential(self) -> Credential:
@@ -167,10 +167,10 @@ class Uploader:
         return self._credentials.current
 
     async def _store(self, folder: Folder, name: str) -> None:
-        seen = bundles.look(self._state_dir, name)
+        seen = bundles.fingerprint(self._state_dir, name)
         content = await asyncio.to_thread(bundles.bundle, self._state_dir, name)
         done = await bundles.upload(folder, content)
-        self._tell_versions(bool(done.version))
+        self._record_versioning(bool(done.version))
         mark = {
             "store": self._where,
             "look": seen,
@@ -187,23 +187,24 @@ class Uploader:
         make_dirs(self._state_dir / MARKS)
         write_durable(self._marker(name), canonical(mark) + b"\n", step=self._step)
 
-    def _due(self) -> list[str]:
-        """What is on the volume and not marked as stored there; marks of what is gone go too."""
-        there = bundles.names(self._state_dir)
-        kept = {self._marker(name).name for name in there}
+    def _find_pending(self) -> list[str]:
+        """Bundles on the volume without a mark; removes marks of deleted bundles."""
+        present = bundles.names(self._state_dir)
+        kept = {self._marker(name).name for name in present}
         folder = self._state_dir / MARKS
         gone = [p for p in folder.iterdir() if p.name not in kept] if folder.is_dir() else []
         for path in gone:
             path.unlink(missing_ok=True)
         if gone:
             fsync_dir(folder)
-        return [name for name in there if not self._is_marked(name)]
+        return [name for name in present if not self._is_marked(name)]
 
     def _is_marked(self, name: str) -> bool:
         try:
             mark = json.loads(self._marker(name).read_bytes())
             return bool(
-                mark["store"] == self._where and mark["look"] == bundles.look(self._state_dir, name)
+                mark["store"] == self._where
+                and mark["look"] == bundles.fingerprint(self._state_dir, name)
             )
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -211,7 +212,7 @@ class Uploader:
     def _marker(self, name: str) -> Path:
         return self._state_dir / MARKS / f"{name.replace('/', '-')}.json"
 
-    def _tell_versions(self, versioned: bool) -> None:
+    def _record_versioning(self, versioned: bool) -> None:
         if not versioned and self._versioned is not False:
             log.warning(
                 "object_store.not_versioned",
@@ -219,7 +220,7 @@ class Uploader:
             )
         self._versioned = versioned
 
-    def _say(self, error: Exception) -> None:
+    def _report_problem(self, error: Exception) -> None:
         foreseen = isinstance(error, (RunnerError, OSError))
         problem = str(error) if foreseen else f"unforeseen: {type(error).__name__}"
         self._metrics.uploads.labels("error").inc()
@@ -231,7 +232,7 @@ class Uploader:
             )
         self._problem = problem
 
-    def _show(self) -> None:
+    def _update_metrics(self) -> None:
         metrics = self._metrics
         metrics.up.set(int(not self._problem))
         if self._versioned is not None:

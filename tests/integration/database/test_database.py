@@ -134,7 +134,7 @@ async def test_this_release_runs_on_the_next_one_s_schema(server: Postgres, fres
     assert await using(server, lambda c: schema.migrate(c, known), database=fresh) == []
     connection = await connect(config(server, server.primary, name=fresh))
     assert await schema.require(connection, known[-1].version) == 3
-    _, stored = await audit.store(connection, "ns/r", "origin", entries(20))
+    _, stored = await audit.append(connection, "ns/r", "origin", entries(20))
     assert stored == 20
     assert [text async for text in audit.problems(connection, "ns/r")] == []
     await connection.close()
@@ -208,12 +208,12 @@ async def test_a_server_under_another_name_is_not_believed(server: Postgres) -> 
 
 async def test_what_is_sent_again_is_stored_once_under_any_origin(server: Postgres) -> None:
     connection = await connect(config(server, server.primary))
-    first, stored = await audit.store(connection, "ns/again", "a", entries(10))
-    again, none = await audit.store(connection, "ns/again", "a", entries(10))
+    first, stored = await audit.append(connection, "ns/again", "a", entries(10))
+    again, none = await audit.append(connection, "ns/again", "a", entries(10))
     assert (stored, none) == (10, 0)
     assert again == first
     # A new volume, whose spool counts anew: known by what happened.
-    end, few = await audit.store(connection, "ns/again", "b", entries(12))
+    end, few = await audit.append(connection, "ns/again", "b", entries(12))
     assert (few, end.seq, end.position) == (2, 12, 12)
     await connection.close()
     assert await problems(server, "ns/again") == []
@@ -223,10 +223,13 @@ async def test_two_writers_at_once_make_one_chain(server: Postgres) -> None:
     """A pod that lingers beside its successor."""
     both = [await connect(config(server, server.primary)) for _ in range(2)]
     await asyncio.gather(
-        *(audit.store(both[n % 2], "ns/both", f"o{n % 2}", entries(5, 1 + 5 * n)) for n in range(2))
+        *(
+            audit.append(both[n % 2], "ns/both", f"o{n % 2}", entries(5, 1 + 5 * n))
+            for n in range(2)
+        )
     )
     await asyncio.gather(
-        *(audit.store(c, "ns/both", f"o{n}", entries(30, 11)) for n, c in enumerate(both))
+        *(audit.append(c, "ns/both", f"o{n}", entries(30, 11)) for n, c in enumerate(both))
     )
     for connection in both:
         await connection.close()
@@ -298,7 +301,7 @@ async def test_tampering_is_found(server: Postgres, what: str) -> None:
     statement, expected = TAMPERED[what]
     name = f"ns/tampered-{what.replace(' ', '-')}"
     connection = await connect(config(server, server.primary))
-    end, _ = await audit.store(connection, name, "a", entries(10))
+    end, _ = await audit.append(connection, name, "a", entries(10))
     await connection.close()
     assert await problems(server, name, (end.seq, end.digest)) == []
     await tamper(server, statement, name)
@@ -319,8 +322,8 @@ async def test_an_end_cut_off_with_its_head_is_found_by_what_the_runner_remember
     server: Postgres,
 ) -> None:
     connection = await connect(config(server, server.primary))
-    eight, _ = await audit.store(connection, "ns/cut", "a", entries(8))
-    ten, _ = await audit.store(connection, "ns/cut", "a", entries(2, 9))
+    eight, _ = await audit.append(connection, "ns/cut", "a", entries(8))
+    ten, _ = await audit.append(connection, "ns/cut", "a", entries(2, 9))
     await connection.close()
     statement = "DELETE FROM tradepulse.audit_records WHERE runner = $1 AND seq > 8"
     await tamper(server, statement, "ns/cut")
@@ -522,9 +525,9 @@ async def serial(server: Postgres) -> Any:
 async def test_recovery_to_the_moment_before_a_bad_delete(server: Postgres) -> None:
     """The drill of docs/operations.md: base backup, archived WAL, a moment, verification."""
     connection = await connect(config(server, server.primary))
-    await audit.store(connection, "ns/pitr", "a", entries(50))
+    await audit.append(connection, "ns/pitr", "a", entries(50))
     backup = await asyncio.to_thread(server.base_backup, "pitr")
-    end, _ = await audit.store(connection, "ns/pitr", "a", entries(50, 51))
+    end, _ = await audit.append(connection, "ns/pitr", "a", entries(50, 51))
     moment = await connection.fetchval("SELECT clock_timestamp()::text")
     await connection.close()
     await tamper(server, "DELETE FROM tradepulse.audit_records WHERE runner = $1", "ns/pitr")
@@ -539,7 +542,7 @@ async def test_recovery_to_the_moment_before_a_bad_delete(server: Postgres) -> N
         anchor = (end.seq, end.digest)
         assert [text async for text in audit.problems(recovered, "ns/pitr", anchor)] == []
         # And a runner goes on there: what the recovered server lacks is sent again.
-        await audit.store(recovered, "ns/pitr", "a", entries(5, 101))
+        await audit.append(recovered, "ns/pitr", "a", entries(5, 101))
         await recovered.close()
         assert len(await rows(server, "ns/pitr", node)) == 105
     finally:

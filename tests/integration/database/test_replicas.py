@@ -83,7 +83,7 @@ def one(status: dict[str, Any]) -> dict[str, Any]:
 
 async def store(server: Postgres, count: int, first: int = 1) -> None:
     async def append(connection: Any) -> None:
-        await audit.store(connection, RUNNER, "origin", entries(count, first))
+        await audit.append(connection, RUNNER, "origin", entries(count, first))
 
     await using(server, append, "runner")
 
@@ -182,7 +182,7 @@ async def test_two_that_could_be_written_to_are_not_both_the_primary() -> None:
         for host, timeline in (("a:1", "00000002"), ("b:1", "0000000A"), ("c:1", "00000003"))
     ]
     judged = replicas._one_primary(answers)
-    assert [each.host for each in judged if replicas._leads(each)] == ["b:1"]
+    assert [each.host for each in judged if replicas._is_primary(each)] == ["b:1"]
     assert "make it a replica of b:1" in judged[0].problem
 
 
@@ -195,17 +195,17 @@ def idle(tmp_path: Path) -> Replicas:
 
 def test_on_a_quiet_primary_the_last_transaction_is_old_and_the_lag_is_not(tmp_path: Path) -> None:
     found = idle(tmp_path)
-    assert found._compared("b:1", 100, 3600.0).lag_seconds == 3600.0  # nothing else is known
-    assert found._compared("b:1", 0, 3600.0).lag_seconds == 0.0
-    behind = found._compared("b:1", 100, 3600.0)
+    assert found._lag("b:1", 100, 3600.0).lag_seconds == 3600.0  # nothing else is known
+    assert found._lag("b:1", 0, 3600.0).lag_seconds == 0.0
+    behind = found._lag("b:1", 100, 3600.0)
     assert behind.lag_bytes == 100
     assert behind.lag_seconds is not None
     assert behind.lag_seconds < 5
-    assert found._compared("b:1", 100, -0.2).lag_seconds == 0.0  # clocks differ
+    assert found._lag("b:1", 100, -0.2).lag_seconds == 0.0  # clocks differ
 
 
 async def test_files_that_cannot_be_used_are_the_problem_of_every_host(tmp_path: Path) -> None:
-    status = (await idle(tmp_path)._look()).to_json()
+    status = (await idle(tmp_path)._probe()).to_json()
     assert (status["primary"], status["at"]) == (None, None)
     assert [each["host"] for each in status["replicas"]] == ["a:1", "b:1"]
     assert all("database.ca_file" in each["problem"] for each in status["replicas"])

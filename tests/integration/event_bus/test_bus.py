@@ -54,7 +54,7 @@ from tests.support.services.kafka.server import Kafka
 from tests.support.services.service import free_port
 from tests.support.services.tls import Authority
 from tradepulse_runner.bus import offsets
-from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.client import ClientSecurity
 from tradepulse_runner.bus.consumer import Consumer, Ledger, Received
 from tradepulse_runner.bus.publisher import Publisher
 from tradepulse_runner.bus.recorder import open_recorder, record
@@ -260,9 +260,9 @@ def filled(runner: RunnerProcess) -> float:
 
 
 async def test_what_the_printed_rights_dont_name_is_denied(kafka: Kafka, tmp_path: Path) -> None:
-    runner = Access(config(kafka, tmp_path / "runner"), {}).options()
-    reader = Access(config(kafka, tmp_path / "reader", READER), {}).options()
-    stranger = Access(config(kafka, tmp_path / "stranger", "stranger"), {}).options()
+    runner = ClientSecurity(config(kafka, tmp_path / "runner"), {}).options()
+    reader = ClientSecurity(config(kafka, tmp_path / "reader", READER), {}).options()
+    stranger = ClientSecurity(config(kafka, tmp_path / "stranger", "stranger"), {}).options()
     assert await refusal(write(runner, ORDERS)) is None
     for options, topic in (
         (runner, "elsewhere"),
@@ -341,7 +341,7 @@ async def test_a_user_with_a_password_is_known_and_needs_rights_of_its_own(
     raw = settings(kafka, tmp_path / "tls", security_protocol="SASL_SSL")
     raw |= {"ssl_certfile": None, "ssl_keyfile": None, "sasl_mechanism": "SCRAM-SHA-512"}
     raw |= {"bootstrap_servers": kafka.servers(2).split(","), "sasl_credentials_dir": str(secrets)}
-    options = Access(EventBusConfig.model_validate(raw), {}).options()
+    options = ClientSecurity(EventBusConfig.model_validate(raw), {}).options()
     assert await refusal(write(options, ORDERS)) in DENIED
     wrong = {**options, "sasl_plain_password": "another-password-of-16"}
     assert await refusal(write(wrong, ORDERS)) is not None
@@ -454,7 +454,7 @@ async def test_brokers_that_are_gone_are_a_problem_until_they_are_back(
     """Nothing is told meanwhile, so that nobody but the look at the offsets could notice."""
     monkeypatch.setattr(offsets, "INTERVAL", 0.5)
     monkeypatch.setattr(offsets, "PATIENCE", 4.0)
-    monkeypatch.setattr(offsets, "MOST", 4)
+    monkeypatch.setattr(offsets, "MAX_PARTITIONS", 4)
     found = offsets.Offsets(
         config(kafka, tmp_path / "tls", readers=[GROUP]),
         "places.gone",
@@ -679,7 +679,7 @@ async def test_certificates_are_replaced_under_load_and_the_old_ones_are_worth_n
 
     worker = asyncio.create_task(keep_on())
     old, new = kafka.authority, Authority(tmp_path / "new", "new-ca")
-    before = Access(config(kafka, tmp_path / "before"), {}).options()
+    before = ClientSecurity(config(kafka, tmp_path / "before"), {}).options()
     try:
         await kafka.trust(old, new)
         certify(new, folder, RUNNER, old, new)  # ours is a new one, theirs still the old one
@@ -700,7 +700,9 @@ async def test_certificates_are_replaced_under_load_and_the_old_ones_are_worth_n
     assert len(once(found)) == number
     before["ssl_context"].load_verify_locations(cafile=str(new.certificate))
     assert await refusal(write(before, ORDERS)) is not None  # it believes them, they not it
-    assert await refusal(write(Access(config_of(folder, kafka), {}).options(), ORDERS)) is None
+    assert (
+        await refusal(write(ClientSecurity(config_of(folder, kafka), {}).options(), ORDERS)) is None
+    )
 
 
 def config_of(folder: Path, kafka: Kafka) -> EventBusConfig:

@@ -130,17 +130,17 @@ async def test_every_file_is_stored_and_then_nothing_is_sent_again(
 ) -> None:
     folder = state(tmp_path / "state", "uid-1", "uid-2")
     worker = uploader(config, folder)
-    assert await worker.look()
+    assert await worker.upload_pending()
     found = seen.content()
     backups = {name: data for name, data in found.items() if name.startswith("backups/")}
     assert backups == expected(folder, "uid-1", "uid-2")
     assert found["incidents/uid-2/report.md"] == b"what happened"
     assert worker.status() == {"pending": 0, "problem": "", "versioned": True}
     before = {name: seen.version(name) for name in found}
-    assert await worker.look()
+    assert await worker.upload_pending()
     for mark in (folder / "stored").iterdir():
         mark.unlink()  # also when it has to ask the store
-    assert await uploader(config, folder).look()
+    assert await uploader(config, folder).upload_pending()
     assert {name: seen.version(name) for name in found} == before
 
 
@@ -149,9 +149,9 @@ async def test_a_report_that_changes_is_stored_anew(
 ) -> None:
     folder = state(tmp_path / "state", "uid-1")
     worker = uploader(config, folder)
-    assert await worker.look()
+    assert await worker.upload_pending()
     (folder / "incidents" / "uid-1" / "report.md").write_text("what happened, and what followed")
-    assert await worker.look()
+    assert await worker.upload_pending()
     assert seen.content()["incidents/uid-1/report.md"] == b"what happened, and what followed"
 
 
@@ -161,15 +161,15 @@ async def test_killed_at_every_step_and_started_again_the_bucket_holds_the_same(
     steps: list[str] = []
     folder = state(tmp_path / "undisturbed", "uid-1")
     own = config.model_copy(update={"prefix": f"{config.prefix}/undisturbed"})
-    assert await uploader(own, folder, steps.append).look()
+    assert await uploader(own, folder, steps.append).upload_pending()
     wanted = set(Seen(own, server).content())
     assert {"put", "read-back", "mark"} <= set(steps)
     for number in range(1, len(steps) + 1):
         folder = state(tmp_path / str(number), "uid-1")
         own = config.model_copy(update={"prefix": f"{config.prefix}/{number}"})
         with pytest.raises(Crash):
-            await uploader(own, folder, crash_at(number)).look()
-        assert await uploader(own, folder).look()
+            await uploader(own, folder, crash_at(number)).upload_pending()
+        assert await uploader(own, folder).upload_pending()
         found = Seen(own, server).content()
         assert set(found) == wanted, f"killed at {number}, {steps[number - 1]}"
         assert expected(folder, "uid-1").items() <= found.items()
@@ -187,10 +187,10 @@ async def test_what_was_sent_and_not_recorded_is_not_sent_twice(
             raise Crash
 
     with pytest.raises(Crash):
-        await uploader(config, folder, die_at_the_mark).look()
+        await uploader(config, folder, die_at_the_mark).upload_pending()
     before = set(seen.content())
     assert len(before) == 2
-    assert await uploader(config, folder, steps.append).look()
+    assert await uploader(config, folder, steps.append).upload_pending()
     assert steps.count("put") == len(set(seen.content()) - before) > 0
 
 
@@ -200,7 +200,7 @@ async def test_a_damaged_backup_is_named_and_neither_stored_nor_in_the_way(
     folder = state(tmp_path / "state", "bad", "good")
     (folder / "backups" / "bad" / "paper_oms.json").write_bytes(b"torn")
     worker = uploader(config, folder)
-    assert not await worker.look()
+    assert not await worker.upload_pending()
     assert "backups/bad/paper_oms.json: missing or damaged" in worker.status()["problem"]
     names = set(seen.content())
     assert "backups/good/manifest.json" in names
@@ -214,13 +214,13 @@ async def test_a_store_that_is_down_is_reported_and_the_copy_made_up_for_later(
     worker = uploader(config, folder)
     server.kill()
     try:
-        assert not await worker.look()
+        assert not await worker.upload_pending()
     finally:
         await asyncio.to_thread(server.start, Path(server.log).parent)
     told = worker.status()
     assert told["pending"] == 2
     assert "gives no answer" in told["problem"]
-    assert await worker.look()
+    assert await worker.upload_pending()
     assert worker.status()["problem"] == ""
     assert expected(folder, "uid-1").items() <= seen.content().items()
 
@@ -233,10 +233,10 @@ async def test_wrong_credentials_are_reported_without_showing_them_and_a_rotatio
     mounted.mkdir()
     own = config.model_copy(update={"credentials_dir": mounted})
     worker = uploader(own, folder)
-    assert not await worker.look()
+    assert not await worker.upload_pending()
     assert "S3_API_KEY: missing" in worker.status()["problem"]
     write_credentials(mounted, secret="a-secret-that-is-wrong")
-    assert not await worker.look()
+    assert not await worker.upload_pending()
     problem = worker.status()["problem"]
     assert "refused our credentials" in problem
     assert KEY not in problem
@@ -244,7 +244,7 @@ async def test_wrong_credentials_are_reported_without_showing_them_and_a_rotatio
     write_credentials(mounted)
 
     monkeypatch.setattr("tradepulse_runner.credentials.store.HALF", 0.0)  # tested where it is kept
-    assert await worker.look()
+    assert await worker.upload_pending()
 
 
 async def test_a_bucket_without_versions_is_reported(
@@ -255,7 +255,7 @@ async def test_a_bucket_without_versions_is_reported(
     try:
         own = config.model_copy(update={"endpoint": plain.endpoint, "ca_file": plain.ca_file})
         worker = uploader(own, state(tmp_path / "state", "uid-1"))
-        assert await worker.look()
+        assert await worker.upload_pending()
     finally:
         plain.stop()
     assert worker.status()["versioned"] is False
@@ -271,7 +271,7 @@ async def test_an_unforeseen_failure_does_not_end_the_worker(
         raise RuntimeError("a defect")
 
     monkeypatch.setattr("tradepulse_runner.store.bundles.upload", broken)
-    assert not await worker.look()
+    assert not await worker.upload_pending()
     assert worker.status()["problem"] == "unforeseen: RuntimeError"
 
 
@@ -281,7 +281,7 @@ async def test_an_unforeseen_failure_does_not_end_the_worker(
 async def stored(config: ObjectStoreConfig, folder: Path) -> dict[str, bytes]:
     """Store a state's backups; the order state as it was backed up."""
     before = order_state(folder)
-    assert await uploader(config, folder).look()
+    assert await uploader(config, folder).upload_pending()
     return {name: data for name, data in before.items() if not name.startswith(".")}
 
 

@@ -14,7 +14,7 @@ from tests.support.runner.admin_fixtures import Issuer
 from tests.support.runner.process import ROOT
 from tests.support.services.tls import Authority
 from tradepulse_runner.cli.main import main
-from tradepulse_runner.config_check import LONGEST, SECRETS, check
+from tradepulse_runner.config_check import MAX_MESSAGE, SECRETS, check
 from tradepulse_runner.state.storage import storage
 
 #: Never to be shown.
@@ -110,7 +110,7 @@ def test_it_answers_on_one_line_and_in_the_termination_message(
     assert bad.exit_code == 1
     # A termination message holds 4 KiB.
     assert len(log.read_text()) < 4096
-    assert len(json.loads(log.read_text())["config"]) == LONGEST
+    assert len(json.loads(log.read_text())["config"]) == MAX_MESSAGE
 
 
 def test_the_volume_tells_its_room(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradepulse_runner.admin.limits import Attempts
+from tradepulse_runner.admin.limits import RateLimiter
 from tradepulse_runner.admin.openapi import main
 from tradepulse_runner.admin.tokens import load_keys, scopes_of
 from tradepulse_runner.audit.signing import Keyring, Signer, key_id
@@ -34,33 +34,33 @@ class Timer:
 
 
 def test_five_attempts_a_minute_and_waiting_helps() -> None:
-    attempts = Attempts(timer := Timer())
-    assert [attempts.refusal("a") for _ in range(6)] == [0, 0, 0, 0, 0, 60]
-    assert attempts.refusal("b") == 0
+    attempts = RateLimiter(timer := Timer())
+    assert [attempts.retry_after("a") for _ in range(6)] == [0, 0, 0, 0, 0, 60]
+    assert attempts.retry_after("b") == 0
     timer.now += 59.5
-    assert attempts.refusal("a") == 1
+    assert attempts.retry_after("a") == 1
     timer.now += 0.5
-    assert attempts.refusal("a") == 0
+    assert attempts.retry_after("a") == 0
 
 
 def test_many_names_cost_bounded_memory_and_gain_nothing() -> None:
-    attempts = Attempts(timer := Timer(), capacity=10)
-    assert attempts.refusal("kept") == 0
-    refused = [attempts.refusal(f"name-{n}") for n in range(1000)]
+    attempts = RateLimiter(timer := Timer(), capacity=10)
+    assert attempts.retry_after("kept") == 0
+    refused = [attempts.retry_after(f"name-{n}") for n in range(1000)]
     assert len(attempts) <= 11
     assert sum(not each for each in refused) == 9 + 5  # ten are remembered, the rest share five
-    assert [attempts.refusal("kept") for _ in range(5)] == [0, 0, 0, 0, 60]
+    assert [attempts.retry_after("kept") for _ in range(5)] == [0, 0, 0, 0, 60]
     timer.now += 61
-    assert attempts.refusal("another") == 0
+    assert attempts.retry_after("another") == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 30)), max_size=60))
 def test_no_window_ever_holds_more_than_the_limit(steps: list[tuple[str, float]]) -> None:
-    attempts = Attempts(timer := Timer(), limit=3, window=60)
+    attempts = RateLimiter(timer := Timer(), limit=3, window=60)
     allowed: dict[str, list[float]] = {}
     for name, wait in steps:
         timer.now += wait
-        if not attempts.refusal(name):
+        if not attempts.retry_after(name):
             times = allowed.setdefault(name, [])
             times.append(timer.now)
             assert sum(at > timer.now - 60 for at in times) <= 3

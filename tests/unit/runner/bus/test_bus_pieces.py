@@ -20,9 +20,9 @@ from tests.support.runner.runner_fixtures import Crash, crash_at
 from tests.support.services.tls import Authority
 from tradepulse_runner.bus.acls import commands, principal
 from tradepulse_runner.bus.bars import Bars
-from tradepulse_runner.bus.client import Access
+from tradepulse_runner.bus.client import ClientSecurity
 from tradepulse_runner.bus.events import Event
-from tradepulse_runner.bus.offsets import Place, lags
+from tradepulse_runner.bus.offsets import PartitionOffsets, lags
 from tradepulse_runner.bus.outbox import FOLDER, Entry, Outbox
 from tradepulse_runner.bus.publisher import Publisher
 from tradepulse_runner.config.bus import EventBusConfig, Stream
@@ -97,7 +97,7 @@ def test_files_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
         ssl_certfile=folder / "tls.crt",
         ssl_keyfile=folder / "tls.key",
     )
-    access = Access(config, {})
+    access = ClientSecurity(config, {})
     with pytest.raises(ConfigError, match=r"ssl_cafile: .*ca\.pem: No such file.*; remedy"):
         access.options()
     certify(first, folder, "runner", first)
@@ -123,7 +123,7 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     config = bus(**changes, ssl_cafile=folder / "ca.pem", sasl_mechanism="SCRAM-SHA-512")
     secret = "too-short"
     with pytest.raises(ConfigError, match=r"KAFKA_API_SECRET.*shorter") as refused:
-        Access(config, {"KAFKA_API_KEY": "user", "KAFKA_API_SECRET": secret}).options()
+        ClientSecurity(config, {"KAFKA_API_KEY": "user", "KAFKA_API_SECRET": secret}).options()
     assert secret not in str(refused.value)
 
 
@@ -158,13 +158,13 @@ def test_of_readers_only_where_they_are_may_be_asked() -> None:
 
 
 def test_lag_is_that_of_the_partitions_where_a_group_has_committed() -> None:
-    places = (
-        Place("orders", 0, 10, {"a": 4, "b": 10}),
-        Place("orders", 1, 7, {"a": 7}),
-        Place("orders", 2, 99, {}),
-        Place("fills", 0, 3, {"a": 5}),  # the topic was made anew
+    partitions = (
+        PartitionOffsets("orders", 0, 10, {"a": 4, "b": 10}),
+        PartitionOffsets("orders", 1, 7, {"a": 7}),
+        PartitionOffsets("orders", 2, 99, {}),
+        PartitionOffsets("fills", 0, 3, {"a": 5}),  # the topic was made anew
     )
-    assert lags(places) == {("a", "orders"): 6, ("b", "orders"): 0, ("a", "fills"): 0}
+    assert lags(partitions) == {("a", "orders"): 6, ("b", "orders"): 0, ("a", "fills"): 0}
 
 
 def _after(words: list[str], option: str) -> list[str]:
@@ -217,7 +217,7 @@ async def test_what_was_put_is_there_again_after_a_kill_until_it_is_acknowledged
         assert box.put(event(number))
     again = outbox(tmp_path)
     assert again.depth == 1000
-    assert again.known("v") == 1000
+    assert again.last_sequence("v") == 1000
     again.rewind()
     first = again.read(400)
     again.ack(first[-1])
@@ -409,7 +409,7 @@ async def test_brokers_that_answer_and_take_nothing_are_not_up(
 ) -> None:
     """Not even for a moment, at each connection: an alert waits for minutes without one."""
     monkeypatch.setattr("tradepulse_runner.bus.publisher.Producer", Refusing)
-    monkeypatch.setattr("tradepulse_runner.bus.publisher.Access", lambda *_: Always())
+    monkeypatch.setattr("tradepulse_runner.bus.publisher.ClientSecurity", lambda *_: Always())
     monkeypatch.setattr("tradepulse_runner.bus.publisher.FIRST_PAUSE", 0.01)
     registry, seen = CollectorRegistry(), set[float | None]()
     found = Publisher(

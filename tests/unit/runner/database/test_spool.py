@@ -171,7 +171,7 @@ async def test_a_full_spool_holds_up_nothing_and_is_caught_up_with(tmp_path: Pat
     await book.recorder.save()
     book.spool.seek(held)
     for _ in range(3):  # as a database that takes them again lets it
-        await book.recorder.look()
+        await book.recorder.catch_up()
         book.spool.ack(book.spool.seq)
         await book.recorder.save()
         book.spool.seek(book.spool.acked)

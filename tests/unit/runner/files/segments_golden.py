@@ -76,7 +76,7 @@ async def write_outbox(folder: Path) -> None:
     found.open()
     for number in range(1, 21):
         assert found.put(event(number))
-    found.place("paper", 25)
+    found.mark_position("paper", 25)
     while entries := [entry for entry in found.read(4) if entry.seq <= 12]:
         found.ack(entries[-1])
     await found.save()

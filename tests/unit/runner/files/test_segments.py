@@ -74,7 +74,7 @@ async def test_an_outbox_of_an_earlier_release_is_read(tmp_path: Path) -> None:
     folder = earlier(tmp_path, "outbox")
     found = Outbox(folder, 8 << 10, clock=lambda: AT + 60)
     found.open()
-    assert (found.depth, found.known("paper"), found.age) == (10, 26, 60)
+    assert (found.depth, found.last_sequence("paper"), found.age) == (10, 26, 60)
     read: list[Entry] = []
     while batch := found.read(4):
         read += batch

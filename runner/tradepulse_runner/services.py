@@ -1,4 +1,7 @@
-"""What runs beside the trading where it is configured; none of it can stop or delay the trading."""
+"""Optional services of a runner: incident files, object store, event bus, database.
+
+Each runs in its own task. None can stop or delay trading.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,23 @@ from tradepulse_runner.live.loop import LiveExecutionLoop
 from tradepulse_runner.oms.recorders import together
 from tradepulse_runner.state.incidents import mounted
 
-# Each import is where it is needed: whoever doesn't use a part doesn't pay for importing it.
+# Imported on demand: a runner without a service doesn't load its client library.
 # ruff: noqa: PLC0415
 
 
 class Service(Protocol):
-    """Runs since it was made; stopped after the loop, so that it has what that said last."""
+    """A running service. Stopped after the loop, so that it receives the loop's last records."""
 
     def status(self) -> dict[str, Any]:
-        """For ``/status``: JSON values."""
+        """The service's part of ``/status``, as JSON values."""
 
     async def stop(self) -> None:
-        """Leaves nothing behind that the next start can't go on with."""
+        """Stop; whatever is not delivered yet stays on disk for the next process."""
 
 
 def start_services(config: RunnerConfig, loop: LiveExecutionLoop) -> dict[str, Service]:
-    """Those that are asked for, by their name in ``/status``; before the loop starts."""
+    """Start the configured services, before the loop starts. Returns them by their key in
+    ``/status``. Raises :class:`ConfigError`."""
     made = {
         "incident": _incident,
         "object_store": _object_store,

@@ -1,4 +1,4 @@
-"""Moments as people and other programs read them."""
+"""Timestamps in text form."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def rfc3339(at: float) -> str:
-    """Unix seconds as e.g. 2026-11-25T17:00:00Z."""
+    """``at``, unix seconds, as an RFC 3339 timestamp in UTC, e.g. 2026-11-25T17:00:00Z."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
