@@ -33,7 +33,8 @@ from tradepulse_runner.live.killreport import KillReport
 from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.live.phase import Phase
-from tradepulse_runner.live.session import Drift, VenueSession
+from tradepulse_runner.live.reconciliation import Drift, Reconciliation
+from tradepulse_runner.live.session import VenueSession
 from tradepulse_runner.live.session_supervisor import Pace, SessionSupervisor, VenueSignals
 from tradepulse_runner.live.signals import Signal
 from tradepulse_runner.live.strategy_runner import StrategyRunner
@@ -229,7 +230,6 @@ class LiveExecutionLoop:
             self.state,
             clock=clock,
             monotonic=self._monotonic,
-            on_drift=self.on_drift,
             step=step,
         )
         session.on_refused = self._refused
@@ -432,8 +432,12 @@ class LiveExecutionLoop:
     def _supervisor(self, session: VenueSession) -> SessionSupervisor:
         config = self.config
         pace = Pace(config.fill_poll_interval, config.reconcile_interval, config.max_backoff)
+        reconciliation = Reconciliation(
+            session, on_drift=self.on_drift, clock=self._clock, step=self._step
+        )
         return SessionSupervisor(
             session,
+            reconciliation,
             self._latch,
             self._loss,
             self.metrics,

@@ -17,7 +17,7 @@ from prometheus_client import (
 
 from tradepulse_runner.guard.slo import LATENCY_BUCKETS
 from tradepulse_runner.live.phase import TradingMode
-from tradepulse_runner.live.session import Drift
+from tradepulse_runner.live.reconciliation import Drift
 from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.risk.manager import OUTCOMES
 

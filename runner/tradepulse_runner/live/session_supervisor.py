@@ -14,6 +14,7 @@ from tradepulse_runner.errors import OrderError, VenueThrottled
 from tradepulse_runner.live.kill_latch import KillLatch
 from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.metrics import RunnerMetrics
+from tradepulse_runner.live.reconciliation import Reconciliation
 from tradepulse_runner.live.session import BodyMismatch, VenueSession
 from tradepulse_runner.live.signals import Signal
 
@@ -51,6 +52,7 @@ class SessionSupervisor:
     def __init__(
         self,
         session: VenueSession,
+        reconciliation: Reconciliation,
         latch: KillLatch,
         loss: DailyLoss,
         metrics: RunnerMetrics,
@@ -59,7 +61,8 @@ class SessionSupervisor:
         *,
         clock: Callable[[], float],
     ) -> None:
-        self._session, self._latch, self._loss = session, latch, loss
+        self._session, self._reconciliation = session, reconciliation
+        self._latch, self._loss = latch, loss
         self._metrics, self._signals = metrics, signals
         self._pace, self._clock = pace, clock
         self._chance = random.Random()
@@ -78,7 +81,7 @@ class SessionSupervisor:
     async def _in_touch(self) -> None:
         session = self._session
         await session.connect()
-        await session.reconcile()
+        await self._reconciliation.reconcile()
         session.mark_reconciled()
         if self._attempt:
             self._signals.reconnect.emit(session.name, 0, 0.0, None)
@@ -86,7 +89,7 @@ class SessionSupervisor:
         # Until something makes us doubt: then the next round reconciles.
         while session.reconciled:
             session.wake.clear()  # before the questions: what happens meanwhile wakes us again
-            positions = await session.poll()
+            positions = await self._reconciliation.poll()
             self._metrics.position_timestamp.labels(session.name).set(self._clock())
             self._signals.positions.emit(session.name, positions)
             if why := self._loss.broken(session.name):

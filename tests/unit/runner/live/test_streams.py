@@ -33,7 +33,7 @@ from tradepulse_runner.domain import (
 )
 from tradepulse_runner.errors import DurabilityLost, VenueDisconnected
 from tradepulse_runner.live.loop import LiveExecutionLoop
-from tradepulse_runner.live.session import Drift
+from tradepulse_runner.live.reconciliation import Drift
 from tradepulse_runner.live.streams import UserStreamHandler
 from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.venues.base import Listener
@@ -100,7 +100,7 @@ async def test_a_fill_is_booked_when_it_is_heard_and_once(tmp_path: Path) -> Non
 async def test_a_fill_that_the_stream_dropped_is_found_by_the_poll_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepulse_runner.live.session.STREAM_LAG", 0.0)
+    monkeypatch.setattr("tradepulse_runner.live.reconciliation.STREAM_LAG", 0.0)
     venue = Streaming(tmp_path)
     loop = make_loop(tmp_path, venue)
     loop.config = dataclasses.replace(loop.config, reconcile_interval=0.2)
