@@ -1,5 +1,5 @@
 """Prometheus series of the runner. Every labelled series exists, at 0, in the first scrape:
-a series that appears only after the first event cannot be told from a gap."""
+a series that appears only after the first event looks like a gap in the samples."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ class RunnerMetrics:
             self.trading_state.labels(mode).set_function(partial(_is, state, mode))
 
     def follow_uncancelled(self, current: Callable[[], Mapping[str, int]]) -> None:
-        """Take the orders not cancelled yet, by venue, from ``current`` at each scrape."""
+        """Read the number of orders not cancelled yet, by venue, from ``current`` at each
+        scrape."""
         for venue in self._venues:
             self.uncancelled.labels(venue).set_function(partial(_of, current, venue))
 

@@ -61,18 +61,18 @@ class Reconciliation:
     async def reconcile(self) -> None:
         """Make the local state agree with the venue; returns when nothing is unknown.
 
-        Nothing may be sent meanwhile. Raises :class:`OrderError` when the venue cannot be asked.
+        Nothing may be sent meanwhile. Raises :class:`OrderError` when a request to the venue fails.
         """
         async with self._lock:
             if self._oms.state.cursor is None:
-                await self._begin_fresh()
+                await self._initialise()
             while True:
                 self._session.require_stream()
                 await self._match_open_orders()
                 await self._book_trades()
                 if not self._oms.state.with_status(OrderStatus.UNKNOWN):
                     break
-                await asyncio.sleep(self._next_proof())
+                await asyncio.sleep(self._seconds_to_next_proof())
             await self._match_positions()
             self._session.require_stream()
 
@@ -87,36 +87,36 @@ class Reconciliation:
                 await self._match_positions()
             return positions
 
-    async def _begin_fresh(self) -> None:
-        """Nothing is known: take positions and the trade cursor from one quiet moment."""
+    async def _initialise(self) -> None:
+        """An empty book: take positions and the trade cursor between which no trade happened."""
         for _ in range(POSITION_READS):
             before = await self._ask(self._connector.trades_since(None))
             positions = await self._ask(self._connector.get_positions())
             after = await self._ask(self._connector.trades_since(None))
             if before.cursor == after.cursor:
-                self._adopt_positions(positions)  # no drift: nothing was believed before
+                self._adopt_positions(positions)  # no drift: there was no position before
                 self._oms.book((), after.cursor)
                 return
         raise OutcomeUnknown(f"{self._session.name}: positions would not hold still")
 
     async def _match_open_orders(self) -> None:
-        # Only what was live before the question: an order sent meanwhile is rightly absent.
+        # Only what was live before the request: an order sent meanwhile is rightly absent.
         ours = [r for r in self._oms.state.live.values() if r.status is not OrderStatus.QUEUED]
         asked = {r.client_id for r in ours if r.status is not OrderStatus.PENDING}
         self._step("reconcile.open_orders")
         listed = {o.client_id: o for o in await self._ask(self._connector.open_orders())}
         page = await self._ask(self._connector.trades_since(self._oms.state.cursor))
         for order in listed.values():
-            self._match_found(order, self._unbooked(page))
+            self._match_listed(order, self._unbooked(page))
         self._book(page)
         for client_id in asked - listed.keys():
             await self._settle_absent(client_id)
 
-    def _match_found(self, order: VenueOrder, unbooked: list[Trade]) -> None:
+    def _match_listed(self, order: VenueOrder, unbooked: list[Trade]) -> None:
         known = self._oms.state.orders.get(order.client_id)
         if known is None:
             if not self._session.ids.ours(order.client_id):
-                self._notice_foreign(order.client_id)
+                self._report_foreign(order.client_id)
                 return
             coming = sum((t.quantity for t in unbooked if t.client_id == order.client_id), ZERO)
             self._oms.adopt(order, filled=max(ZERO, order.filled - coming))
@@ -131,13 +131,14 @@ class Reconciliation:
         elif known.status is OrderStatus.UNKNOWN:
             self._oms.acknowledged(order)
 
-    def _notice_foreign(self, client_id: str) -> None:
+    def _report_foreign(self, client_id: str) -> None:
         if client_id not in self._foreign:
             self._foreign.add(client_id)
             self._drift(Drift.ORDER_FOREIGN, client_id)
 
     async def _settle_absent(self, client_id: str) -> None:
-        """Not among the open orders: that is not "unfilled". Ask for the order itself."""
+        """Settle an order that isn't among the open ones by reading the order itself: being absent
+        doesn't prove that it did not fill."""
         known = self._oms.state.live.get(client_id)
         if known is None:
             return
@@ -169,14 +170,15 @@ class Reconciliation:
         elif age > self._connector.outcome_horizon:
             self._oms.expired(known.client_id, f"never accepted: not found {age:.1f} s after")
 
-    def _next_proof(self) -> float:
-        """Seconds until the next unknown order passes its fence."""
+    def _seconds_to_next_proof(self) -> float:
+        """Seconds until the oldest unknown order passes the venue's ``outcome_horizon``."""
         unknown = self._oms.state.with_status(OrderStatus.UNKNOWN)
         oldest = max((self._session.send_times.age(r.client_id) for r in unknown), default=0.0)
         return max(self._connector.outcome_horizon - oldest, 0.0) + 0.05
 
     async def _match_positions(self) -> None:
-        """Book trades until positions and trades are of one moment, then believe the venue."""
+        """Book trades until positions and trades agree in time, then adopt the venue's
+        positions."""
         for _ in range(POSITION_READS):
             moment = (self._oms.state.cursor, self._oms.booked)
             self._step("reconcile.positions")
@@ -188,16 +190,16 @@ class Reconciliation:
                 return
 
     def _adopt_positions(self, positions: Positions) -> list[str]:
-        """Believe the venue; returns what that changed, one text a symbol."""
+        """Take over the venue's positions. Returns a description of each change, one a symbol."""
         changed = []
         for symbol in sorted({*positions, *self._oms.state.positions}):
             theirs = positions.get(symbol, ZERO)
-            held = self._oms.state.positions.get(symbol, ZERO)
-            if held == theirs:
+            ours = self._oms.state.positions.get(symbol, ZERO)
+            if ours == theirs:
                 continue
             quote = self._connector.quote(symbol)
             self._oms.adjust(symbol, theirs, quote.mid if quote else Decimal(0))
-            changed.append(f"{symbol}: held {held}, the venue holds {theirs}")
+            changed.append(f"{symbol}: book {ours}, venue {theirs}")
         return changed
 
     async def _book_trades(self) -> None:
@@ -219,8 +221,8 @@ class Reconciliation:
         return [t for t in page.trades if t.trade_id not in self._oms.state.trades]
 
     def _drifted(self, positions: Positions) -> bool:
-        held = self._oms.state.positions
-        return any(positions.get(s, ZERO) != held.get(s, ZERO) for s in {*positions, *held})
+        ours = self._oms.state.positions
+        return any(positions.get(s, ZERO) != ours.get(s, ZERO) for s in {*positions, *ours})
 
     def _drift(self, kind: Drift, detail: str) -> None:
         details = {"venue": self._session.name, "kind": str(kind), "detail": detail}

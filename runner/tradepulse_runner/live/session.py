@@ -40,10 +40,11 @@ INTENT_LIFETIME = 5.0
 
 
 class BodyMismatch(RunnerError):
-    """The venue returned another order for our id: ids collide, nothing can be trusted."""
+    """The venue returned another order for our id: ids collide, so the order book can't be
+    trusted."""
 
 
-async def _nobody(_venue: str, _began: float) -> None:
+async def _ignore_refusal(_venue: str, _began: float) -> None:
     """Default of ``on_refused``."""
 
 
@@ -72,34 +73,36 @@ class VenueSession:
         self._state = state
         state.set_venue(self.name, reconciled=False)
         self.wake = asyncio.Event()
-        self.urgent = asyncio.Event()  # the kill switch is engaged: come back soon
+        self.urgent = asyncio.Event()  # the kill switch is engaged: reconnect soon
         self.refused_cancels: dict[str, str] = {}  # client id -> why it could not be cancelled
-        self._left_by_venue: set[str] | None = None
-        self.on_refused: Callable[[str, float], Awaitable[None]] = _nobody
+        self._resting_by_venue: set[str] | None = None
+        self.on_refused: Callable[[str, float], Awaitable[None]] = _ignore_refusal
         self.ids = ids
         self._clock, self._monotonic = clock, monotonic
         self._step = step
         self.send_times = SendTimes(clock=monotonic)
         self._stream_lost = ""
-        self.lost = asyncio.Event()  # the stream is: nothing is worth waiting for
-        connector.listen(UserStreamHandler(oms, ask=self.wake.set, lost=self._lose_stream).on_event)
+        self.lost = asyncio.Event()  # set when the stream is lost: ends pauses
+        connector.listen(
+            UserStreamHandler(oms, request_poll=self.wake.set, lost=self._lose_stream).on_event
+        )
 
     @property
     def reconciled(self) -> bool:
-        """Whether our book agrees with the venue's, as far as anybody knows."""
+        """Whether our book agrees with the venue's, as far as is known."""
         return self._state.facts.venues[self.name].reconciled
 
     def mark_reconciled(self) -> None:
-        """Orders may be sent, as far as this venue is concerned."""
+        """Allow orders to this venue."""
         self._state.set_venue(self.name, reconciled=True)
 
     def mark_unreconciled(self) -> None:
-        """Nothing is sent before the next reconciliation."""
+        """Send nothing to this venue before the next reconciliation."""
         self._state.set_venue(self.name, reconciled=False)
 
     def _lose_stream(self, reason: str) -> None:
         self._stream_lost = reason
-        self.mark_unreconciled()  # the gate closes now, not when somebody next asks
+        self.mark_unreconciled()  # sending stops now, not at the next poll
         self.lost.set()
         self.wake.set()
 
@@ -110,7 +113,7 @@ class VenueSession:
         await self.ask(self.connector.connect())
 
     async def ask(self, request: Awaitable[T]) -> T:
-        """Await a request, at most ``REQUEST_TIMEOUT`` s; what is not a clear answer becomes
+        """Await a request, at most ``REQUEST_TIMEOUT`` s; any other failure becomes
         :class:`OutcomeUnknown`."""
         began = self._monotonic()
         try:
@@ -135,7 +138,8 @@ class VenueSession:
             raise VenueDisconnected(f"{self.name}: stream lost: {self._stream_lost}")
 
     def check_body(self, known: OrderRecord, order: VenueOrder) -> None:
-        """Raise :class:`BodyMismatch` if the venue means another order by our id."""
+        """Raise :class:`BodyMismatch` if the venue's order of that id isn't the one that we
+        sent."""
         if known.order.body_hash() != order.order.body_hash():
             raise BodyMismatch(f"{self.name}: {order.client_id} is another order at the venue")
 
@@ -150,11 +154,11 @@ class VenueSession:
         answer = await self.ask(self.connector.cancel_order(known.ref))
         self._step("cancel.answered")
         self.oms.closed(answer, "cancelled")
-        if not self.connector.streaming:  # else what it filled before is heard, too
+        if not self.connector.streaming:  # else the stream brings the fills before the cancel, too
             self.wake.set()
 
     async def cancel_all(self) -> None:
-        """Try to cancel every working order; what could not be cancelled is still working."""
+        """Try to cancel every working order; the others stay working."""
         targets = [r.client_id for r in self.oms.state.working() if r.final is None]
         self.refused_cancels = {i: y for i, y in self.refused_cancels.items() if i in targets}
         limit = asyncio.Semaphore(16)
@@ -176,13 +180,13 @@ class VenueSession:
         try:
             await self.cancel(client_id)
         except OrderError as exc:
-            self._note_refused(client_id, exc)
+            self._record_refused_cancel(client_id, exc)
         else:
             self.refused_cancels.pop(client_id, None)
 
-    def _note_refused(self, client_id: str, error: OrderError) -> None:
-        # A sweep asks four times a second for as long as it takes: say it once. How long a venue
-        # wants silence is another number each time.
+    def _record_refused_cancel(self, client_id: str, error: OrderError) -> None:
+        # A sweep repeats its cancels four times a second: log each reason once. The time that a
+        # throttling venue asks for differs each time, so it is left out.
         silent = f"{self.name} wants no requests for a while; tried again once it takes some"
         why = silent if isinstance(error, VenueThrottled) else str(error)
         if self.refused_cancels.get(client_id) != why:
@@ -190,13 +194,13 @@ class VenueSession:
         self.refused_cancels[client_id] = why
 
     def may_rest(self, record: OrderRecord) -> bool:
-        """Whether a live order of our book may rest at the venue, by what was learned last."""
-        if self._left_by_venue is not None:
-            return record.client_id in self._left_by_venue
+        """Whether a live order of our book may rest at the venue, by the last answer."""
+        if self._resting_by_venue is not None:
+            return record.client_id in self._resting_by_venue
         return record.status is not OrderStatus.QUEUED
 
     async def cancel_without_state(self) -> int:
-        """Last resort when our own state can't be used: cancel ours at the venue, write nothing.
+        """Cancel our orders by the venue's own list, for when our state can't be used or written.
 
         Returns how many may still rest there. Raises :class:`OrderError` if it cannot be asked.
         """
@@ -208,7 +212,7 @@ class VenueSession:
                 await self.ask(self.connector.cancel_order(order.ref))
             except OrderError as exc:
                 left.add(order.client_id)
-                self._note_refused(order.client_id, exc)
+                self._record_refused_cancel(order.client_id, exc)
         if self.oms.lost:
-            self._left_by_venue = left  # our book can't follow any more
+            self._resting_by_venue = left  # our book can't follow any more
         return len(left)
