@@ -191,7 +191,7 @@ class DatabaseWriter:
         set back."""
         await self.recorder.look()
         end = await audit.head(connection, self._runner, self._spool.origin)
-        if not self._resumed and end.position > self._spool.found:
+        if not self._resumed and end.position > self._spool.recovered_seq:
             # The volume was set back (a power cut, a restored snapshot): its numbers are given anew
             # to other records. Under another origin all of it is sent, and known by its ids.
             log.warning("database.spool_was_set_back", extra={"position": end.position})

@@ -226,7 +226,7 @@ def test_any_order_repetition_and_loss_ends_in_the_same_book(
 ) -> None:
     oms = Oms(tmp_path_factory.mktemp("oms"), "paper", clock=lambda: 0.0)
     oms.open()
-    ear = UserStreamHandler(oms, ask=lambda: None, lost=lambda _why: None)
+    ear = UserStreamHandler(oms, request_poll=lambda: None, lost=lambda _why: None)
     oms.queue("tp-1", ORDER)
     oms._write(t="intent", id="tp-1", hash="", epoch=0, ts=0.0)
     events = [e for n, e in enumerate(story()) if n not in dropped] * repeats
@@ -264,7 +264,7 @@ def test_a_stream_that_tells_sums_has_the_trades_read(
     oms = Oms(tmp_path, "paper", clock=lambda: 0.0)
     oms.open()
     asked: list[None] = []
-    ear = UserStreamHandler(oms, ask=lambda: asked.append(None), lost=lambda _why: None)
+    ear = UserStreamHandler(oms, request_poll=lambda: asked.append(None), lost=lambda _why: None)
     oms.queue("tp-1", ORDER)
     ear.on_event(story()[0])
     ear.on_event(story()[1])
@@ -290,7 +290,7 @@ def test_a_lost_disk_does_not_end_the_stream(tmp_path: Path) -> None:
     with pytest.raises(DurabilityLost):
         asyncio.run(oms.intend("id"))
     asked: list[str] = []
-    ear = UserStreamHandler(oms, ask=lambda: asked.append("ask"), lost=asked.append)
+    ear = UserStreamHandler(oms, request_poll=lambda: asked.append("ask"), lost=asked.append)
     ear.on_event(VenueOrder("id", "7", wanted, OrderStatus.OPEN, Decimal(0)))
     assert asked == ["ask"]  # the poll is what meets the disk, and halts
     ear.on_event(StreamLost("cut"))
