@@ -31,7 +31,8 @@ from tradepulse_runner.domain import Order, OrderRef, Side, VenueOrder
 from tradepulse_runner.errors import OutcomeUnknown, RiskRejected, StateError
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.live.killreport import read_report
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.state.backup import Backups

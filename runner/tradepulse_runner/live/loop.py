@@ -12,11 +12,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tradepulse_runner.config.runner import GuardConfig, KillSwitchConfig, RunnerConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.credentials.watch import CredentialWatch
 from tradepulse_runner.domain import Order, Positions
@@ -30,6 +27,7 @@ from tradepulse_runner.live.guard_watch import GuardWatch
 from tradepulse_runner.live.halt_controller import HaltController
 from tradepulse_runner.live.kill_latch import KillLatch
 from tradepulse_runner.live.killreport import KillReport
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.live.phase import Phase
@@ -54,40 +52,6 @@ log = logging.getLogger(__name__)
 SHUTDOWN_PATIENCE = 8.0
 NO_COUNTS = {"submitted": 0, "ok": 0, "error": 0}
 Worker = Callable[[], Coroutine[Any, Any, None]]
-
-
-@dataclass(frozen=True)
-class LiveLoopConfig:
-    """The loop's settings. Times in seconds; ``credentials``: venue → directory of files."""
-
-    state_dir: Path
-    runner: str = "default/runner"
-    owner: str = ""
-    credentials: Mapping[str, Path] = field(default_factory=dict)
-    submission_interval: float = 0.25
-    fill_poll_interval: float = 1.0
-    reconcile_interval: float = 5.0
-    heartbeat_interval: float = 1.0
-    credential_interval: float = 5.0
-    max_backoff: float = 60.0
-    while_reconciling: Literal["halt", "reduce"] = "halt"
-    control_dir: Path | None = None
-    kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
-    guard: GuardConfig = field(default_factory=GuardConfig)
-
-    @classmethod
-    def of(cls, config: RunnerConfig) -> LiveLoopConfig:
-        """The loop's part of the configuration file."""
-        return cls(
-            state_dir=config.state_dir,
-            runner=f"{config.runner.namespace}/{config.runner.name}",
-            owner=config.responsible,
-            credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
-            control_dir=config.control_dir,
-            kill_switch=config.kill_switch,
-            guard=config.guard,
-            **config.loop.model_dump(),
-        )
 
 
 class LiveExecutionLoop:

@@ -29,7 +29,8 @@ from tests.support.venues.exchange import Side as VenueSide
 from tests.support.venues.faults import Fault
 from tradepulse_runner.config.runner import StrategyConfig
 from tradepulse_runner.domain import OrderStatus, Side
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.live.reconciliation import Drift
 from tradepulse_runner.oms.epoch import OrderIds

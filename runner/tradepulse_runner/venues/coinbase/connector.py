@@ -8,8 +8,8 @@ proof, and the fence is weaker than Binance's for it. It fails safe: an order th
 nevertheless, open or as a fill, is taken up again by the next poll. (Decision 0008.)
 
 Coinbase finds orders by its own id only. An order whose answer was lost is searched in the list of
-orders, from shortly before it was sent, by our client id. Sending it again would show that as well (a
-repeated client id "will not be created and the order corresponding with that ID will be returned
+orders, from shortly before it was sent, by our client id. Sending it again would show that as well
+(a repeated client id "will not be created and the order corresponding with that ID will be returned
 instead"), but would make the order if it isn't there: it is never done.
 """
 
