@@ -97,7 +97,7 @@ class Reconciliation:
                 self._adopt_positions(positions)  # no drift: there was no position before
                 self._oms.book((), after.cursor)
                 return
-        raise OutcomeUnknown(f"{self._session.name}: positions would not hold still")
+        raise OutcomeUnknown(f"{self._session.name}: trades go on while positions are read")
 
     async def _match_open_orders(self) -> None:
         # Only what was live before the request: an order sent meanwhile is rightly absent.

@@ -133,7 +133,7 @@ class Oms:
         if recovery.torn_bytes:
             log.warning("journal.torn_tail_cut", extra={"bytes": recovery.torn_bytes})
         for path in recovery.quarantined:
-            remedy = "kept as evidence; what it held is rebuilt from the venue's orders and trades"
+            remedy = "kept as evidence; its records are rebuilt from the venue's orders and trades"
             log.error("journal.damaged", extra={"file": str(path), "remedy": remedy})
         if recovery.missing:
             remedy = "rebuilt from the venue's orders and trades"

@@ -167,7 +167,7 @@ class Rest:
             except (KeyError, TypeError, ValueError):
                 raise OutcomeUnknown(f"{self._name}: no time in {str(answer)[:120]!r}") from None
         if not self.clock.adopt(samples):
-            raise VenueDisconnected(f"{self._name}: answers too slowly to tell the time by")
+            raise VenueDisconnected(f"{self._name}: answers too slowly to measure its clock")
 
     # -- one exchange ----------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ class Rest:
         except (KeyError, TypeError, ValueError):
             raise OutcomeUnknown(f"{self._name}: no time in {shown(answer)}") from None
         if not self.clock.adopt(asked, self._monotonic(), milliseconds / 1000):
-            raise VenueDisconnected(f"{self._name}: answers too slowly to tell the time by")
+            raise VenueDisconnected(f"{self._name}: answers too slowly to measure its clock")
 
     # -- one exchange ----------------------------------------------------------------------
 
