@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tradepulse_runner.config.runner import RunnerConfig, VenueConfig
 from tradepulse_runner.credentials.store import open_stores
 from tradepulse_runner.lease.api import build_writer
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.release import Release, load_release
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tradepulse_runner.config.runner import RunnerConfig
 from tradepulse_runner.live.loop import LiveExecutionLoop
-from tradepulse_runner.oms.recorders import together
+from tradepulse_runner.oms.recorders import combine
 from tradepulse_runner.state.incidents import mounted
 
 # Imported on demand: a runner without a service doesn't load its client library.
@@ -65,7 +65,7 @@ def _event_bus(config: RunnerConfig, loop: LiveExecutionLoop) -> Service | None:
 
     own = loop.config
     bus = Publisher(config.event_bus, own.runner, own.state_dir, loop.metrics.registry, os.environ)
-    loop.recorder = together(loop.recorder, bus)
+    loop.recorder = combine(loop.recorder, bus)
     loop.on_signal.connect(bus.signalled)
     bus.start(loop.connectors)
     return bus
@@ -77,6 +77,6 @@ def _database(config: RunnerConfig, loop: LiveExecutionLoop) -> Service | None:
     from tradepulse_runner.database.start import build_database
 
     database = build_database(config.database, loop, config.strategy.name)
-    loop.recorder = together(loop.recorder, database.recorder)
+    loop.recorder = combine(loop.recorder, database.recorder)
     database.start()
     return database

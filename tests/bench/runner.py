@@ -34,7 +34,8 @@ from tradepulse_runner.config.runner import RiskConfig, StrategyConfig, VenueCon
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, Side
 from tradepulse_runner.files.snapshot import make_dirs
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.oms.journal import Journal
@@ -173,7 +174,7 @@ def note_steps(loop: LiveExecutionLoop, out: Path) -> None:
     """Add to ``out`` how often a second the strategy could be asked: quotes in, a decision out."""
     strategy = build_strategy(StrategyConfig(name="momentum"), source="bench")
     assert loop._venues.submitter is not None
-    trading = loop._runner(strategy, loop._venues.submitter)
+    trading = loop._strategy_runner(strategy, loop._venues.submitter)
     began = time.monotonic()
     for _ in range(STEPS):
         strategy.act(trading._views())

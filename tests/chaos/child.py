@@ -30,7 +30,8 @@ from tests.chaos.venues import ChaosVenue
 from tradepulse_runner import logs
 from tradepulse_runner.config.runner import RiskConfig
 from tradepulse_runner.errors import StateError
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager

@@ -9,6 +9,7 @@ from typing import Any
 from tradepulse_runner.domain import OrderStatus, Trade
 from tradepulse_runner.errors import RiskRejected
 from tradepulse_runner.killswitch import KillSwitch
+from tradepulse_runner.live.reconciliation import Reconciliation
 from tradepulse_runner.live.session import VenueSession
 from tradepulse_runner.live.submission import Submitter
 from tradepulse_runner.oms.book import Oms
@@ -50,24 +51,25 @@ def sent_again() -> None:
 
 def sent_again_at_start() -> None:
     """What isn't among the open orders after a start is sent again under its id."""
-    original = VenueSession._settle_absent
+    original = Reconciliation._settle_absent
 
-    async def settle(session: VenueSession, client_id: str) -> None:
+    async def settle(reconciliation: Reconciliation, client_id: str) -> None:
+        session = reconciliation._session
         known = session.oms.state.live.get(client_id)
         if known is not None and not session.reconciled:
             await session.ask(session.connector.place_order(known.order, client_id))
-        await original(session, client_id)
+        await original(reconciliation, client_id)
 
-    _replace(VenueSession, _settle_absent=settle)
+    _replace(Reconciliation, _settle_absent=settle)
 
 
 def hasty() -> None:
     """An order that isn't found was never accepted, however young it is."""
 
-    def settle(session: VenueSession, known: OrderRecord) -> None:
-        session.oms.expired(known.client_id, "not found")
+    def settle(reconciliation: Reconciliation, known: OrderRecord) -> None:
+        reconciliation._session.oms.expired(known.client_id, "not found")
 
-    _replace(VenueSession, _settle_not_found=settle)
+    _replace(Reconciliation, _settle_not_found=settle)
 
 
 def counted_twice() -> None:

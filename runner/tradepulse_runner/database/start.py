@@ -9,7 +9,7 @@ from tradepulse_runner.config.database import DatabaseConfig
 from tradepulse_runner.database.snapshots import Snapshots
 from tradepulse_runner.database.writer import DatabaseWriter
 from tradepulse_runner.live.loop import LiveExecutionLoop
-from tradepulse_runner.strategy.base import Remembering
+from tradepulse_runner.strategy.base import StatefulStrategy
 
 
 def build_database(
@@ -19,7 +19,7 @@ def build_database(
     own = loop.config
 
     def state() -> dict[str, Any] | None:
-        return loop.strategy.state() if isinstance(loop.strategy, Remembering) else None
+        return loop.strategy.state() if isinstance(loop.strategy, StatefulStrategy) else None
 
     snapshots = Snapshots(
         own.state_dir, own.runner, loop.connectors, strategy, state, clock=time.time

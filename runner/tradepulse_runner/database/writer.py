@@ -190,7 +190,7 @@ class DatabaseWriter:
         after the database lost records."""
         await self.recorder.catch_up()
         end = await audit.head(connection, self._runner, self._spool.origin)
-        if not self._resumed and end.position > self._spool.found:
+        if not self._resumed and end.position > self._spool.recovered_seq:
             # The volume is older (power cut, restored snapshot): its numbers are reused for other
             # records. Send all of it under a new origin; duplicates are removed by their ids.
             log.warning("database.spool_was_set_back", extra={"position": end.position})

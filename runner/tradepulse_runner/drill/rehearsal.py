@@ -1,9 +1,9 @@
 """The kill-switch drill: the real loop, limits and latch, rehearsed on paper venues.
 
 It trades the configured symbols under the configured limits in a temporary state directory,
-engages the switch, and looks at what happened: from the venue's side, on the disk, after a restart
+engages the switch, and checks the effect: from the venue's side, on the disk, after a restart
 and after a rollback. Nothing real is touched: no credentials, no ports, no order leaves the
-process. What it can't tell is how fast a real venue cancels.
+process. It can't measure how fast a real venue cancels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from tradepulse_runner.domain import Order, OrderRef, Side, VenueOrder
 from tradepulse_runner.errors import OutcomeUnknown, RiskRejected, StateError
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.live.killreport import read_report
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.state.backup import Backups
@@ -42,14 +43,14 @@ PATIENCE = 20.0
 #: Seconds that placing the orders may take when the throttle is tight.
 PLACING = 30.0
 #: Seconds in which nothing may be sent after the switch was engaged.
-SILENCE = 1.0
+QUIET_PERIOD = 1.0
 #: Orders whose cancels the venue leaves unanswered in the second round.
-STUBBORN = 3
+UNANSWERED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must be so."""
+    """One condition that must be met."""
 
     name: str
     passed: bool
@@ -58,7 +59,7 @@ class Check:
 
 @dataclass(slots=True)
 class Result:
-    """What a drill found. ``measures``: name → milliseconds, or a count."""
+    """The outcome of a drill. ``measures``: name → milliseconds, or a count."""
 
     checks: list[Check] = field(default_factory=list)
     measures: dict[str, float] = field(default_factory=dict)
@@ -71,14 +72,15 @@ class Result:
 
 
 class Rehearsal(PaperConnector):
-    """A paper venue that notes when it cancelled what, and can be stubborn. Times are
+    """A paper venue that records when it cancelled each order, and can leave cancels unanswered.
+    Times are
     ``time.perf_counter`` seconds."""
 
     def __init__(self, venue: VenueConfig, options: PaperOptions, directory: Path) -> None:
         super().__init__(venue, options, directory, clock=time.time)
         self.connected = False
         self.cancelled: dict[str, float] = {}
-        self.stubborn: set[str] = set()
+        self.unanswered: set[str] = set()
 
     async def connect(self) -> None:
         await super().connect()
@@ -89,7 +91,7 @@ class Rehearsal(PaperConnector):
         self.connected = False
 
     async def cancel_order(self, ref: OrderRef) -> VenueOrder:
-        if ref.client_id in self.stubborn:
+        if ref.client_id in self.unanswered:
             raise OutcomeUnknown("the rehearsal leaves this cancel unanswered")
         answer = await super().cancel_order(ref)
         self.cancelled.setdefault(ref.client_id, time.perf_counter())
@@ -144,7 +146,7 @@ class _Drill:
                 control_dir=None,
                 credentials={},
                 kill_switch=KillSwitchConfig(),
-                guard=GuardConfig(),  # it only watches: nothing but the drill stops this one
+                guard=GuardConfig(),  # alerts only: nothing but the drill stops this loop
             ),
         )
         await self._loop.start()
@@ -222,12 +224,12 @@ class _Drill:
             min(cancels, default=0.0) > latched,
             f"{len(cancels)} cancels",
         )
-        await self._silence(loop, sent)
+        await self._check_nothing_sent(loop, sent)
         self._measure(resting, began, latched, ended)
 
-    async def _silence(self, loop: LiveExecutionLoop, sent: int) -> None:
+    async def _check_nothing_sent(self, loop: LiveExecutionLoop, sent: int) -> None:
         accepted = self._accepted()
-        await asyncio.sleep(SILENCE)
+        await asyncio.sleep(QUIET_PERIOD)
         more, new = loop.counts["submitted"] - sent, self._accepted() - accepted
         self._check(
             "nothing is sent afterwards", more == 0 and new == 0, f"{more} sent, {new} arrived"
@@ -235,7 +237,7 @@ class _Drill:
 
     @staticmethod
     def _shown(loop: LiveExecutionLoop) -> float | None:
-        """The metric, as a scrape would find it."""
+        """The metric's value, as in a scrape."""
         return loop.metrics.registry.get_sample_value("tradepulse_kill_switch_engaged")
 
     def _measure(self, resting: int, began: float, latched: float, ended: float) -> None:
@@ -271,7 +273,7 @@ class _Drill:
         self._check(f"{what} leaves it latched", halted and loop.kill_switch[0], loop.phase()[1])
         accepted = self._accepted()
         refused = not self._submit(loop)
-        await asyncio.sleep(SILENCE)
+        await asyncio.sleep(QUIET_PERIOD)
         quiet = self._accepted() == accepted and loop.counts["submitted"] == 0
         self._check(f"nothing is sent after {what}", refused and quiet)
 
@@ -293,10 +295,10 @@ class _Drill:
         """Engaged by another process this time, and the venue leaves some cancels unanswered."""
         loop = self._loop
         assert loop is not None
-        resting = await self._place(loop, 2 * STUBBORN)
-        ids = [o.client_id for v in self._venues for o in v.exchange.open_orders()][:STUBBORN]
+        resting = await self._place(loop, 2 * UNANSWERED)
+        ids = [o.client_id for v in self._venues for o in v.exchange.open_orders()][:UNANSWERED]
         for venue in self._venues:
-            venue.stubborn = set(ids)
+            venue.unanswered = set(ids)
         began = time.perf_counter()
         self._latch().engage("drill: second round", by="kill-switch drill")
         noticed = await _until(lambda: loop.kill_switch[0])
@@ -311,7 +313,7 @@ class _Drill:
             f"{len(ids)} of {resting} left unanswered, {len(self._listed())} listed",
         )
         for venue in self._venues:
-            venue.stubborn = set()
+            venue.unanswered = set()
         done = await _until(lambda: loop.all_cancelled and not self._listed())
         self._check("they are cancelled once the venue answers", done)
         events = [(e["event"], bool(e["by"]), bool(e["reason"])) for e in self._latch().history]
@@ -347,7 +349,7 @@ def _refuses(reset: Callable[[], None]) -> bool:
 
 
 async def _until(condition: Callable[[], object], seconds: float | None = None) -> bool:
-    """Whether it came true in time."""
+    """Whether ``condition`` came true within ``seconds``, by default ``PATIENCE``."""
     end = time.monotonic() + (PATIENCE if seconds is None else seconds)
     while not condition():
         if time.monotonic() > end:

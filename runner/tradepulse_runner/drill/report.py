@@ -1,4 +1,4 @@
-"""The drill's report: Markdown for people, JSON beside it for machines."""
+"""The drill's report: Markdown for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_MESSAGE = 4096
 def write_report(
     path: Path, result: Result, config: RunnerConfig, release: Release
 ) -> tuple[Path, Path]:
-    """Write ``path`` as Markdown and, beside it, as JSON; returns both. Raises
+    """Write ``path`` as Markdown and, in the same directory, as JSON; returns both. Raises
     :class:`ConfigError` for a place that can't be written."""
     stem = path.name.removesuffix(".md").removesuffix(".json")
     markdown, machine = path.with_name(f"{stem}.md"), path.with_name(f"{stem}.json")
@@ -56,7 +56,7 @@ def as_json(result: Result, config: RunnerConfig, release: Release) -> dict[str,
 
 
 def as_message(result: Result) -> str:
-    """The same in 4 KiB, which is all that Kubernetes keeps of a pod's last words."""
+    """The same in 4 KiB, the most that Kubernetes keeps of a termination message."""
     checks = [[check.name, check.passed] for check in result.checks]
     measures = {name: round(value, 1) for name, value in result.measures.items()}
     content = {"passed": result.passed, "checks": checks, "measures": measures}

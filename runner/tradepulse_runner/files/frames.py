@@ -1,6 +1,6 @@
 """Framed records: ``length:u32 crc32:u32 seq:u64 payload``, big-endian.
 
-The CRC covers seq and payload, so that a torn or damaged record is told from a good one.
+The CRC covers seq and payload, so that a torn or damaged record is detected.
 """
 
 from __future__ import annotations

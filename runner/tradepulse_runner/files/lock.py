@@ -1,4 +1,4 @@
-"""One process per state directory, whoever starts a second one.
+"""One process per state directory: a second one fails at once.
 
 The kernel drops the lock with the process, so a kill -9 leaves nothing to clean up.
 """
@@ -27,7 +27,8 @@ class StateLock:
         self._fd = -1
 
     def acquire(self) -> None:
-        """Take the lock or raise :class:`StateError` at once: the other one may hold orders."""
+        """Take the lock or raise :class:`StateError` at once: the other process may have open
+        orders."""
         make_dirs(self._path.parent)
         fd = own.lock_file(self._path)
         try:

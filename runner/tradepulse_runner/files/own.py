@@ -1,8 +1,8 @@
-"""Files and directories of the volume's own: no link leads a reader or a writer elsewhere.
+"""Regular files and directories only: no link leads a reader or a writer out of the volume.
 
 What runs next to, or before, this code on the same volume may be a release that is being rolled
 back. It may have left a link, a pipe or a directory under any name; those are refused when read and
-taken away when something is to be written in their place.
+removed when something is to be written in their place.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def create(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Take away what has the name, itself and not what it leads to. Raises OSError."""
+    """Remove what has the name: a link itself, not its target. Raises OSError."""
     if is_directory(path):
         shutil.rmtree(path)
     else:
@@ -75,8 +75,8 @@ def remove(path: Path) -> None:
 
 
 def directory(path: Path) -> None:
-    """Have a directory there that is one itself; a link or a file in its place is taken away, and
-    one that was shut is opened again. Its parent must exist. Raises OSError."""
+    """Ensure that there is a real directory; a link or a file in its place is removed, and
+    missing permissions of its owner are restored. Its parent must exist. Raises OSError."""
     if not is_directory(path):
         remove(path)
         path.mkdir(mode=DIRECTORY_MODE)

@@ -1,6 +1,6 @@
 """Schema numbers: one for each kind of file, so that raising one leaves every other file readable.
 
-A kind that backups hold may get a higher number when the meaning of what it holds changes: going
+A kind that is in backups may get a higher number when the meaning of its content changes: going
 back to the release before brings the older file back as well. Every release reads all numbers up
 to its own, and refuses a newer one by name.
 
@@ -27,8 +27,8 @@ class Schema:
     frozen: bool = False
 
     def require(self, number: int, where: object) -> None:
-        """Raise :class:`SchemaTooNew` when this release can't read ``number``, found at ``where``;
-        ValueError when no release ever wrote such a number."""
+        """Raise :class:`SchemaTooNew` when this release can't read ``number``, which was read at
+        ``where``; ValueError when no release ever wrote such a number."""
         if number < 1:
             raise ValueError(f"schema {number}")
         if number > self.number and not self.frozen:

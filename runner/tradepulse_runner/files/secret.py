@@ -1,8 +1,9 @@
 """One secret from the environment or a file, replaced while running.
 
-``<NAME>`` holds the secret itself, ``<NAME>_PATH`` names a file that does; one of the two. A file
-is read anew every ``TRADEPULSE_SECRET_REFRESH_INTERVAL_SECONDS``. What can't be used changes
-nothing: the secret before stays, and ``problem`` says why. No text of this module shows a secret.
+``<NAME>`` is the secret itself, ``<NAME>_PATH`` names a file that does; one of the two. A file is
+read anew every ``TRADEPULSE_SECRET_REFRESH_INTERVAL_SECONDS``. A value that can't be used changes
+nothing: the one before stays in use, and ``problem`` is the reason. No text of this module shows a
+secret.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ INTERVAL = "TRADEPULSE_SECRET_REFRESH_INTERVAL_SECONDS"
 #: Characters that a secret has at least, and bytes that its file has at most.
 MIN_SECRET, MAX_BYTES = 16, 64 * 1024
 DEFAULT_INTERVAL, LONGEST_INTERVAL = 300.0, 86_400.0
-#: Seconds that a file which is written in place must hold still: longer than one write takes.
+#: Seconds that a file which is written in place must stay unchanged: longer than one write takes.
 SETTLE = 1.0
 _PRINTABLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
@@ -55,7 +56,7 @@ class WatchedSecret:
         except ConfigError as error:
             if not patient or path is None:
                 raise
-            self._doubt(str(error))
+            self._report_problem(str(error))
 
     @classmethod
     def of(
@@ -78,7 +79,7 @@ class WatchedSecret:
         try:
             value = self._read()
         except ConfigError as error:
-            self._doubt(str(error))
+            self._report_problem(str(error))
             return False
         self.problem = ""
         if value.text == self.value:
@@ -96,10 +97,10 @@ class WatchedSecret:
 
     @property
     def settling(self) -> bool:
-        """Whether a value that has to hold still first, or the very first one, is awaited."""
+        """Whether a value that must stay unchanged first, or the very first one, is awaited."""
         return bool(self._pending) or not self.value
 
-    def _doubt(self, problem: str) -> None:
+    def _report_problem(self, problem: str) -> None:
         self._pending = ""
         if problem != self.problem:
             extra = {"secret": self.name, "why": problem, "used": "the one before"}
@@ -140,7 +141,8 @@ def checked(text: str, where: str) -> str:
 
 
 def _swapped(path: Path) -> bool:
-    """Whether the file is one of a Kubernetes volume: found through the link ``..data``."""
+    """Whether the file is one of a Kubernetes volume, which is reached through the link
+    ``..data``."""
     try:
         return os.readlink(path).startswith("..data/")
     except OSError:

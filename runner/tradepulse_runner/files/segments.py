@@ -6,8 +6,8 @@ An append is one write to the kernel, which a kill -9 can't undo; a power cut ca
 :meth:`SegmentLog.sync`.
 
 After a crash two kinds of damage exist and must not be confused. A *torn tail*: the last frame is
-incomplete, it was never answered for, it may be cut. *Damage in the middle*: good frames follow a
-bad one, so records that were answered for are gone; the bytes are kept as evidence.
+incomplete, it was never acknowledged, so it may be cut. *Damage in the middle*: good frames follow
+a bad one, so acknowledged records are lost; the bytes are kept as evidence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tradepulse_runner.files.snapshot import Step, fsync_dir, no_fault, steps_of
 
 log = logging.getLogger(__name__)
 Record = TypeVar("Record")
-#: Told a record's sequence number and payload.
+#: Called with a record's sequence number and payload.
 EachRecord = Callable[[int, bytes], None]
 #: Bytes after which a queue begins another segment.
 SEGMENT = 4 << 20
@@ -37,7 +37,7 @@ CHUNK = 2 << 20
 
 @dataclass(slots=True)
 class Scan(Generic[Record]):
-    """What one segment holds: good records, where the good part ends, and what follows it."""
+    """One segment's content: good records, where the good part ends, and what follows it."""
 
     records: list[tuple[int, Record]]
     good_bytes: int
@@ -112,7 +112,7 @@ class SegmentLog:
     # -- what an earlier process left --------------------------------------------------------
 
     def recover(self, each: EachRecord | None = None, *, newest_only: bool = False) -> None:
-        """Find the segments, cut torn tails and call ``each`` with every good record. With
+        """List the segments, cut torn tails and call ``each`` with every good record. With
         ``newest_only`` the older segments are not read, however many they are. Raises OSError."""
         paths = list_segments(self.folder, self.name)
         self.segments = []
@@ -228,7 +228,7 @@ class SegmentLog:
 
     @property
     def bytes(self) -> int:
-        """What it takes on the volume."""
+        """Bytes on the volume."""
         return sum(segment.size for segment in self.segments)
 
 

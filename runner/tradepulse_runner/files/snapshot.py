@@ -22,7 +22,7 @@ from tradepulse_runner.errors import DurabilityLost, SnapshotDamaged
 from tradepulse_runner.files import own
 from tradepulse_runner.files.schema import Schema
 
-#: Told a step's name just before it is taken; production never passes one.
+#: Called with a step's name just before the step; production never passes one.
 Step = Callable[[str], None]
 
 

@@ -1,10 +1,10 @@
 """A durable queue on the state volume: ``spool.{first}`` segments and ``spool.json``.
 
 A log of ``segments`` that is read back from the disk. Appending is one write to the kernel, which a
-kill -9 can't undo; a power cut can, within a second: whoever appends must have another source to
+kill -9 can't undo; a power cut can, within a second: the writer must have another source to
 catch up from.
 
-What was acknowledged is kept for a while: a reader whose own memory was set back (a database that
+What was acknowledged is kept for a while: a reader whose own state was set back (a database that
 failed over to a replica that lagged, or was restored) asks for it again.
 """
 
@@ -35,7 +35,7 @@ class Spool:
     """The queue in ``folder``. One event loop, one process. ``clock`` gives unix seconds.
 
     ``most`` bytes on the volume; ``keep``: seconds that acknowledged records stay, while there is
-    room. ``notes``: JSON values that whoever uses it wants to find again, written by :meth:`save`.
+    room. ``notes``: JSON values of the spool's user, written by :meth:`save`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Spool:
         self._reader = Reader(self._log)
         self._saved = b""
         self.acked = self.saved_seq = 0
-        self.found = 0  # the last number that was there when it was opened
+        self.recovered_seq = 0  # the last number when it was opened
         self.origin = ""
         self.notes: dict[str, Any] = {}
         self.arrived = asyncio.Event()
@@ -62,18 +62,18 @@ class Spool:
     # -- life ------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Find what an earlier process left. Raises OSError, :class:`DurabilityLost`."""
+        """Recover the records of an earlier process. Raises OSError, :class:`DurabilityLost`."""
         make_dirs(self._folder)
         known = self._read_state()
         self._log.recover(newest_only=True)
-        self.found = max(
+        self.recovered_seq = max(
             self.acked, self.saved_seq, *(each.last for each in self._log.segments[-1:])
         )
-        self._log.seq = self.found
-        if not known:  # at once: records are told apart by it
+        self._log.seq = self.recovered_seq
+        if not known:  # at once: records are identified by it
             self.renew()
             write_durable(self._folder / STATE, self._state(), step=self._step)
-        self._log.start(self.found)
+        self._log.start(self.recovered_seq)
         self.seek(self.acked)
 
     def _read_state(self) -> bool:
@@ -86,13 +86,14 @@ class Spool:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
-            remedy = "none: what it holds is sent again, and known by its ids"
+            remedy = "none: its records are sent again, and recognised by their ids"
             log.error("spool.state_damaged", extra={"file": str(path), "remedy": remedy})
             log.debug("spool.state_damaged", exc_info=error)
         return False
 
     def renew(self) -> None:
-        """Number under another origin: what is there belongs to it, what was dropped doesn't."""
+        """Number under another origin, to which the present records belong and dropped ones
+        don't."""
         self.origin = uuid.uuid4().hex
         self.notes["base"] = self.first - 1
 
@@ -112,13 +113,13 @@ class Spool:
         """Keep ``payload``; returns its number. Raises :class:`SpoolFull`, OSError: not kept."""
         size = len(frame(self.seq + 1, payload))
         if self.bytes + size > self._most and not self._make_room(size):
-            raise SpoolFull(f"{self._folder}: holds {self.bytes} bytes of at most {self._most}")
+            raise SpoolFull(f"{self._folder}: {self.bytes} of at most {self._most} bytes are used")
         self._log.append(payload)
         self.arrived.set()
         return self.seq
 
     def _make_room(self, wanted: int) -> bool:
-        """What is kept only to be asked for again goes first."""
+        """Drop acknowledged records to free ``wanted`` bytes. Returns whether they fit."""
         while self.bytes + wanted > self._most and self._may_go(self._log.segments[0]):
             self._log.drop_oldest()
         return self.bytes + wanted <= self._most
@@ -143,19 +144,20 @@ class Spool:
         """Segments whose end could not be read."""
         return self._reader.damaged
 
-    # -- remembering -----------------------------------------------------------------------
+    # -- acknowledging ----------------------------------------------------------------------
 
     def ack(self, seq: int) -> None:
         """The reader has everything up to ``seq``."""
         self.acked = max(self.acked, min(seq, self.seq))
 
     def rewind(self, seq: int) -> None:
-        """The reader has everything up to ``seq`` and, whatever it said before, nothing else."""
+        """The reader has everything up to ``seq`` and nothing else, whatever it acknowledged
+        before."""
         self.acked = min(seq, self.seq)
         self.seek(self.acked)
 
     async def save(self) -> None:
-        """Sync, write down how far it is, and drop what is not needed any more. Raises
+        """Sync, write the positions to disk, and drop records that are not needed any more. Raises
         :class:`DurabilityLost`; repeating is safe."""
         seq, state = self.seq, self._state()
         if self._log.unsynced:
@@ -178,7 +180,7 @@ class Spool:
             {"origin": self.origin, "acked": self.acked, "seq": self.seq, "notes": self.notes}
         )
 
-    # -- how it stands ---------------------------------------------------------------------
+    # -- status ---------------------------------------------------------------------------
 
     @property
     def seq(self) -> int:
@@ -198,5 +200,5 @@ class Spool:
 
     @property
     def bytes(self) -> int:
-        """What it takes on the volume."""
+        """Bytes on the volume."""
         return self._log.bytes

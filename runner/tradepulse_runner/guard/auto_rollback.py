@@ -1,4 +1,4 @@
-"""AutoRollbackGuard: watches the service levels from inside and says once when one is broken.
+"""AutoRollbackGuard: watches the service levels from inside and triggers once when one is breached.
 
 It does not roll back by itself: the operator does, on its own evidence. What a trigger leads to in
 the process is decided by ``guard.action`` (see :mod:`tradepulse_runner.live.guard_watch`).
@@ -42,9 +42,9 @@ class AutoRollbackGuard:
     """Calls ``rollback_callback(reason, summary)`` when a service level is broken, and not again
     within the cooldown. ``clock`` gives seconds that never fall; its zero does not matter.
 
-    A summary holds ``reason``, ``error_rate`` (share), ``latency_p95_ms`` (infinite above the
-    largest bucket), ``total_requests``, ``silence_seconds``, ``silent``, ``window_seconds``; NaN is
-    not known.
+    A summary contains ``reason``, ``error_rate`` (share), ``latency_p95_ms`` (infinite above the
+    largest bucket), ``total_requests``, ``silence_seconds``, ``silent``, ``window_seconds``; NaN:
+    unknown.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class AutoRollbackGuard:
         timestamp: float | None = None,
         total_requests: int | None = None,
     ) -> bool:
-        """Judge numbers that somebody else aggregated; whether this triggered. Without
+        """Judge numbers that the caller aggregated; whether this triggered. Without
         ``total_requests`` they count as enough. ValueError for what can't be one."""
         if not 0.0 <= error_rate <= 1.0:
             raise ValueError(f"error_rate must be from 0 to 1, got {error_rate}")

@@ -1,9 +1,10 @@
 """Service levels judged from inside the process: outcomes in a rolling window → findings. Pure.
 
-The operator judges the same release from Prometheus' samples. Both must say the same of the same
-counts, so the rules are the same: p95 is linear within a bucket of the same histogram, a limit may
-be reached but not exceeded, and what can't be judged is unknown, which is neither good nor bad.
-Neither imports the other; ``tests/contract/vectors/slo`` holds what both must agree on.
+The operator judges the same release from Prometheus' samples. Both must reach the same verdict on
+the same counts, so the rules are the same: p95 is linear within a bucket of the same histogram, a
+limit may be reached but not exceeded, and what can't be judged is unknown, which is neither good
+nor bad. Neither imports the other; ``tests/contract/vectors/slo`` has the cases on which both must
+agree.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SHARE = 0.95
 
 
 class Kind(StrEnum):
-    """What can be said of one service level."""
+    """The verdict on one service level."""
 
     OK = "ok"
     BREACH = "breach"
@@ -60,7 +61,7 @@ class SLOConfig:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One service level: share of failures, p95 in seconds, or silence in seconds; None when it is
-    not known. ``subject`` says what is silent."""
+    not known. ``subject``: what is silent."""
 
     kind: Kind
     value: float | None = None
@@ -118,7 +119,7 @@ class Window:
 
 def p95(buckets: list[int]) -> float | None:
     """Seconds, from the counts of each bucket of ``LATENCY_BUCKETS`` and of those above; None
-    without any. Infinite when all that can be said is that it exceeds the largest bound."""
+    without any. Infinite when it exceeds the largest bound."""
     counts = list(accumulate(buckets))
     if not counts[-1]:
         return None
@@ -153,7 +154,7 @@ def judge(window: Window, config: SLOConfig) -> dict[Reason, Finding]:
 
 
 class Silence:
-    """Signs of life by subject, and the longest silence that was not told yet."""
+    """Signs of life by subject, and the longest silence that was not reported yet."""
 
     def __init__(self, allowed: float) -> None:
         self._allowed = allowed

@@ -18,7 +18,7 @@ from tradepulse_runner.errors import ConfigError
 from tradepulse_runner.lease.decisions import Times
 from tradepulse_runner.lease.writer import LeaseConflict, LeaseUnavailable, Manifest, WriterLease
 
-#: Of an error answer, into an error's text.
+#: Characters of an error answer that an error's text quotes.
 LONGEST_REASON = 300
 GONE_OR_CHANGED = (404, 409)
 
@@ -44,14 +44,15 @@ class KubeLease:
         status, body = await self._send("GET", None)
         if status == 404:
             return None
-        return self._good(status, body)
+        return self._checked(status, body)
 
     async def replace(self, lease: Manifest) -> Manifest:
-        """Store it; as stored. Raises :class:`LeaseConflict`, :class:`LeaseUnavailable`."""
+        """Store it; returns it as stored. Raises :class:`LeaseConflict`,
+        :class:`LeaseUnavailable`."""
         status, body = await self._send("PUT", lease)
         if status in GONE_OR_CHANGED:
             raise LeaseConflict(f"{self._what}: it was changed or removed meanwhile")
-        return self._good(status, body)
+        return self._checked(status, body)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -67,7 +68,7 @@ class KubeLease:
                 method,
                 self._url,
                 json=body,
-                ssl=self._trust(),
+                ssl=self._tls_context(),
                 headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
                 allow_redirects=False,
             ) as answer:
@@ -78,7 +79,7 @@ class KubeLease:
                 f"must be reachable from the pod, and {self._credentials} hold token and ca.crt"
             ) from error
 
-    def _trust(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         """TLS that trusts the cluster's own authority alone; made anew when its file changes."""
         certificate = (self._credentials / "ca.crt").read_bytes()
         if self._tls is None or certificate != self._ca:
@@ -86,12 +87,12 @@ class KubeLease:
             self._ca = certificate
         return self._tls
 
-    def _good(self, status: int, body: Any) -> Manifest:
+    def _checked(self, status: int, body: Any) -> Manifest:
         if status == 200 and isinstance(body, dict) and isinstance(body.get("metadata"), dict):
             return body
-        said = str(body.get("message") if isinstance(body, dict) else body)[:LONGEST_REASON]
+        message = str(body.get("message") if isinstance(body, dict) else body)[:LONGEST_REASON]
         raise LeaseUnavailable(
-            f"{self._what}: the API server answered {status}: {said}; remedy: the pod's service "
+            f"{self._what}: the API server answered {status}: {message}; remedy: the pod's service "
             "account needs the verbs get and update on this lease"
         )
 
@@ -118,7 +119,7 @@ def build_writer(config: LeaseConfig | None, environ: Mapping[str, str]) -> Writ
 
 
 def address_of(config: LeaseConfig, environ: Mapping[str, str]) -> str:
-    """The API server's address: the file's, or the one that every pod is told."""
+    """The API server's address: the file's, or the one in every pod's environment."""
     if config.api_server:
         return config.api_server
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")

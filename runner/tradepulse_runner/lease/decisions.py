@@ -1,6 +1,6 @@
 """Who may write: the decisions about the runner's Lease, pure, for one process.
 
-A Lease is a promise about time, so everything here is about clocks. A holder may send until
+A Lease is limited in time, so every decision compares times of a clock. A holder may send until
 ``renew_deadline`` after it *sent* its last successful renewal; another process may take the Lease
 once it has seen the very same record for ``duration`` since it *received* it. The renewal was sent
 before it was stored, and stored before it was read, so the second span begins after the first and
@@ -8,7 +8,7 @@ outlasts it. Only spans of one's own clock are compared: clocks of two machines 
 only have to run about equally fast.
 
 That stops sending. A request that was sent in time may still arrive later, at most by the venue's
-``fence``. So whoever takes a Lease that nobody gave back stays quiet for that long.
+``fence``. So a process that takes a Lease which was not released sends nothing for that long.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-#: Epochs left out where some may have been used that nobody remembers.
+#: Epochs left out where some may have been used of which no record is left.
 SKIP = 1000
 
 
@@ -41,7 +41,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the Lease says. ``epoch`` 0: nobody has ever held it, or it was deleted since.
+    """The Lease's content. ``epoch`` 0: it was never held, or was deleted since.
 
     ``version`` and ``renewed`` are compared for equality alone.
     """
@@ -55,7 +55,8 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What one process knows. Times are seconds of its own clock, which also counts pauses.
+    """One process's view of the Lease. Times are seconds of its own clock, which also counts
+    pauses.
 
     ``known_epoch``: the highest under which its state directory ever traded; 0: never. ``fence``:
     how long after sending a request may still arrive at a venue.
@@ -78,30 +79,30 @@ class Candidate:
         return replace(self, seen=record, seen_at=received)
 
     def action(self, now: float) -> Action:
-        """What to do."""
+        """What to do at ``now``."""
         if self.epoch:
-            return self._kept(now)
+            return self._action_as_holder(now)
         record = self.seen
         if record is None:
             return Action.WAIT
-        free = record.holder == self.identity or self._given_back(record)
+        free = record.holder == self.identity or self._was_released(record)
         lapsed = now - self.seen_at >= max(self.times.duration, record.duration)
         return Action.TAKE if free or lapsed else Action.WAIT
 
-    def _kept(self, now: float) -> Action:
+    def _action_as_holder(self, now: float) -> Action:
         mine = self.seen is not None and self.seen.holder == self.identity
         return Action.RENEW if mine and now < self.valid_until else Action.LOST
 
-    def _given_back(self, record: Record) -> bool:
-        """An empty record that was never held may be one that was deleted while held: it proves
-        something only to a runner that has never traded."""
+    def _was_released(self, record: Record) -> bool:
+        """An empty record that was never held may be one that was deleted while held: it counts
+        as released only for a runner that has never traded."""
         return not record.holder and (record.epoch > 0 or self.known_epoch == 0)
 
     @property
     def next_epoch(self) -> int:
-        """For taking it: above all that the Lease and the state directory have seen, because
-        either of them can be lost. A Lease that was deleted tells nothing of those who traded on
-        another copy of the state: skip far ahead."""
+        """For taking it: above all that the Lease and the state directory have seen, because either
+        of them can be lost. A deleted Lease has no record of processes that traded on another copy
+        of the state: skip far ahead."""
         published = self.seen.epoch if self.seen else 0
         return max(self.known_epoch, published) + (
             SKIP if self.known_epoch and not published else 1
@@ -109,7 +110,7 @@ class Candidate:
 
     def taken(self, record: Record, sent: float, received: float) -> Candidate:
         """After the write that took it, sent at ``sent``, was answered with ``record``."""
-        quiet = sent + self.fence if self._may_be_followed() else -math.inf
+        quiet = sent + self.fence if self._requests_may_arrive() else -math.inf
         return replace(
             self.observed(record, received),
             epoch=record.epoch,
@@ -117,13 +118,14 @@ class Candidate:
             quiet_until=quiet,
         )
 
-    def _may_be_followed(self) -> bool:
+    def _requests_may_arrive(self) -> bool:
         """Whether requests of the writer before may still arrive."""
         record = self.seen
-        if record is None or self._given_back(record):
+        if record is None or self._was_released(record):
             return False
         # Our own earlier life: its requests are in our journal, and are resolved by proof. If it
-        # never got as far as trading under that epoch, it may have been quiet for another's sake.
+        # never got as far as trading under that epoch, it may have been waiting out another
+        # writer's requests.
         return not (record.holder == self.identity and self.known_epoch >= record.epoch)
 
     def renewed(self, record: Record, sent: float, received: float) -> Candidate:
@@ -133,7 +135,7 @@ class Candidate:
         )
 
     def released(self) -> Candidate:
-        """After giving it back, or losing it: nothing may be sent any more."""
+        """After releasing or losing it: nothing may be sent any more."""
         return replace(self, epoch=0, valid_until=-math.inf)
 
     def refusal(self, now: float) -> str:
@@ -148,7 +150,7 @@ class Candidate:
         return ""
 
     def changes_at(self, now: float) -> float:
-        """When :meth:`refusal` will say something else though nothing happens; inf: never."""
+        """When the result of :meth:`refusal` changes by itself; inf: never."""
         if not self.epoch:
             return math.inf
         return min((t for t in (self.quiet_until, self.valid_until) if t > now), default=math.inf)

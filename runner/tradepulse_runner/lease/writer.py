@@ -1,7 +1,7 @@
-"""The writer lease of this process: taken, kept, given back. The decisions are in ``lease``.
+"""The writer lease of this process: acquired, renewed, released (see ``lease.decisions``).
 
-Whoever holds it trades; whoever waits is alive and not ready; whoever loses it ends at once and
-cancels nothing, because the orders belong to the next holder.
+The holder trades; a process that waits for it is alive and not ready; one that loses it ends at
+once and cancels nothing, because the orders belong to the next holder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Manifest = dict[str, Any]
 
 
 class LeaseLost(RunnerError):
-    """Somebody else may write now. The process ends; its successor waits for the lease."""
+    """Another process may write now. The process ends; its successor waits for the lease."""
 
     exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits.h: try again
 
@@ -33,7 +33,7 @@ class LeaseUnavailable(RunnerError):
 
 
 class LeaseConflict(RunnerError):
-    """The Lease is not as it was read: a write of somebody else was faster, or it is gone."""
+    """The Lease is not as it was read: another process wrote first, or it was deleted."""
 
 
 class LeaseStore(Protocol):
@@ -50,7 +50,7 @@ class LeaseStore(Protocol):
 
 
 def boot_time() -> float:
-    """Seconds that no one can set, and that a suspended machine counts, too."""
+    """Seconds since boot, suspended time included; the clock can't be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -70,34 +70,34 @@ class WriterLease:
         clock: Callable[[], float] = boot_time,
     ) -> None:
         self._store = store
-        self._me = Candidate(identity, known_epoch=0, times=times)
+        self._candidate = Candidate(identity, known_epoch=0, times=times)
         self._clock = clock
         self._lease: Manifest | None = None
-        self._tell: Callable[[Candidate], None] | None = None
+        self._listener: Callable[[Candidate], None] | None = None
 
     @property
     def held(self) -> bool:
         """Whether this process took it and has neither lost it nor given it back."""
-        return bool(self._me.epoch)
+        return bool(self._candidate.epoch)
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What the spans of :class:`Candidate` are measured with."""
+        """The clock of the times in :class:`Candidate`; seconds."""
         return self._clock
 
-    def follow(self, tell: Callable[[Candidate], None]) -> None:
-        """Have ``tell`` know what is known of the lease, now and each time that changes."""
-        self._tell = tell
-        tell(self._me)
+    def follow(self, listener: Callable[[Candidate], None]) -> None:
+        """Call ``listener`` with the lease as this process sees it, now and at each change."""
+        self._listener = listener
+        listener(self._candidate)
 
-    def _know(self, me: Candidate) -> None:
-        self._me = me
-        if self._tell is not None:
-            self._tell(me)
+    def _update(self, me: Candidate) -> None:
+        self._candidate = me
+        if self._listener is not None:
+            self._listener(me)
 
     def refusal(self) -> str:
         """Why nothing may be sent at this moment; "" while it may."""
-        return self._me.refusal(self._clock())
+        return self._candidate.refusal(self._clock())
 
     async def acquire(self, known_epoch: int, fence: float) -> int:
         """Return the epoch to write under once orders may be sent, however long that takes.
@@ -106,75 +106,75 @@ class WriterLease:
         sending a request may still arrive at any of the venues. Raises :class:`LeaseLost` when the
         lease is lost again while the last requests of the writer before run out.
         """
-        self._know(replace(self._me, known_epoch=known_epoch, fence=fence))
+        self._update(replace(self._candidate, known_epoch=known_epoch, fence=fence))
         while True:
             if await self._try_to_take():
                 break
-            await asyncio.sleep(self._me.times.retry)
-        log.info("writer_lease.taken", extra={"epoch": self._me.epoch})
-        while (left := self._me.quiet_until - self._clock()) > 0:
-            await self._round(left)
-        return self._me.epoch
+            await asyncio.sleep(self._candidate.times.retry)
+        log.info("writer_lease.taken", extra={"epoch": self._candidate.epoch})
+        while (left := self._candidate.quiet_until - self._clock()) > 0:
+            await self._wait_and_renew(left)
+        return self._candidate.epoch
 
     async def keep(self) -> None:
         """Renew for ever. Raises :class:`LeaseLost`, at the latest when it runs out."""
         while True:
-            await self._round(self._me.times.retry)
+            await self._wait_and_renew(self._candidate.times.retry)
 
     async def release(self) -> None:
-        """Give it back, so that a successor starts at once; best effort. Only after the last
-        request: the successor trusts it."""
+        """Release it, so that a successor starts at once; best effort. Only after the last request:
+        the successor relies on that."""
         if not self.held:
             return
-        self._know(self._me.released())
+        self._update(self._candidate.released())
         try:
             try:
-                await self._give_back()
+                await self._release()
             except LeaseConflict:
                 # A renewal that was cut short by the shutdown, and stored all the same.
-                await self._look()
-                await self._give_back()
+                await self._read()
+                await self._release()
         except (LeaseUnavailable, LeaseConflict) as error:
             log.warning("writer_lease.not_released", extra={"why": str(error)})
         else:
             log.info("writer_lease.released")
 
     async def close(self) -> None:
-        """Close the connections to where it is kept."""
+        """Close the store's connections."""
         await self._store.close()
 
     # -- taking ----------------------------------------------------------------------------
 
     async def _try_to_take(self) -> bool:
-        before = self._me.seen
+        before = self._candidate.seen
         try:
-            await self._look()
-            if self._me.action(self._clock()) is Action.TAKE:
+            await self._read()
+            if self._candidate.action(self._clock()) is Action.TAKE:
                 await self._take()
         except LeaseConflict:
             log.info("writer_lease.somebody_was_faster")
         except LeaseUnavailable as error:
             log.warning("writer_lease.unavailable", extra={"why": str(error)})
-        if not self.held and _holder(self._me.seen) != _holder(before):
+        if not self.held and _holder(self._candidate.seen) != _holder(before):
             log.warning("writer_lease.waiting", extra={"why": self.refusal()})
         return self.held
 
-    async def _look(self) -> None:
+    async def _read(self) -> None:
         record = await self._store.read()
         self._lease = record
-        self._know(self._me.observed(record_of(record) if record else None, self._clock()))
+        self._update(self._candidate.observed(record_of(record) if record else None, self._clock()))
 
     async def _take(self) -> None:
         sent = self._clock()
-        stored = await self._write(self._me.next_epoch, taking=True)
-        self._know(self._me.taken(record_of(stored), sent, self._clock()))
+        stored = await self._write(self._candidate.next_epoch, taking=True)
+        self._update(self._candidate.taken(record_of(stored), sent, self._clock()))
 
     # -- keeping ---------------------------------------------------------------------------
 
-    async def _round(self, pause: float) -> None:
+    async def _wait_and_renew(self, pause: float) -> None:
         """Wait, then renew once."""
-        await asyncio.sleep(min(pause, self._me.times.retry))
-        left = self._me.valid_until - self._clock()
+        await asyncio.sleep(min(pause, self._candidate.times.retry))
+        left = self._candidate.valid_until - self._clock()
         try:
             async with asyncio.timeout(max(0.0, left)):
                 await self._renew()
@@ -182,26 +182,26 @@ class WriterLease:
             log.warning("writer_lease.no_answer")
         except LeaseUnavailable as error:
             log.warning("writer_lease.not_renewed", extra={"why": str(error)})
-        if self._me.action(self._clock()) is Action.LOST:
+        if self._candidate.action(self._clock()) is Action.LOST:
             self._lose()
 
     async def _renew(self) -> None:
         sent = self._clock()
         try:
-            stored = await self._write(self._me.epoch, taking=False)
+            stored = await self._write(self._candidate.epoch, taking=False)
         except LeaseConflict:
-            # A renewal whose answer got lost, a change of its metadata, or somebody else.
-            await self._look()
+            # A renewal whose answer got lost, a change of its metadata, or another holder.
+            await self._read()
             return
-        self._know(self._me.renewed(record_of(stored), sent, self._clock()))
+        self._update(self._candidate.renewed(record_of(stored), sent, self._clock()))
 
     def _lose(self) -> None:
-        holder = _holder(self._me.seen)
-        if holder == self._me.identity:
+        holder = _holder(self._candidate.seen)
+        if holder == self._candidate.identity:
             why = "the writer lease was not renewed in time"
         else:
             why = f"the writer lease was taken by {holder}" if holder else "the lease is gone"
-        self._know(self._me.released())
+        self._update(self._candidate.released())
         log.critical("writer_lease.lost", extra={"why": why})
         raise LeaseLost(
             f"{why}: another process may write now; nothing was cancelled, the orders are the next"
@@ -217,8 +217,8 @@ class WriterLease:
         now = _now()
         spec = {
             **(lease.get("spec") or {}),
-            "holderIdentity": self._me.identity,
-            "leaseDurationSeconds": math.ceil(self._me.times.duration),
+            "holderIdentity": self._candidate.identity,
+            "leaseDurationSeconds": math.ceil(self._candidate.times.duration),
             "renewTime": now,
             # Not a count of changes but the epoch itself, which a lost volume so can't reset.
             "leaseTransitions": epoch,
@@ -228,9 +228,9 @@ class WriterLease:
         self._lease = await self._store.replace({**lease, "spec": spec})
         return self._lease
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         lease = self._lease
-        if lease is None or record_of(lease).holder != self._me.identity:
+        if lease is None or record_of(lease).holder != self._candidate.identity:
             raise LeaseConflict("somebody else holds it")
         spec = {**lease["spec"], "holderIdentity": "", "renewTime": _now()}
         await self._store.replace({**lease, "spec": spec})

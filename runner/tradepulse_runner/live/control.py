@@ -1,9 +1,9 @@
 """Orders from the operator: files projected from pod annotations into ``control_dir``.
 
-Kubernetes swaps a symlink, so files are opened by path on each read, never held. ``trading``
-empty or missing means trade; ``halt <token> <reason…>`` means stop; ``reduce <token> <reason…>``
-lets only orders leave that reduce a position. Anything else is not understood, and what is not
-understood halts. ``kill-switch`` non-empty is a reason to engage.
+Kubernetes swaps a symlink, so files are opened by path on each read and never kept open.
+``trading`` empty or missing means trade; ``halt <token> <reason…>`` means stop; ``reduce <token>
+<reason…>`` sends only orders that reduce a position. Anything else can't be parsed, and what can't
+be parsed halts. ``kill-switch``, if not empty, is the reason to engage the kill switch.
 """
 
 from __future__ import annotations
@@ -44,5 +44,5 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as exc:
-        # Present but unreadable: an order we cannot see. Not understood, so it halts.
+        # Present but unreadable: there may be a command in it, so it counts as invalid and halts.
         return f"unreadable: {exc}"

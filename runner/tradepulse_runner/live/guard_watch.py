@@ -1,8 +1,8 @@
-"""The guard in a running loop: what it is told, what it shows, and what a breach leads to.
+"""The guard in a running loop: its inputs, its metrics and status, and the action on a breach.
 
-``alert`` shows it and leaves the decision to the operator. ``reduce`` and ``halt`` restrain trading
-until the cooldown has passed and nothing is broken any more; ``kill`` latches the kill switch,
-which only a person resets.
+``alert`` reports it and leaves the decision to the operator. ``reduce`` and ``halt`` restrict
+trading until the cooldown has passed and no service level is breached any more; ``kill`` latches
+the kill switch, which only a person resets.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class GuardMetrics:
 
 
 class GuardWatch:
-    """Feeds an :class:`AutoRollbackGuard`, and restrains trading by what it finds. ``clock`` gives
+    """Feeds an :class:`AutoRollbackGuard`, and restricts trading by its findings. ``clock`` gives
     seconds that never fall."""
 
     def __init__(
@@ -67,13 +67,14 @@ class GuardWatch:
         self._state, self._latch = state, latch
         self._metrics = GuardMetrics(registry)
         self._quotes: dict[str, float] = {}
-        self._beat = 0.0
+        self._last_heartbeat = 0.0
         self._why = ""
 
-    # -- what it is told -------------------------------------------------------------------
+    # -- inputs ----------------------------------------------------------------------------
 
     def record(self, venue: str, success: bool, seconds: float) -> None:
-        """A venue answered an order request, or did not."""
+        """Record the outcome of an order request; no answer is a failure. ``seconds``: until the
+        answer, or until it was given up."""
         self.guard.record_outcome(seconds * 1000, success)
 
     def polled(self, venue: str) -> None:
@@ -83,7 +84,7 @@ class GuardWatch:
     async def run(
         self, sessions: Mapping[str, VenueSession], heartbeat: Callable[[], float]
     ) -> None:
-        """Worker: judge every second."""
+        """Worker: evaluate every ``INTERVAL`` seconds, or more often if the gap is short."""
         for subject in ("heartbeat", *(f"market_data {v}" for v in sessions)):
             self.guard.expect(subject)
         for venue in sessions:
@@ -93,9 +94,9 @@ class GuardWatch:
             await asyncio.sleep(min(INTERVAL, self.guard.config.gap / 3))
 
     def look(self, sessions: Mapping[str, VenueSession], heartbeat: float) -> None:
-        """Note what moved since the last look, then judge."""
-        if heartbeat != self._beat:
-            self._beat = heartbeat
+        """Record signs of life since the last evaluation, then judge every service level."""
+        if heartbeat != self._last_heartbeat:
+            self._last_heartbeat = heartbeat
             self.guard.note("heartbeat")
         for venue, session in sessions.items():
             newest = _newest_quote(session)
@@ -107,12 +108,12 @@ class GuardWatch:
             finding = self.guard.findings.get(reason)
             bad = finding is not None and finding.kind in (Kind.BREACH, Kind.GAP)
             self._metrics.breach.labels(reason).set(int(bad))
-        self._release()
+        self._release_if_healthy()
 
-    # -- what it leads to ------------------------------------------------------------------
+    # -- outputs ---------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """The guard's part of ``/status``; null is not known or not to be told as a number."""
+        """The guard's part of ``/status``; null is unknown, or a number that JSON doesn't have."""
         summary = self.guard.last_summary or {}
         reason = broken(self.guard.findings)
         return {
@@ -129,10 +130,11 @@ class GuardWatch:
 
     def _triggered(self, reason: str, summary: Summary) -> None:
         self._metrics.triggers.labels(reason).inc()
-        self._restrain(f"guard: {self._explain(Reason(reason), summary)}")
+        self._apply_action(f"guard: {self._explain(Reason(reason), summary)}")
 
-    def _restrain(self, why: str) -> None:
-        """As the configuration says; "" lifts what doesn't need a person."""
+    def _apply_action(self, why: str) -> None:
+        """Take the configured action for ``why``; "" lifts a restriction, but not the kill
+        switch."""
         self._why = why
         match self._action:
             case "halt":
@@ -158,14 +160,15 @@ class GuardWatch:
             )
         return f"{summary['silent']} silent for {summary['silence_seconds']:.4g} s"
 
-    def _release(self) -> None:
-        """A restraint ends by itself: without requests there is nothing to prove that it may."""
+    def _release_if_healthy(self) -> None:
+        """Lift the restriction after the cooldown. It can't wait for good requests: while trading
+        is restricted there are none."""
         at = self.guard.last_triggered_at
         if not self._why or at is None or broken(self.guard.findings):
             return
         if self._clock() - at >= self.guard.config.cooldown:
             log.warning("guard.released", extra={"action": self._action, "why": self._why})
-            self._restrain("")
+            self._apply_action("")
 
 
 def _newest_quote(session: VenueSession) -> float:

@@ -1,9 +1,9 @@
-"""Stopping and going on again: the operator's orders, the kill switch, and the sweep that cancels.
+"""Halts and resumes: the operator's directives, the kill switch, and the sweep that cancels orders.
 
-The kill switch is latched on disk before anything else happens. While trading is stopped, for
-whichever reason, the sweep cancels until nothing rests, then saves once. The kill switch doesn't
-wait for a venue that is away or being reconciled: the others are swept at once, that one's known
-orders are tried too, and what is left is listed. Its cancels pass no throttle.
+The kill switch is latched on disk before anything else happens. While trading is halted, for
+whichever reason, the sweep cancels until no order rests, then saves a snapshot once. The kill
+switch doesn't wait for a venue that is away or being reconciled: the others are swept at once, that
+one's known orders are tried too, and what is left is listed. Its cancels aren't throttled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.live.venue_sessions import VenueSessions
 
 log = logging.getLogger(__name__)
-#: Seconds between two looks at the control files and the latch: a command is obeyed within 0.25 s.
+#: Seconds between two looks at the control files and the latch: a command takes effect within 0.25
+#: s.
 CONTROL_INTERVAL = 0.1
 #: Seconds between two sweeps while something is left to cancel, and while nothing is.
 BUSY_INTERVAL = 0.25
@@ -32,8 +33,8 @@ SWEEP_INTERVAL = 0.5
 
 
 class HaltController:
-    """Obeys what ``state`` says of halting and reducing, and tells it what the operator asks for.
-    ``control_dir``: the operator's orders; None: there is no operator."""
+    """Carries out what ``state`` decides about halting and reducing, and feeds it the operator's
+    directives. ``control_dir``: where they are mounted; None: there is no operator."""
 
     def __init__(
         self,
@@ -56,24 +57,25 @@ class HaltController:
         metrics.follow_kill_switch(lambda: latch.engaged)
 
     def open(self, engaged: str) -> None:
-        """Read the latch and the operator's orders. ``engaged``: why the configuration wants the
-        switch engaged, or "". A halt ordered while nobody ran comes before the first order."""
+        """Read the latch and the operator's directive. ``engaged``: why the configuration wants the
+        switch engaged, or "". A halt that was requested while no process ran takes effect before
+        the first order."""
         self._latch.open()
         if engaged:
             self._latch.engage(engaged)
         if wanted := self._read_control().kill_switch:
             self._latch.engage(wanted)
         self._venues.set_urgent(self._latch.engaged)
-        self._show()
+        self._publish()
 
     @property
     def all_cancelled(self) -> bool:
-        """Engaged, every venue's truth known, and nothing of ours left there."""
+        """Whether it is engaged, every venue is reconciled, and no order of ours is left there."""
         return self._latch.engaged and self._state.facts.reconciled and not self._venues.busy
 
     @property
     def uncancelled(self) -> list[dict[str, str]]:
-        """What is left at the venues, or may be; empty while the switch isn't engaged."""
+        """Orders that rest, or may rest, at the venues; empty while the switch isn't engaged."""
         return uncancelled(self._venues.sessions.values()) if self._latch.engaged else []
 
     def _uncancelled_by_venue(self) -> Counter[str]:
@@ -91,19 +93,19 @@ class HaltController:
         self._venues.set_urgent(True)
         self._wake.set()
         self._venues.expire_queue(f"kill switch: {reason}")
-        self._show()
+        self._publish()
 
     def _reset(self) -> None:
         self._venues.set_urgent(False)
         self._venues.mark_unreconciled()
 
-    def _show(self) -> None:
+    def _publish(self) -> None:
         self._report.orders = self.uncancelled
 
     # -- workers ---------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Worker: follow the operator's orders, and what a person does to the latch."""
+        """Worker: follow the operator's directives, and changes of the latch by another process."""
         while True:
             if wanted := self._read_control().kill_switch:
                 self._latch.engage(wanted)
@@ -122,19 +124,19 @@ class HaltController:
                 await self._sweep_once(unreconciled=killed)
             elif facts.reduce_reason:
                 await self._venues.cancel_growing()
-            await self._list_left()
+            await self._report_uncancelled()
             await self._pause()
 
     async def _pause(self) -> None:
-        """What is engaged, halted or reduced meanwhile is obeyed at once."""
+        """Wait for the next sweep; a new halt, reduce or engagement ends the wait."""
         seconds = SWEEP_INTERVAL if self._state.facts.drained else BUSY_INTERVAL
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         self._wake.clear()
 
-    async def _list_left(self) -> None:
-        self._show()
+    async def _report_uncancelled(self) -> None:
+        self._publish()
         switch = self._latch.switch
         if switch is None or not self._latch.engaged or self._state.facts.storage_failure:
             return

@@ -1,6 +1,6 @@
-"""The kill switch in a running loop: on disk first, then in force, then whoever must act is told.
+"""The kill switch in a running loop: on disk first, then in force, then its subscribers are called.
 
-Whoever finds a reason to stop everything engages it here, from code that can't wait, too.
+Every reason to stop everything engages it here; engaging is synchronous, so any code can do it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 
 class KillLatch:
-    """The latch in ``state_dir``; before :meth:`open` nothing engages it but a person. ``clock``
-    gives unix seconds.
+    """The latch in ``state_dir``; before :meth:`open` only :meth:`engage_by` has an effect.
+    ``clock`` gives unix seconds.
 
-    ``on_engaged`` is emitted with the reason, once per engagement, when no order leaves any more;
-    ``on_reset`` when a person opened it.
+    ``on_engaged`` is emitted with the reason, once per engagement, after sending has stopped;
+    ``on_reset`` when a person reset it.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class KillLatch:
         return self._state.facts.kill_switch is not None
 
     def open(self) -> None:
-        """Read the latch: one that was engaged while nobody ran is in force from now on."""
+        """Read the latch: one that was engaged while no process ran is in force from now on."""
         self.switch = self._read()
-        self._show(self.switch)
+        self._publish(self.switch)
 
     def engage(self, reason: str) -> None:
-        """Latch on disk before anything else. A disk that refuses is noted, and it is engaged all
-        the same; the first reason stays."""
+        """Latch on disk before anything else. A failed write is recorded as a storage failure, and
+        the switch is engaged all the same; the first reason stays."""
         switch = self.switch
         if switch is None:
             return
@@ -62,14 +62,14 @@ class KillLatch:
         except DurabilityLost as error:
             self._state.fail_storage(error)
         finally:
-            self._show(switch)
+            self._publish(switch)
         if fresh:
             self.on_engaged.emit(reason)
 
     def engage_by(self, reason: str, *, by: str) -> bool:
         """A person engages it; False when it was engaged already. Before :meth:`open` only the
-        latch is written, which that reads. Raises :class:`DurabilityLost` when the disk refuses:
-        it is engaged then all the same, until this process ends."""
+        latch is written, which :meth:`open` reads. Raises :class:`DurabilityLost` for a failed
+        write: it is engaged then all the same, until this process ends."""
         switch = self.switch or self._read()
         known = switch.engaged
         # After a lost disk the file may be older than what we know.
@@ -83,19 +83,20 @@ class KillLatch:
             raise
         finally:
             if self.switch is not None:
-                self._show(switch)
+                self._publish(switch)
                 if fresh or not known:
                     self.on_engaged.emit(switch.reason)
         return fresh
 
     def on_disk(self) -> KillSwitch:
-        """The latch as it is on disk, or, when that can't be believed, as it is in force."""
+        """The latch as it is on disk, or, when the file is damaged or the disk failed, as it is in
+        force."""
         read = self._read()
         doubtful = read.damaged or bool(self._state.facts.storage_failure)
         return self.switch if doubtful and self.switch is not None else read
 
     def follow(self) -> None:
-        """Look what a person did to it on disk (`tradepulse-runner kill-switch`)."""
+        """Take over a change of the file by another process (`tradepulse-runner kill-switch`)."""
         if self.switch is None or self._state.facts.storage_failure:
             return  # after a lost disk the file may be older than what we know
         changed = self._watch.changed(self.switch)
@@ -104,15 +105,15 @@ class KillLatch:
         self.switch = changed
         if changed.engaged:
             log.critical("live_loop.kill_switch_engaged", extra={"why": changed.reason})
-            self._show(changed)
+            self._publish(changed)
             self.on_engaged.emit(changed.reason)
         else:
             log.warning("live_loop.kill_switch_reset", extra={"by": changed.reset_by})
             self.on_reset.emit()  # before it is shown: nothing leaves between the two
-            self._show(changed)
+            self._publish(changed)
 
     def _read(self) -> KillSwitch:
         return KillSwitch(self._state_dir, clock=self._clock, step=self._step)
 
-    def _show(self, switch: KillSwitch) -> None:
+    def _publish(self, switch: KillSwitch) -> None:
         self._state.set_kill_switch(switch.reason if switch.engaged else None)

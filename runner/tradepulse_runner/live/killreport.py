@@ -1,7 +1,8 @@
-"""What the kill switch could not cancel, for the people who must: kept on disk beside the latch.
+"""What the kill switch could not cancel, for the people who must: kept on disk next to the latch.
 
 The latch stays small and is written once; this is rewritten while the sweep works. Both are in no
-backup. After a restart the sweep begins anew, and so does the list, from the books and the venue.
+backup. After a restart the sweep begins anew, and the list is made anew, from the order books and
+the venue.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tradepulse_runner.oms.state import OrderRecord
 log = logging.getLogger(__name__)
 FILE = "kill_report.json"
 #: Orders listed one by one in ``/status``, whose readers bound it, and in a log line (the file
-#: lists all); and characters kept of a venue's words.
+#: lists all); and characters kept of a venue's error text.
 SHOWN, LONGEST = 20, 200
 
 

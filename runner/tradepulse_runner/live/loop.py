@@ -1,7 +1,7 @@
 """LiveExecutionLoop: puts the parts together; they share one trading state.
 
-Workers run under one task group. One that fails in a way nobody foresaw ends the process, because
-a half-working loop is worse than a restart; a failed write to disk stops trading for good; a venue
+Workers run under one task group. An unexpected exception in one ends the process, because a
+half-working loop is worse than a restart; a failed write to disk stops trading for good; a venue
 that is away is reconnected with a capped, jittered backoff and reconciled before anything is sent.
 """
 
@@ -12,11 +12,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tradepulse_runner.config.runner import GuardConfig, KillSwitchConfig, RunnerConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.credentials.watch import CredentialWatch
 from tradepulse_runner.domain import Order, Positions
@@ -30,10 +27,12 @@ from tradepulse_runner.live.guard_watch import GuardWatch
 from tradepulse_runner.live.halt_controller import HaltController
 from tradepulse_runner.live.kill_latch import KillLatch
 from tradepulse_runner.live.killreport import KillReport
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.metrics import RunnerMetrics
 from tradepulse_runner.live.phase import Phase
-from tradepulse_runner.live.session import Drift, VenueSession
+from tradepulse_runner.live.reconciliation import Drift, Reconciliation
+from tradepulse_runner.live.session import VenueSession
 from tradepulse_runner.live.session_supervisor import Pace, SessionSupervisor, VenueSignals
 from tradepulse_runner.live.signals import Signal
 from tradepulse_runner.live.strategy_runner import StrategyRunner
@@ -55,42 +54,8 @@ NO_COUNTS = {"submitted": 0, "ok": 0, "error": 0}
 Worker = Callable[[], Coroutine[Any, Any, None]]
 
 
-@dataclass(frozen=True)
-class LiveLoopConfig:
-    """Where and how often. Times in seconds; ``credentials``: venue → directory of files."""
-
-    state_dir: Path
-    runner: str = "default/runner"
-    owner: str = ""
-    credentials: Mapping[str, Path] = field(default_factory=dict)
-    submission_interval: float = 0.25
-    fill_poll_interval: float = 1.0
-    reconcile_interval: float = 5.0
-    heartbeat_interval: float = 1.0
-    credential_interval: float = 5.0
-    max_backoff: float = 60.0
-    while_reconciling: Literal["halt", "reduce"] = "halt"
-    control_dir: Path | None = None
-    kill_switch: KillSwitchConfig = field(default_factory=KillSwitchConfig)
-    guard: GuardConfig = field(default_factory=GuardConfig)
-
-    @classmethod
-    def of(cls, config: RunnerConfig) -> LiveLoopConfig:
-        """The loop's part of the configuration file."""
-        return cls(
-            state_dir=config.state_dir,
-            runner=f"{config.runner.namespace}/{config.runner.name}",
-            owner=config.responsible,
-            credentials={v.name: v.credentials_dir for v in config.venues if v.credentials_dir},
-            control_dir=config.control_dir,
-            kill_switch=config.kill_switch,
-            guard=config.guard,
-            **config.loop.model_dump(),
-        )
-
-
 class LiveExecutionLoop:
-    """Trades on the connectors while nothing speaks against it. ``clock`` gives unix seconds,
+    """Trades on the connectors while :class:`TradingState` allows it. ``clock`` gives unix seconds,
     ``monotonic`` seconds that never fall.
 
     ``credentials``: the stores, by venue, that the connectors sign with; they are kept fresh."""
@@ -113,7 +78,9 @@ class LiveExecutionLoop:
         self.metrics = metrics or RunnerMetrics(connectors)
         self.on_drift: Signal[[str, Drift, str]] = Signal()
         self.on_drift.connect(self._count_drift)
-        self.on_signal: Signal[[str, Order]] = Signal()  # what the strategy wants, before checks
+        self.on_signal: Signal[[str, Order]] = (
+            Signal()
+        )  # an order of the strategy, before risk checks
         self.recorder: Recorder | None = None  # set before the start
         self.heartbeat = 0.0
         self.epoch = 0
@@ -148,30 +115,30 @@ class LiveExecutionLoop:
         self.guard = GuardWatch(
             config.guard, self.metrics.registry, self.state, self._latch, clock=monotonic
         )
-        self.on_position_snapshot.connect(self._polled)
+        self.on_position_snapshot.connect(self._record_poll)
         self._loss = DailyLoss(risk_manager.limits, self.sessions, self.state, clock=clock)
         self.metrics.follow_state(self.state)
-        self._watched = WatchMetrics(self.metrics.registry, connectors)
-        self._watched.follow(self.state, self.sessions, self._loss)
+        self._watch_metrics = WatchMetrics(self.metrics.registry, connectors)
+        self._watch_metrics.follow(self.state, self.sessions, self._loss)
 
     def _count_drift(self, venue: str, kind: Drift, _detail: str) -> None:
         self.metrics.drift.labels(venue, kind).inc()
 
-    def _polled(self, venue: str, _positions: Positions) -> None:
+    def _record_poll(self, venue: str, _positions: Positions) -> None:
         self.guard.polled(venue)
 
     # -- life ------------------------------------------------------------------------------
 
     async def start(self, cold_start: bool = False) -> None:
-        """Load the state and begin; returns at once, trading begins once reconciled. Where there
-        is a writer lease, it is waited for first.
+        """Load the state and begin; returns at once, trading begins once reconciled. With a writer
+        lease, it waits for that first.
 
         ``cold_start`` sets the state on disk aside: everything is read from the venue and nothing
         old is sent. Raises :class:`StateError` for a state that can't be used.
         """
         self._lock.acquire()
         require_whole(self.config.state_dir)
-        at_least = await self._may_write()
+        at_least = await self._acquire_lease()
         ids = claim_epoch(
             self.config.state_dir, self.config.runner, at_least=at_least, step=self._step
         )
@@ -197,7 +164,7 @@ class LiveExecutionLoop:
         self._task = asyncio.create_task(self._work(), name="live-loop")
         log.info("live_loop.start", extra={"epoch": ids.epoch, "cold_start": cold_start})
 
-    async def _may_write(self) -> int:
+    async def _acquire_lease(self) -> int:
         """Wait for the writer lease, if there is one; the least epoch that it allows."""
         if self._writer is None:
             return 0
@@ -229,19 +196,19 @@ class LiveExecutionLoop:
             self.state,
             clock=clock,
             monotonic=self._monotonic,
-            on_drift=self.on_drift,
             step=step,
         )
-        session.on_refused = self._refused
+        session.on_refused = self._credentials_refused
         return session
 
-    async def _refused(self, venue: str, began: float) -> None:
-        self._watched.refused.labels(venue).inc()
+    async def _credentials_refused(self, venue: str, began: float) -> None:
+        self._watch_metrics.refused.labels(venue).inc()
         if why := self._credentials.verdict(venue, began):
             self._latch.engage(why)
 
     async def wait(self) -> None:
-        """Until the loop ends; raises what made it end, if anything did."""
+        """Wait until the loop ends. Raises the error that ended it, :class:`LeaseLost` as
+        itself."""
         if self._task is not None:
             await asyncio.wait({self._task})
             if not self._task.cancelled():
@@ -253,8 +220,8 @@ class LiveExecutionLoop:
                     raise
 
     async def shutdown(self) -> None:
-        """Stop sending, cancel what rests, flush, snapshot, disconnect. Leaves no order behind
-        that the venue would let go; what could not be cancelled is logged by id."""
+        """Stop sending, cancel what rests, flush, snapshot, disconnect. Orders that
+        could not be cancelled are logged by id."""
         self.state.set_stopping()
         if self.state.facts.started:
             self._venues.expire_queue("shutdown")
@@ -264,7 +231,7 @@ class LiveExecutionLoop:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        if self._is_writer():  # else the orders are somebody else's by now
+        if self._is_writer():  # else the orders belong to the next writer by now
             await self._venues.cancel_unsettled()
         left = self._venues.live_orders()
         if left:
@@ -278,19 +245,19 @@ class LiveExecutionLoop:
         log.info("live_loop.shutdown", extra={"orders_left": len(left)})
 
     async def _drain(self) -> None:
-        """Until nothing rests. A venue that is still being reconciled is waited for: only then
-        is it known what rests there."""
+        """Cancel until no order rests. A venue that is still being reconciled is waited for: only
+        then are its resting orders known."""
         while not self.storage_failure and (self._venues.busy or not self.state.facts.reconciled):
             if self._task is None or self._task.done():
                 return
             await self._venues.cancel_all()
             await asyncio.sleep(0.05)
 
-    # -- what others may ask ---------------------------------------------------------------
+    # -- status ----------------------------------------------------------------------------
 
     @property
     def started(self) -> bool:
-        """Whether it came up: the state is loaded, or the writer lease is waited for."""
+        """Whether the start succeeded: the state is loaded, or it waits for the writer lease."""
         facts = self.state.facts
         return facts.started or facts.waiting
 
@@ -308,7 +275,7 @@ class LiveExecutionLoop:
 
     @property
     def on_reconnect(self) -> Signal[[str, int, float, Exception | None]]:
-        """Emitted with venue, attempt (0: it is back), pause in seconds, and why it was away."""
+        """Emitted with venue, attempt (0: reconnected), pause in seconds, and the error."""
         return self._signals.reconnect
 
     @property
@@ -347,7 +314,7 @@ class LiveExecutionLoop:
 
     @property
     def in_flight(self) -> int:
-        """Orders on their way: queued, or asked and not answered yet."""
+        """Orders that are queued, or sent and not answered yet."""
         submitter = self._venues.submitter
         return submitter.waiting if submitter else 0
 
@@ -383,8 +350,8 @@ class LiveExecutionLoop:
         self._latch.engage(reason)
 
     def engage_kill_switch_by(self, reason: str, *, by: str) -> bool:
-        """The same by a named person, on disk on return; False when it was engaged already. Raises
-        :class:`DurabilityLost`: engaged, but not on disk."""
+        """Engage it in a person's name, on disk on return; False when it was engaged already.
+        Raises :class:`DurabilityLost`: engaged, but not on disk."""
         return self._latch.engage_by(reason, by=by)
 
     def latch(self) -> KillSwitch:
@@ -406,12 +373,12 @@ class LiveExecutionLoop:
             submitter.run,
             self._keep_snapshots,
             self._credentials.run,
-            self._watch_levels,
+            self._watch_guard,
             self._halts.watch,
             self._halts.sweep,
         ]
         if self._strategy is not None:
-            workers.append(self._runner(self._strategy, submitter).run)
+            workers.append(self._strategy_runner(self._strategy, submitter).run)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())  # writes nothing: it outlives a lost disk
             if self._writer is not None:
@@ -419,7 +386,7 @@ class LiveExecutionLoop:
             for worker in workers:
                 group.create_task(self._guarded(worker))
 
-    async def _watch_levels(self) -> None:
+    async def _watch_guard(self) -> None:
         await self.guard.run(self.sessions, lambda: self.heartbeat)
 
     async def _guarded(self, worker: Worker) -> None:
@@ -432,8 +399,12 @@ class LiveExecutionLoop:
     def _supervisor(self, session: VenueSession) -> SessionSupervisor:
         config = self.config
         pace = Pace(config.fill_poll_interval, config.reconcile_interval, config.max_backoff)
+        reconciliation = Reconciliation(
+            session, on_drift=self.on_drift, clock=self._clock, step=self._step
+        )
         return SessionSupervisor(
             session,
+            reconciliation,
             self._latch,
             self._loss,
             self.metrics,
@@ -442,7 +413,7 @@ class LiveExecutionLoop:
             clock=self._clock,
         )
 
-    def _runner(self, strategy: Strategy, submitter: Submitter) -> StrategyRunner:
+    def _strategy_runner(self, strategy: Strategy, submitter: Submitter) -> StrategyRunner:
         return StrategyRunner(
             strategy,
             self.state,

@@ -1,9 +1,9 @@
 """The daily loss breaker: how much the runner has lost since the UTC day began.
 
 Venues whose symbols are paid in the same currency are counted together, gains against losses: the
-two legs of one trade may lie at two venues, and one alone says nothing. Venues of another currency
-are counted by themselves, against the same limit. Cash and positions are the books' own, marked at
-the mid; each venue's day begins with its first poll.
+two legs of one trade may be at two venues, and the loss of one alone means nothing. Venues of
+another currency are counted by themselves, against the same limit. Cash and positions are those of
+the order books, marked to the mid price; each venue's day begins with its first poll.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tradepulse_runner.risk.manager import RiskLimits
 
 
 class DailyLoss:
-    """Watches ``sessions`` (by venue), and tells ``state`` of a soft breach. ``clock`` gives unix
+    """Watches ``sessions`` (by venue), and reports a soft breach to ``state``. ``clock`` gives unix
     seconds."""
 
     def __init__(
@@ -37,7 +37,7 @@ class DailyLoss:
         self._soft = ("", "")  # day, why
 
     def broken(self, venue: str) -> str:
-        """Look at ``venue``, which was just polled: why the kill switch must be engaged, or ""."""
+        """Measure after a poll of ``venue``. Returns why the kill switch must be engaged, or ""."""
         currency, day = _currency(self._sessions[venue]), self._today()
         for session in self._sessions.values():
             # All at the prices of one moment: two legs move together, their polls don't.
@@ -68,17 +68,17 @@ class DailyLoss:
 
     @property
     def soft_breach(self) -> str:
-        """Why only what reduces may be sent; once reached, it holds until the day ends, so that a
-        loss that swings about the limit doesn't switch trading on and off."""
+        """Why only what reduces may be sent; once reached, it stays in force until the day ends, so
+        that a loss that swings about the limit doesn't switch trading on and off."""
         day, why = self._soft
         return why if day == self._today() else ""
 
     def _measure(self, session: VenueSession, *, begin: bool) -> None:
-        """Without a price for a position nothing new can be said: the last loss stands, and the
-        risk gate already refuses to trade it. ``begin``: the venue was just polled, so that its day
-        may begin with this."""
+        """Without a price for a position the loss can't be computed: the last one stays, and the
+        risk check already refuses to trade that symbol. ``begin``: the venue was just polled, so
+        that its day may begin with this."""
         state, marks = session.oms.state, _marks(session)
-        if any(held and symbol not in marks for symbol, held in state.positions.items()):
+        if any(size and symbol not in marks for symbol, size in state.positions.items()):
             return
         equity, day = state.equity(marks), self._today()
         if state.day != day:
@@ -96,6 +96,6 @@ def _currency(session: VenueSession) -> str:
 
 
 def _marks(session: VenueSession) -> dict[str, Decimal]:
-    held = {*session.oms.state.positions, *session.symbols}
-    quotes = {symbol: session.connector.quote(symbol) for symbol in held}
+    symbols = {*session.oms.state.positions, *session.symbols}
+    quotes = {symbol: session.connector.quote(symbol) for symbol in symbols}
     return {symbol: quote.mid for symbol, quote in quotes.items() if quote}

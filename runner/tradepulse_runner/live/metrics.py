@@ -1,5 +1,5 @@
 """Prometheus series of the runner. Every labelled series exists, at 0, in the first scrape:
-a series that appears only after the first event cannot be told from a gap."""
+a series that appears only after the first event looks like a gap in the samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prometheus_client import (
 
 from tradepulse_runner.guard.slo import LATENCY_BUCKETS
 from tradepulse_runner.live.phase import TradingMode
-from tradepulse_runner.live.session import Drift
+from tradepulse_runner.live.reconciliation import Drift
 from tradepulse_runner.live.trading_state import TradingState
 from tradepulse_runner.risk.manager import OUTCOMES
 
@@ -137,7 +137,8 @@ class RunnerMetrics:
         self.kill_switch.set_function(lambda: float(engaged()))
 
     def follow_uncancelled(self, current: Callable[[], Mapping[str, int]]) -> None:
-        """Take the orders not cancelled yet, by venue, from ``current`` at each scrape."""
+        """Read the number of orders not cancelled yet, by venue, from ``current`` at each
+        scrape."""
         for venue in self._venues:
             self.uncancelled.labels(venue).set_function(partial(_of, current, venue))
 

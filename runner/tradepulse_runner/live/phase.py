@@ -1,4 +1,4 @@
-"""The one answer to "may we send orders now?", as a pure function of what is known."""
+"""The decision whether orders may be sent now, as a pure function of the facts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VenueFacts:
-    """``reconciled``: our book agrees with the venue. ``known``: it once did, in this process."""
+    """``reconciled``: our book agrees with the venue. ``known``: it did before, in this process."""
 
     reconciled: bool = False
     known: bool = False
@@ -54,13 +54,13 @@ class VenueFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything the decision depends on, each told by its owner. Reasons are empty when they do
-    not apply.
+    """Everything the decision depends on; each fact has one owner, who sets it. Reasons are empty
+    when they do not apply.
 
     ``started``: the state is loaded; ``waiting``: for the writer lease, before that; ``stopping``:
     the process shuts down. ``kill_switch``: why it is engaged, None while it isn't. ``drained``:
     nothing is open or unknown, and that is saved. ``guard_halt``, ``guard_reduce``: why the guard
-    restrains trading. ``soft_loss``: why the day's loss lets only what reduces leave. ``lease``:
+    restricts trading. ``soft_loss``: why the day's loss lets only what reduces leave. ``lease``:
     what is known of the writer lease, None where there is none. ``others_may_reduce``: while one
     venue is being reconciled, the others may reduce (configuration).
     """
@@ -109,8 +109,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The phase and, when it is not TRADING, why. It stands while the facts do, but for no longer
-    than ``until``: what depends on the writer lease runs out by itself."""
+    """The phase and, when it is not TRADING, why. Valid until a fact changes, at the latest
+    until ``until``: the writer lease runs out by itself."""
 
     phase: Phase
     why: str
@@ -118,7 +118,7 @@ class Decision:
 
     @property
     def refusal(self) -> str | None:
-        """Why no order may leave; None while those may, at least, that reduce a position."""
+        """Why no order may be sent; None while at least reducing orders may."""
         return self.why if self.phase.mode is TradingMode.HALTED else None
 
 
@@ -132,7 +132,7 @@ def _decide(facts: Facts, now: float) -> tuple[Phase, str]:
     if unable := _unable(facts, now):
         return unable
     stop = _stop(facts)
-    # Before the halts: a halt is only complete once the venue's truth is known.
+    # Before the halts: a halt is only complete once the venue's orders are known.
     if not facts.reconciled and (stop or not _others_may_reduce(facts)):
         return Phase.RECONCILING, "reconciling with the venue"
     if stop:
@@ -145,7 +145,7 @@ def _decide(facts: Facts, now: float) -> tuple[Phase, str]:
 
 
 def _unable(facts: Facts, now: float) -> tuple[Phase, str] | None:
-    """What no venue and no order of anybody can change."""
+    """Conditions that come before every other: a process that can't trade at all."""
     if facts.stopping:
         return Phase.STOPPING, "shutting down"
     if (facts.started or facts.waiting) and (lease := facts.lease_refusal(now)):

@@ -1,8 +1,8 @@
-"""How long ago a request left, by a clock that never jumps.
+"""How long ago a request was sent, by a clock that never jumps.
 
 "Not found" proves that a venue never accepted a request only when it can no longer accept it. The
-machine's clock can't tell: set an hour ahead it proves what isn't so, set back it proves nothing
-for an hour. What another process sent is as old as this one at least.
+wall clock can't measure that: set an hour ahead it proves what isn't so, set back it proves nothing
+for an hour. A request of an earlier process is at least as old as this process.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ Monotonic = Callable[[], float]
 
 
 class SendTimes:
-    """SendTimes of one venue's requests. ``clock`` gives seconds and only rises."""
+    """When one venue's requests were sent. ``clock`` gives seconds and only rises."""
 
     def __init__(self, *, clock: Monotonic = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._left: dict[str, float] = {}
+        self._sent_at: dict[str, float] = {}
 
     def note(self, client_id: str) -> None:
-        """The request may have left as late as now."""
-        self._left[client_id] = self._clock()
+        """Record that the request may have been sent as late as now."""
+        self._sent_at[client_id] = self._clock()
 
     def keep(self, live: Container[str]) -> None:
-        """Forget all that isn't ``live``: nobody will ask about it any more."""
-        for client_id in [known for known in self._left if known not in live]:
-            del self._left[client_id]
+        """Drop every order that isn't ``live``."""
+        for client_id in [each for each in self._sent_at if each not in live]:
+            del self._sent_at[client_id]
 
     def age(self, client_id: str) -> float:
-        """Seconds that have passed at least since the request left."""
-        return self._clock() - self._left.get(client_id, self._began)
+        """Seconds since the request was sent, at least."""
+        return self._clock() - self._sent_at.get(client_id, self._began)

@@ -1,4 +1,4 @@
-"""One venue, kept in touch with: connect, reconcile, poll; and again when it was away."""
+"""The life of one venue's session: connect, reconcile, poll; reconnect after a failure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tradepulse_runner.errors import OrderError, VenueThrottled
 from tradepulse_runner.live.kill_latch import KillLatch
 from tradepulse_runner.live.loss import DailyLoss
 from tradepulse_runner.live.metrics import RunnerMetrics
+from tradepulse_runner.live.reconciliation import Reconciliation
 from tradepulse_runner.live.session import BodyMismatch, VenueSession
 from tradepulse_runner.live.signals import Signal
 
@@ -37,8 +38,8 @@ class Pace:
 
 
 class VenueSignals:
-    """What happens to venues, for whoever listens: venue, attempt (0: it is back), pause in seconds
-    and why; venue and what it holds."""
+    """Events of venues. ``reconnect``: venue, attempt (0: reconnected), pause in seconds, error;
+    ``positions``: venue and its positions after a poll."""
 
     def __init__(self) -> None:
         self.reconnect: Signal[[str, int, float, Exception | None]] = Signal()
@@ -46,11 +47,12 @@ class VenueSignals:
 
 
 class SessionSupervisor:
-    """Keeps ``session`` true. ``clock`` gives unix seconds."""
+    """Keeps ``session`` connected and reconciled. ``clock`` gives unix seconds."""
 
     def __init__(
         self,
         session: VenueSession,
+        reconciliation: Reconciliation,
         latch: KillLatch,
         loss: DailyLoss,
         metrics: RunnerMetrics,
@@ -59,34 +61,35 @@ class SessionSupervisor:
         *,
         clock: Callable[[], float],
     ) -> None:
-        self._session, self._latch, self._loss = session, latch, loss
+        self._session, self._reconciliation = session, reconciliation
+        self._latch, self._loss = latch, loss
         self._metrics, self._signals = metrics, signals
         self._pace, self._clock = pace, clock
-        self._chance = random.Random()
+        self._random = random.Random()
         self._attempt = 0
 
     async def run(self) -> None:
-        """Worker: never ends by itself, whatever the venue does."""
+        """Worker: never ends by itself; retries every :class:`OrderError`."""
         while True:
             try:
-                await self._in_touch()
+                await self._run_session()
             except BodyMismatch as error:
-                await self._mismatched(error)
+                await self._handle_mismatch(error)
             except OrderError as error:
-                await self._away(error)
+                await self._disconnected(error)
 
-    async def _in_touch(self) -> None:
+    async def _run_session(self) -> None:
         session = self._session
         await session.connect()
-        await session.reconcile()
+        await self._reconciliation.reconcile()
         session.mark_reconciled()
         if self._attempt:
             self._signals.reconnect.emit(session.name, 0, 0.0, None)
         self._attempt = 0
-        # Until something makes us doubt: then the next round reconciles.
+        # Until the session is marked unreconciled: then the next round reconciles.
         while session.reconciled:
-            session.wake.clear()  # before the questions: what happens meanwhile wakes us again
-            positions = await session.poll()
+            session.wake.clear()  # before the requests: an event during them asks for another poll
+            positions = await self._reconciliation.poll()
             self._metrics.position_timestamp.labels(session.name).set(self._clock())
             self._signals.positions.emit(session.name, positions)
             if why := self._loss.broken(session.name):
@@ -95,23 +98,23 @@ class SessionSupervisor:
         session.require_stream()
 
     async def _pause(self) -> None:
-        # Known only once it is connected. Where a stream tells of fills, a poll that somebody asks
-        # for is less urgent than the requests that orders need.
+        # Known only once it is connected. Where a stream brings fills, an early poll is less
+        # urgent than the requests that orders need.
         streaming = self._session.connector.streaming
         interval = self._pace.streamed if streaming else self._pace.poll
         spacing = min(self._pace.poll / 2 if streaming else MIN_POLL_SPACING, interval)
         await _at_most(spacing, self._session.lost)
         await _at_most(interval - spacing, self._session.wake)
 
-    async def _mismatched(self, error: BodyMismatch) -> None:
-        """Our own book can't be trusted, so cancel by the venue's. Only a person can tell what
-        happened: asking faster helps nobody."""
+    async def _handle_mismatch(self, error: BodyMismatch) -> None:
+        """Our own book can't be trusted, so cancel by the venue's list. Only a person can find out
+        what happened: retrying faster doesn't help."""
         self._latch.engage(str(error))
         with contextlib.suppress(OrderError):
             await self._session.cancel_without_state()
         await asyncio.sleep(self._pace.max_backoff)
 
-    async def _away(self, error: OrderError) -> None:
+    async def _disconnected(self, error: OrderError) -> None:
         session = self._session
         session.mark_unreconciled()
         self._attempt += 1
@@ -119,27 +122,31 @@ class SessionSupervisor:
         details = {"venue": session.name, "attempt": self._attempt, "why": str(error)}
         log.warning("live_loop.reconnect", extra=details)
         self._signals.reconnect.emit(session.name, self._attempt, delay, error)
-        if not isinstance(error, VenueThrottled):  # the connection is well, we asked too often
+        if not isinstance(
+            error, VenueThrottled
+        ):  # the connection is sound, we sent too many requests
             await session.connector.disconnect()
-        await self._rest(delay, error)
+        await self._pause_before_reconnect(delay, error)
 
-    async def _rest(self, delay: float, error: OrderError) -> None:
-        """A kill switch that is engaged meanwhile ends the pause: there may be orders to cancel."""
+    async def _pause_before_reconnect(self, delay: float, error: OrderError) -> None:
+        """Pause before reconnecting. Engaging the kill switch ends the pause: there may be orders
+        to cancel."""
         if self._session.urgent.is_set() or isinstance(error, VenueThrottled):
             await asyncio.sleep(delay)
             return
         await _at_most(delay, self._session.urgent)
 
     def _backoff(self, error: OrderError) -> float:
-        """Capped and jittered, and never sooner than the venue allows."""
+        """Seconds until the next attempt: exponential, capped, jittered, and at least what the
+        venue asks for."""
         most = URGENT_BACKOFF if self._session.urgent.is_set() else self._pace.max_backoff
         top = min(most, self._pace.max_backoff, FIRST_BACKOFF * 2 ** min(self._attempt - 1, 16))
-        delay = self._chance.uniform(top / 2, top)
+        delay = self._random.uniform(top / 2, top)
         return max(delay, error.retry_after) if isinstance(error, VenueThrottled) else delay
 
 
-async def _at_most(seconds: float, sign: asyncio.Event) -> None:
-    """Wait for ``sign``, but no longer than that."""
+async def _at_most(seconds: float, event: asyncio.Event) -> None:
+    """Wait for ``event``, at most ``seconds``."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await sign.wait()
+            await event.wait()

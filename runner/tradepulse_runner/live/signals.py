@@ -1,4 +1,4 @@
-"""Signals: named moments that others may listen to, without the loop knowing them."""
+"""Signals: events that other modules subscribe to, without the loop importing them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Signal(Generic[P]):
         self._receivers.append(receiver)
 
     def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call every receiver; one that raises is logged and stops nobody: listeners are
-        auxiliary, the loop is not theirs to break."""
+        """Call every receiver; one that raises is logged, and the next is called: receivers are
+        auxiliary, and must not break the loop."""
         for receiver in self._receivers:
             try:
                 receiver(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Asks the strategy, and passes on what it wants."""
+"""Steps the strategy, and carries out its actions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 class StrategyRunner:
     """Steps ``strategy`` while ``state`` refuses no order. ``on_signal`` is emitted with venue and
-    order for what it wants, before any check; ``clock`` gives unix seconds."""
+    order for each order that it asks for, before any check; ``clock`` gives unix seconds."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class StrategyRunner:
         self._on_signal, self._clock = on_signal, clock
 
     async def run(self) -> None:
-        """Worker: one step a period, paced by due times so that the rate holds; never a burst."""
+        """Worker: one step a period, paced by due times so that the rate is kept; never a burst."""
         clock = asyncio.get_running_loop().time
         due = clock()
         while True:
@@ -63,7 +63,7 @@ class StrategyRunner:
         views = (
             self._view(session, symbol)
             for session in self._sessions.values()
-            if session.reconciled  # of the others nobody knows what they hold
+            if session.reconciled  # of the others the positions aren't known
             for symbol in sorted(session.symbols)
         )
         return [view for view in views if view is not None]
@@ -80,5 +80,5 @@ class StrategyRunner:
             steps = session.connector.instrument(symbol)
         except OrderError:
             return None  # the connection was lost since; its supervisor notices
-        held = state.positions.get(symbol, ZERO)
-        return MarketView(session.name, symbol, self._clock(), quote, steps, held, resting)
+        position = state.positions.get(symbol, ZERO)
+        return MarketView(session.name, symbol, self._clock(), quote, steps, position, resting)

@@ -1,8 +1,8 @@
-"""What a venue's streams say, applied to the book as soon as it is heard.
+"""Applies the events of a venue's streams to the order book as they arrive.
 
-Streams repeat, reorder and drop, so an event is a hint that came early: everything here may also
-be learnt by polling, and is booked once whichever way it comes first. What isn't simply the next
-step of an order that we know is left to the poll, which sees the whole picture.
+Streams repeat, reorder and drop events, so an event is only an early hint: polling brings the same
+data, and each fill is booked once, whichever comes first. An event that isn't simply the next step
+of a known order is left to the poll, which reads the complete state.
 """
 
 from __future__ import annotations
@@ -17,48 +17,51 @@ UNANSWERED = (OrderStatus.PENDING, OrderStatus.UNKNOWN)
 
 
 class UserStreamHandler:
-    """Applies one venue's events. ``ask`` has the venue polled soon; ``lost`` is told why the
-    stream can't be relied on."""
+    """Applies one venue's events. ``request_poll`` requests an early poll of the venue; ``lost`` is
+    called with the reason when the stream is lost."""
 
     def __init__(
         self,
         oms: Oms,
         *,
-        ask: Callable[[], None],
+        request_poll: Callable[[], None],
         lost: Callable[[str], None],
     ) -> None:
-        self._oms, self._ask, self._lost = oms, ask, lost
+        self._oms, self._request_poll, self._lost = oms, request_poll, lost
 
     def on_event(self, event: VenueEvent) -> None:
         """A :data:`~tradepulse_runner.venues.base.Listener`.
 
-        A lost disk is left to the poll, whose next record meets it, too. Raised from here it would
-        end the connection, over which what rests is about to be cancelled.
+        A failed write is left to the poll, whose next record fails, too. Raised from here it would
+        end the connection, over which resting orders are about to be cancelled.
         """
         if isinstance(event, StreamLost):
             self._lost(event.reason)
             return
         try:
-            self._note(event)
+            self._apply(event)
         except DurabilityLost:
-            self._ask()
+            self._request_poll()
 
-    def _note(self, event: VenueOrder | Trade) -> None:
+    def _apply(self, event: VenueOrder | Trade) -> None:
         if event.client_id not in self._oms.state.orders:
-            self._ask()  # another's, or one of ours that a restored book doesn't know
+            # a foreign order, or one of ours that is missing in a restored book
+            self._request_poll()
         elif isinstance(event, Trade):
             self._oms.book_early(event)
         else:
-            self._order(event)
+            self._apply_order(event)
 
-    def _order(self, event: VenueOrder) -> None:
+    def _apply_order(self, event: VenueOrder) -> None:
         known = self._oms.state.orders[event.client_id]
         if known.order.body_hash() != event.order.body_hash():
-            self._ask()  # the poll compares again, and says loudly what it finds
+            # the poll compares again, and engages the kill switch for a mismatch
+            self._request_poll()
             return
         if event.status.terminal:
             self._oms.closed(event)
         elif known.status in UNANSWERED:
             self._oms.acknowledged(event)
         if event.filled > known.filled:
-            self._ask()  # of a stream that tells sums: the trades themselves must be read
+            # the stream brings totals only: the trades themselves must be read
+            self._request_poll()

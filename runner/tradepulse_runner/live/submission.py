@@ -1,4 +1,4 @@
-"""The only way an order leaves: queue, gate, intent on disk, gate again, request.
+"""The only path of an order to a venue: queue, gate, intent on disk, gate again, request.
 
 ``place_order`` is called in exactly one place, :meth:`Submitter._send`; a test checks that.
 """
@@ -31,7 +31,7 @@ MAX_IN_FLIGHT = 8
 
 class Submitter:
     """Sends orders while ``state`` refuses none, and only those that reduce a position while it is
-    reducing. ``latch``: engaged when refusals show that something is out of hand."""
+    reducing. ``latch``: engaged when too many orders in a row break a limit."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Submitter:
                     continue
 
     def expire_queue(self, reason: str) -> None:
-        """Drop what was not sent: it was decided in another situation."""
+        """Expire every order that was not sent: it was decided under other conditions."""
         while self._queue:
             session, client_id = self._queue.popleft()
             session.oms.expired(client_id, reason)
@@ -159,11 +159,13 @@ class Submitter:
             # one. The next poll compares again, and latches the kill switch.
             session.send_times.note(client_id)  # the connector may have sent it more than once
             if session.oms.state.orders[client_id].status is OrderStatus.PENDING:
-                session.oms.unknown(client_id, str(exc))  # unless a stream told meanwhile
+                session.oms.unknown(
+                    client_id, str(exc)
+                )  # unless a stream brought an event meanwhile
             session.wake.set()
             log.warning("live_loop.order_unknown", extra={"order": client_id, "why": str(exc)})
         finally:
-            # A long request may be the oldest closed order by now, and forgotten.
+            # The order of a long request may be the oldest closed one by now, and dropped.
             left = session.oms.state.orders.get(client_id)
             if left is not None and left.status is OrderStatus.PENDING:
                 outcome = "error"  # cancelled mid-request: restart makes it UNKNOWN
@@ -174,7 +176,7 @@ class Submitter:
             self.on_outcome.emit(session.name, outcome == "ok", seconds)
 
     async def cancel(self, venue: str, client_id: str) -> None:
-        """Cancel one order for whoever asks. Raises :class:`RiskRejected` for too many cancels,
+        """Cancel one order, throttled. Raises :class:`RiskRejected` for too many cancels,
         :class:`OrderError`."""
         try:
             self._risk.admit_cancel()
@@ -202,8 +204,8 @@ class Submitter:
             return str(exc)
         if why := session.too_late(client_id):
             return why
-        held = session.oms.state.exposure(order.symbol, without=client_id)
-        return "only what reduces" if self._state.reducing and not reduces(order, held) else ""
+        exposure = session.oms.state.exposure(order.symbol, without=client_id)
+        return "only what reduces" if self._state.reducing and not reduces(order, exposure) else ""
 
     def _view(self, session: VenueSession, order: Order, without: str = "") -> RiskView:
         exposures: dict[tuple[str, str], Exposure] = {}
@@ -227,6 +229,7 @@ def _instrument(session: VenueSession, symbol: str) -> Instrument | None:
 
 
 def require_not_banned(session: VenueSession) -> None:
-    """A venue that was asked too often refuses whatever comes, and what never left didn't fail."""
+    """Raise :class:`RiskRejected` while the venue throttles us: it would refuse any order, and one
+    that was never sent doesn't count as an error."""
     if left := session.connector.banned_for:
         raise RiskRejected("venue_throttled", f"{session.name} is silent for {left:.1f} s more")

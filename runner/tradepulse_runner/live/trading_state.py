@@ -1,8 +1,8 @@
-"""What the runner knows about whether it may trade: facts in, one decision out.
+"""Whether the runner may trade: facts in, one decision out.
 
-Each fact has one owner, who tells it here the moment it changes. The decision is made anew then,
-before anybody else can run, and whoever subscribed is told when it differs; reading it costs
-nothing. So the parts of the loop know this and not one another.
+Each fact has one owner, who sets it here the moment it changes. The decision is recomputed in the
+same call, and subscribers are called when it differs; reading it is cheap. So the parts of the loop
+depend on this and not on one another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TradingState:
     """``clock``: seconds of the clock that the writer lease is kept by.
 
     ``on_change`` is emitted with the decision before and the one in force, once a change: a
-    subscriber may read all of the state, but tells no facts.
+    subscriber may read all of the state, but must not set a fact.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TradingState:
     def decision(self) -> Decision:
         """The one in force at this moment."""
         if self._clock() >= self._decision.until:
-            self._decide()  # the lease ran out, though nobody came to tell
+            self._decide()  # the lease ran out, which no call reports
         return self._decision
 
     @property
@@ -54,67 +54,68 @@ class TradingState:
 
     @property
     def refusal(self) -> str | None:
-        """Why no order may leave; None while those may, at least, that reduce a position."""
+        """Why no order may be sent; None while at least reducing orders may."""
         return self.decision.refusal
 
     @property
     def reducing(self) -> bool:
-        """Whether only what reduces a position may leave."""
+        """Whether only orders that reduce a position may be sent."""
         return self.decision.phase is Phase.REDUCING
 
-    # -- what the owners tell --------------------------------------------------------------
+    # -- set by the owners -----------------------------------------------------------------
 
     def set_waiting(self, waiting: bool) -> None:
-        """For the writer lease, before the state is loaded."""
-        self._tell(replace(self._facts, waiting=waiting))
+        """Whether the start waits for the writer lease, before the state is loaded."""
+        self._set(replace(self._facts, waiting=waiting))
 
     def set_started(self) -> None:
         """The state is loaded."""
-        self._tell(replace(self._facts, started=True))
+        self._set(replace(self._facts, started=True))
 
     def set_stopping(self) -> None:
-        """The process shuts down; nothing ends that."""
-        self._tell(replace(self._facts, stopping=True))
+        """The process shuts down; never unset."""
+        self._set(replace(self._facts, stopping=True))
 
     def set_lease(self, lease: Candidate) -> None:
-        """What is known of the writer lease."""
-        self._tell(replace(self._facts, lease=lease))
+        """The writer lease as this process sees it."""
+        self._set(replace(self._facts, lease=lease))
 
     def set_venue(self, name: str, *, reconciled: bool) -> None:
-        """Whether our book agrees with the venue's; what was reconciled once stays known."""
+        """Whether our book agrees with the venue's; a venue that was reconciled before stays
+        known."""
         before = self._facts.venues.get(name, VenueFacts())
         fact = VenueFacts(reconciled, before.known or reconciled)
-        self._tell(replace(self._facts, venues={**self._facts.venues, name: fact}))
+        self._set(replace(self._facts, venues={**self._facts.venues, name: fact}))
 
     def set_kill_switch(self, reason: str | None) -> None:
-        """Why it is engaged; None: it isn't. Told after it is on disk."""
-        self._tell(replace(self._facts, kill_switch=reason))
+        """Why it is engaged; None: it isn't. Set after it is on disk."""
+        self._set(replace(self._facts, kill_switch=reason))
 
     def set_directive(self, directive: Directive) -> None:
-        """What the operator asks for."""
-        self._tell(replace(self._facts, directive=directive))
+        """The operator's directive."""
+        self._set(replace(self._facts, directive=directive))
 
     def set_drained(self, drained: bool) -> None:
         """Whether nothing is open or unknown any more, and that is saved."""
-        self._tell(replace(self._facts, drained=drained))
+        self._set(replace(self._facts, drained=drained))
 
     def set_guard(self, *, halt: str = "", reduce: str = "") -> None:
-        """Why the guard restrains trading."""
-        self._tell(replace(self._facts, guard_halt=halt, guard_reduce=reduce))
+        """Why the guard halts trading, or lets it only reduce; "" each: it doesn't."""
+        self._set(replace(self._facts, guard_halt=halt, guard_reduce=reduce))
 
     def set_soft_loss(self, why: str) -> None:
-        """Why the day's loss lets only what reduces leave."""
-        self._tell(replace(self._facts, soft_loss=why))
+        """Why the day's loss allows reducing orders only; "": it doesn't."""
+        self._set(replace(self._facts, soft_loss=why))
 
     def fail_storage(self, error: BaseException) -> None:
-        """The disk is lost, for good: the first reason stays. After it our books can't be trusted,
-        and the venue's own list is what orders are cancelled by."""
+        """A write failed, which is final: the first reason stays. From then on the order books
+        can't be trusted, and orders are cancelled by the venue's own list."""
         if not self._facts.storage_failure:
             reason = _innermost(error)
-            self._tell(replace(self._facts, storage_failure=f"storage failed: {reason}"))
+            self._set(replace(self._facts, storage_failure=f"storage failed: {reason}"))
             log.critical("live_loop.storage_failed", extra={"why": str(reason)})
 
-    def _tell(self, facts: Facts) -> None:
+    def _set(self, facts: Facts) -> None:
         self._facts = facts
         self._decide()
 

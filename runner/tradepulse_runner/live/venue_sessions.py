@@ -1,4 +1,4 @@
-"""All venues at once: what is asked of, or done to, every session together."""
+"""All venues together: operations over every session."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class VenueSessions:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is on its way, rests, or may rest at a venue."""
-        flying = self.submitter.in_flight if self.submitter else 0
-        return bool(flying) or bool(self.live_orders())
+        """Whether an order is in flight, rests, or may rest at a venue."""
+        in_flight = self.submitter.in_flight if self.submitter else 0
+        return bool(in_flight) or bool(self.live_orders())
 
     def live_orders(self) -> list[str]:
         """Client ids of all orders that aren't closed."""
@@ -46,13 +46,13 @@ class VenueSessions:
     # -- doing -----------------------------------------------------------------------------
 
     def mark_unreconciled(self) -> None:
-        """Reconcile all anew before anything is sent."""
+        """Send nothing before every venue was reconciled again."""
         for session in self.sessions.values():
             session.mark_unreconciled()
             session.wake.set()
 
     def set_urgent(self, urgent: bool) -> None:
-        """While the kill switch is engaged, nobody waits long before reconnecting."""
+        """While the kill switch is engaged, pauses before reconnecting are short."""
         for session in self.sessions.values():
             if urgent:
                 session.urgent.set()
@@ -60,7 +60,7 @@ class VenueSessions:
                 session.urgent.clear()
 
     def expire_queue(self, reason: str) -> None:
-        """Drop what was not sent yet."""
+        """Expire every order that was not sent yet."""
         if self.submitter is None:
             return
         try:
@@ -69,11 +69,11 @@ class VenueSessions:
             self._state.fail_storage(error)
 
     async def cancel_all(self, *, unreconciled: bool = False) -> None:
-        """One sweep of all venues at once; one that is slow is left to it, and doesn't hold up the
-        next sweep of the others. ``unreconciled``: also what our books know of venues that are
-        being reconciled. A disk that is lost meanwhile is noted, not raised: callers go on."""
+        """One sweep of all venues at once. A slow venue's sweep goes on, and doesn't delay the next
+        sweep of the others. ``unreconciled``: also what our books know of venues that are
+        being reconciled. A failed write is recorded in the state, not raised: callers go on."""
         for name, session in self.sessions.items():
-            # Whatever is live needs the venue's next word, not the next regular poll.
+            # A live order needs an early poll, not the next regular one.
             if session.oms.state.live:
                 session.wake.set()
             running = self._sweeps.get(name)
@@ -83,7 +83,7 @@ class VenueSessions:
             return
         done, _ = await asyncio.wait(self._sweeps.values(), timeout=SWEEP_PATIENCE)
         for task in done:
-            task.result()  # nobody else would see what failed there
+            task.result()  # an error of the sweep would be lost otherwise
 
     async def _sweep(self, session: VenueSession) -> None:
         try:
@@ -92,7 +92,7 @@ class VenueSessions:
             self._state.fail_storage(group)
 
     async def cancel_growing(self) -> None:
-        """Cancel what rests and could raise a position."""
+        """Cancel resting orders that could raise a position."""
         for session in self.sessions.values():
             state = session.oms.state
             resting = [r for r in state.working() if r.final is None]
@@ -101,7 +101,8 @@ class VenueSessions:
                 await session.cancel_some(orders)
 
     async def cancel_unsettled(self) -> None:
-        """What our books cannot vouch for is cancelled by the venue's list."""
+        """Cancel by the venue's list where the book is unreliable: after a failed write, with live
+        orders, or unreconciled."""
         lost = self._state.facts.storage_failure
         for session in self.sessions.values():
             if lost or session.oms.state.live or not session.reconciled:

@@ -1,6 +1,6 @@
 """Series for alert rules: phase, orders in doubt, damaged files, the share of the daily loss used.
 
-All of them are computed at the scrape, so that none is ever late.
+All of them are computed at the scrape, so none is ever stale.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tradepulse_runner.live.trading_state import TradingState
 
 
 class WatchMetrics:
-    """``venues`` are all that there will be; every series exists in the first scrape."""
+    """``venues``: all configured ones; every series exists in the first scrape."""
 
     def __init__(self, registry: CollectorRegistry, venues: Mapping[str, object]) -> None:
         self._venues = list(venues)
@@ -61,7 +61,7 @@ class WatchMetrics:
         sessions: Mapping[str, VenueSession],
         loss: DailyLoss,
     ) -> None:
-        """Take everything from these from now on; ``sessions`` may still be filled."""
+        """Read these at each scrape from now on; ``sessions`` may still be filled."""
         for phase in Phase:
             self._phase.labels(phase).set_function(partial(_is, state, phase))
         self._loss.set_function(partial(_share, loss))

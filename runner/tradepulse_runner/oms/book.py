@@ -42,8 +42,8 @@ RECORDS_PER_SNAPSHOT = 2_000
 
 
 class Recorder(Protocol):
-    """Is told of the journal, after the fact. Never raises. ``order``: the one that the record is
-    about, as it is after it."""
+    """Receives the journal's records after they were written. Never raises. ``order``: the one that
+    the record is about, in its state after it."""
 
     def replayed(
         self, venue: str, seq: int, record: dict[str, Any], order: OrderRecord | None
@@ -62,8 +62,8 @@ class Recorder(Protocol):
 class Oms:
     """One venue's order book-keeping. All methods belong to one event loop.
 
-    ``owner``: who answers for the orders; with the order's ``algo`` it is in the records that
-    describe an order (RTS 6 art. 12(3)).
+    ``owner``: who is responsible for the orders; with the order's ``algo`` it is in the records
+    that describe an order (RTS 6 art. 12(3)).
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class Oms:
     def open(self, *, cold_start: bool = False) -> None:
         """Load the last known state; ``cold_start`` sets it aside and begins empty.
 
-        Afterwards ``fresh`` says that nothing is known and the venue must be asked for
-        everything. Orders found queued are expired, never sent: their price is from another
-        time. Orders found in flight become UNKNOWN. Raises :class:`SnapshotDamaged`,
+        Afterwards ``fresh`` says that nothing is known and everything must be read
+        from the venue. Queued orders are expired, never sent: their price is too old. Orders in
+        flight become UNKNOWN. Raises :class:`SnapshotDamaged`,
         :class:`SchemaTooNew`.
         """
         evidence = self._dir / "incidents" / "quarantine"
         if cold_start:
-            self._set_aside()
+            self._move_aside()
         snapshot = self._file.load()
         make_dirs(evidence)
         for path in self._file.damaged:
@@ -123,17 +123,17 @@ class Oms:
             if not last:
                 path.unlink(missing_ok=True)  # a start that was killed before it wrote anything
         self._droppable = [path for path, last in recovery.segments if 0 < last <= after]
-        self._tell(recovery)
+        self._log_recovery(recovery)
         self.damaged = len(self._file.damaged) + len(recovery.quarantined)
         self._replay(recovery.records)
         self.fresh = snapshot is None and not recovery.records
         self._age_orders()
 
-    def _tell(self, recovery: Recovery) -> None:
+    def _log_recovery(self, recovery: Recovery) -> None:
         if recovery.torn_bytes:
             log.warning("journal.torn_tail_cut", extra={"bytes": recovery.torn_bytes})
         for path in recovery.quarantined:
-            remedy = "kept as evidence; what it held is rebuilt from the venue's orders and trades"
+            remedy = "kept as evidence; its records are rebuilt from the venue's orders and trades"
             log.error("journal.damaged", extra={"file": str(path), "remedy": remedy})
         if recovery.missing:
             remedy = "rebuilt from the venue's orders and trades"
@@ -154,7 +154,7 @@ class Oms:
         for entry in self.state.with_status(OrderStatus.PENDING):
             self._status(entry.client_id, OrderStatus.UNKNOWN, "in flight at restart")
 
-    def _set_aside(self) -> None:
+    def _move_aside(self) -> None:
         files = [p for p in (self._file.path, self._file.previous) if p.exists()]
         files += list_segments(self._dir, self.venue)
         if not files:
@@ -192,7 +192,8 @@ class Oms:
 
     @property
     def lost(self) -> bool:
-        """Whether the disk failed: the book stands still and the venue moves on."""
+        """Whether a write failed: the book can't be changed any more, while the venue's orders
+        do."""
         return self._journal.failed
 
     @property
@@ -246,8 +247,8 @@ class Oms:
     def closed(self, answer: VenueOrder, reason: str = "") -> None:
         """The venue closed the order; it closes here once its fills are booked."""
         known = self.state.orders.get(answer.client_id)
-        word = (answer.status, answer.filled)
-        if known is None or known.status.terminal or known.final == word:
+        final = (answer.status, answer.filled)
+        if known is None or known.status.terminal or known.final == final:
             return
         self._write(
             t="closing",
@@ -261,7 +262,7 @@ class Oms:
         self._status(client_id, OrderStatus.REJECTED, reason)
 
     def unknown(self, client_id: str, reason: str) -> None:
-        """No answer: the order may be live. Its risk stays reserved until proof."""
+        """No answer: the order may be live. Its risk stays reserved until its fate is proven."""
         self._status(client_id, OrderStatus.UNKNOWN, reason)
 
     def expired(self, client_id: str, reason: str) -> None:
@@ -269,7 +270,7 @@ class Oms:
         self._status(client_id, OrderStatus.EXPIRED, reason)
 
     def reopened(self, client_id: str, reason: str) -> None:
-        """Closed here, but found open at the venue."""
+        """Closed in the book, but open at the venue."""
         self._write(t="reopen", id=client_id, reason=reason)
 
     def close_as(self, client_id: str, status: OrderStatus, reason: str) -> None:
@@ -277,7 +278,8 @@ class Oms:
         self._status(client_id, status, reason)
 
     def adopt(self, order: VenueOrder, *, filled: Decimal) -> None:
-        """Take over an order of ours found at the venue; ``filled`` is already booked of it."""
+        """Take over an order of ours that only the venue has; ``filled`` is already booked of
+        it."""
         self._write(
             t="adopt",
             id=order.client_id,
@@ -300,7 +302,8 @@ class Oms:
         return fresh
 
     def book_early(self, trade: Trade) -> bool:
-        """Book one trade unless it was; the cursor stays. Returns whether it was new."""
+        """Book one trade unless it was booked before; the cursor stays. Returns whether it was
+        new."""
         if trade.trade_id in self.state.trades:
             return False
         self._write(t="fill", trade=trade_to_json(trade))
@@ -308,7 +311,7 @@ class Oms:
         return True
 
     def adjust(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
-        """Believe the venue's position of ``symbol`` over our own."""
+        """Replace our position of ``symbol`` by the venue's."""
         self._write(t="adjust", symbol=symbol, quantity=str(quantity), price=str(price))
 
     def start_day(self, day: str, equity: Decimal) -> None:
@@ -327,7 +330,8 @@ class Oms:
             self._recorder.recorded(self.venue, seq, record, order)
 
     def _apply(self, record: dict[str, Any]) -> OrderRecord | None:
-        """The order that it is about, even if that is forgotten by it."""
+        """Apply it; returns the order that it is about, even if the record dropped that from the
+        book."""
         known = self.state.orders.get(record.get("id", ""))
         self.state.apply(record)
         return known or self.state.orders.get(record.get("id", ""))

@@ -53,7 +53,7 @@ class OrderIds:
 
 
 def known_epoch(state_dir: Path) -> int:
-    """The highest epoch under which anything may have been sent from this state; 0: none ever."""
+    """The highest epoch under which an order may have been sent from this state; 0: none."""
     return _load(state_dir)[1]
 
 

@@ -1,8 +1,8 @@
 """Append-only journal of one venue's OMS: ``{venue}_journal.{number}``.
 
-A log of ``segments`` that begin with ``MAGIC`` and hold JSON. What is written to it leads to
+A log of ``segments`` that begin with ``MAGIC`` and hold JSON. Its records precede
 orders: after a failed write or sync nothing is written any more, and a damaged segment moves to a
-place of the caller's, who is told.
+folder of the caller's and is listed in :class:`Recovery`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def list_segments(directory: Path, venue: str) -> list[Path]:
 class Recovery:
     """Outcome of opening a journal. ``quarantined`` are damaged segments, kept as evidence;
     ``segments`` are the others with their last sequence number (0: none); ``missing`` counts
-    sequence numbers that no segment holds although later ones are there."""
+    sequence numbers that no segment contains although later ones are there."""
 
     records: list[tuple[int, Record]]
     torn_bytes: int

@@ -1,4 +1,4 @@
-"""Several who hear of the journals, where the order book knows one."""
+"""Two recorders of the journals as one: an order book takes a single recorder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tradepulse_runner.oms.state import OrderRecord
 
 
 class _Both:
-    """``first``, then ``second``; none of them raises."""
+    """Calls ``first``, then ``second``; neither raises."""
 
     def __init__(self, first: Recorder, second: Recorder) -> None:
         self._each = (first, second)
@@ -31,6 +31,6 @@ class _Both:
             each.recorded(venue, seq, record, order)
 
 
-def together(first: Recorder | None, second: Recorder) -> Recorder:
-    """Both of them, or the one that there is."""
+def combine(first: Recorder | None, second: Recorder) -> Recorder:
+    """A recorder that calls both; ``second`` alone without a first."""
     return _Both(first, second) if first else second

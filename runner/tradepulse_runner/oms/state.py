@@ -21,7 +21,7 @@ from tradepulse_runner.files.schema import REMEDY
 Record = dict[str, Any]
 # Enough history to answer questions about an order just closed; the venue has the rest.
 KEEP_CLOSED = 1_000
-# Trade ids remembered beyond the cursor, for venues whose pages overlap.
+# Trade ids kept beyond the cursor, for venues whose pages overlap.
 KEEP_TRADES = 2_000
 
 
@@ -41,7 +41,7 @@ def written_elsewhere(where: object) -> Iterator[None]:
 
 @dataclass(slots=True)
 class OrderRecord:
-    """One of our orders. ``final`` is the venue's closing word (status, cumulative filled); it
+    """One of our orders. ``final`` is how the venue closed it (status, cumulative filled); it
     takes effect only when that many fills were booked, so no fill is lost to a quick close."""
 
     client_id: str
@@ -75,7 +75,7 @@ class Exposure:
 
 @dataclass(slots=True)
 class OmsState:
-    """All the runner believes about one venue. A hypothesis: the venue is the truth."""
+    """The runner's view of one venue's orders and positions. The venue's own data wins over it."""
 
     orders: dict[str, OrderRecord] = field(default_factory=dict)
     live: dict[str, OrderRecord] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class OmsState:
         return [r for r in self.live.values() if r.status.working]
 
     def unresolved(self) -> list[OrderRecord]:
-        """Orders that may rest at the venue without our knowing: sent or unknown."""
+        """Orders that may rest at the venue without an acknowledgement: sent or unknown."""
         return self.with_status(OrderStatus.PENDING, OrderStatus.UNKNOWN)
 
     def exposure(self, symbol: str, *, without: str = "") -> Exposure:
@@ -113,8 +113,8 @@ class OmsState:
 
     def equity(self, marks: dict[str, Decimal]) -> Decimal:
         """Cash plus positions at ``marks`` (quote currency). KeyError if a mark is missing."""
-        held = (marks[s] * q for s, q in self.positions.items() if q)
-        return self.cash + sum(held, ZERO)
+        values = (marks[s] * q for s, q in self.positions.items() if q)
+        return self.cash + sum(values, ZERO)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class OmsState:
             self._set(entry, OrderStatus.PENDING, "")
 
     def _on_adopt(self, r: Record) -> None:
-        """An order of ours found at the venue but not here (lost or restored journal)."""
+        """An order of ours that is at the venue but not in the book (lost or restored journal)."""
         if r["id"] in self.orders:
             return
         order = order_from_json(r["order"])
@@ -161,7 +161,7 @@ class OmsState:
         self._set(entry, status, r.get("reason", ""))
 
     def _on_reopen(self, r: Record) -> None:
-        """Closed here, open at the venue: the venue is right."""
+        """Closed in the book, open at the venue: the venue is right."""
         if entry := self.orders.get(r["id"]):
             entry.final = None
             partly = entry.filled > 0
@@ -196,17 +196,17 @@ class OmsState:
         if not trade.fee_symbol:
             self.cash -= trade.fee
         else:
-            held = self.positions.get(trade.fee_symbol, ZERO)
-            self.positions[trade.fee_symbol] = held - trade.fee
+            before = self.positions.get(trade.fee_symbol, ZERO)
+            self.positions[trade.fee_symbol] = before - trade.fee
 
     def _on_cursor(self, r: Record) -> None:
         self.cursor = r["cursor"]
 
     def _on_adjust(self, r: Record) -> None:
         """Take the venue's position as ours, at ``price``, so that equity does not jump."""
-        held = self.positions.get(r["symbol"], ZERO)
+        before = self.positions.get(r["symbol"], ZERO)
         quantity = Decimal(r["quantity"])
-        self.cash -= (quantity - held) * Decimal(r["price"])
+        self.cash -= (quantity - before) * Decimal(r["price"])
         self.positions[r["symbol"]] = quantity
 
     def _on_day(self, r: Record) -> None:
@@ -229,9 +229,9 @@ class OmsState:
         if not status.terminal:
             self.live[entry.client_id] = entry
         elif self.live.pop(entry.client_id, None) is not None:
-            self._forget_oldest()
+            self._drop_oldest()
 
-    def _forget_oldest(self) -> None:
+    def _drop_oldest(self) -> None:
         while len(self.orders) - len(self.live) > KEEP_CLOSED:
             oldest = next(cid for cid, r in self.orders.items() if r.status.terminal)
             del self.orders[oldest]

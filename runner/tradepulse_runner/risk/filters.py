@@ -1,7 +1,7 @@
-"""What a venue would refuse by its own rules, refused here first and by name.
+"""The venue's own filters (steps, sizes, short sales), checked before an order is sent.
 
 A refusal at the venue costs a message, counts as an order error (which may roll a release back) and
-says no more than this does.
+gives no more detail than these checks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tradepulse_runner.oms.state import Exposure
 
 def check_steps(order: Order, steps: Instrument | None) -> None:
     """Raise :class:`RiskRejected` unless price, quantity and size fit ``steps``; None: the venue
-    has not told them, so nothing can be checked and nothing may be sent."""
+    has not described the instrument, so nothing can be checked and nothing may be sent."""
     if steps is None:
         raise RiskRejected("instrument", f"the venue has not described {order.symbol} yet")
     if order.price is not None and order.price % steps.tick:
@@ -33,10 +33,10 @@ def check_value(order: Order, price: Decimal, steps: Instrument) -> None:
         raise RiskRejected("min_notional", f"{value} is below {steps.min_notional}")
 
 
-def check_short(order: Order, held: Exposure, steps: Instrument) -> None:
-    """Raise for a sale of what isn't held, counting everything else that may still be sold."""
+def check_short(order: Order, exposure: Exposure, steps: Instrument) -> None:
+    """Raise for a sale beyond the position, counting every other order that may still sell."""
     if steps.shortable or order.side is Side.BUY:
         return
-    left = held.position - held.selling - order.quantity
+    left = exposure.position - exposure.selling - order.quantity
     if left < 0:
         raise RiskRejected("short_sale", f"{order.symbol} could reach {left}, it can't be shorted")

@@ -1,4 +1,4 @@
-"""The last gate before the venue: every limit, checked on every order, with no way round.
+"""The last check before the venue: every limit, on every order, without exception.
 
 The check is pure: it sees the order, the worst-case exposure (position plus everything queued,
 in flight, unknown or resting) and a reference price. It raises :class:`RiskRejected` with the
@@ -20,7 +20,7 @@ from tradepulse_runner.risk.reducing import reduces
 from tradepulse_runner.risk.throttle import Duplicates, Throttle
 from tradepulse_runner.risk.violations import Violations
 
-# A reference older than this cannot bound a price; trading on it is trading blind.
+# A reference older than this cannot bound a price; without a bound no order may be sent.
 MAX_QUOTE_AGE = 10.0
 
 # Label values of tradepulse_risk_validations_total{outcome}; all exist from the first scrape.
@@ -77,7 +77,7 @@ class RiskLimits:
 class RiskView:
     """What a decision is made on. ``exposures`` covers all symbols of all venues traded,
     the candidate order excluded; ``marks`` their mid prices; ``instrument`` is the order's own,
-    None while the venue has not told; ``reducing``: only what reduces may pass."""
+    None while the venue has not described it; ``reducing``: only reducing orders pass."""
 
     quote: Quote | None
     exposures: Mapping[tuple[str, str], Exposure]
@@ -88,8 +88,8 @@ class RiskView:
 
 
 class RiskManager:
-    """Applies :class:`RiskLimits`. ``clock`` gives unix seconds; what left and what was refused
-    lately is its only state."""
+    """Applies :class:`RiskLimits`. ``clock`` gives unix seconds; recent orders and refusals
+    are its only state."""
 
     def __init__(self, limits: RiskLimits, *, clock: Callable[[], float]) -> None:
         self.limits = limits
@@ -112,21 +112,21 @@ class RiskManager:
         price = self._price(order, view.quote)
         self._check_size(order, price)
         check_value(order, price, view.instrument)
-        held = view.exposures.get((venue, order.symbol), NOTHING)
-        only_reduces = reduces(order, held)
+        exposure = view.exposures.get((venue, order.symbol), NOTHING)
+        only_reduces = reduces(order, exposure)
         if view.reducing and not only_reduces:
             raise RiskRejected(
-                "reduce_only", f"{order.side} {order.quantity} could raise {held.position}"
+                "reduce_only", f"{order.side} {order.quantity} could raise {exposure.position}"
             )
-        check_short(order, held, view.instrument)
-        self._check_position(order, held)
-        # What only reduces adds nothing, and must pass even when another position has no price.
+        check_short(order, exposure, view.instrument)
+        self._check_position(order, exposure)
+        # A reducing order adds no exposure, and must pass even when another position has no price.
         if not only_reduces:
             self._check_gross(venue, order, price, view)
 
     def admit(self, venue: str, order: Order) -> None:
-        """Count one order about to leave; raise if the interval's allowance is used up, or if
-        too many of the same have left."""
+        """Count one order about to be sent. Raises :class:`RiskRejected` if the interval's
+        allowance is used up, or if too many of the same were sent."""
         now = self._clock()
         self._throttle.check_order(now)
         self._duplicates.check(venue, order, now)
@@ -135,11 +135,12 @@ class RiskManager:
         self._violations.passed()
 
     def admit_cancel(self) -> None:
-        """Count a cancel that a strategy or a person asks for; raise if there were too many."""
+        """Count a cancel that a strategy or a person asks for. Raises :class:`RiskRejected` if
+        there were too many."""
         self._throttle.cancel(self._clock())
 
     def refused(self, refusal: RiskRejected) -> str:
-        """Note a refusal; why the kill switch must be engaged, or ""."""
+        """Count a refusal. Returns why the kill switch must be engaged, or ""."""
         return self._violations.refused(refusal, self._clock())
 
     def _check_size(self, order: Order, price: Decimal) -> None:
@@ -172,11 +173,11 @@ class RiskManager:
         # A sell below the market trades at the market: the larger value is the worst case.
         return price if order.side is Side.BUY else max(price, quote.bid)
 
-    def _check_position(self, order: Order, held: Exposure) -> None:
+    def _check_position(self, order: Order, exposure: Exposure) -> None:
         if order.side is Side.BUY:
-            worst = held.position + held.buying + order.quantity
+            worst = exposure.position + exposure.buying + order.quantity
         else:
-            worst = -(held.position - held.selling - order.quantity)
+            worst = -(exposure.position - exposure.selling - order.quantity)
         if worst > self.limits.max_position:
             raise RiskRejected(
                 "max_position", f"{order.symbol} could reach {worst} of {self.limits.max_position}"
@@ -184,14 +185,16 @@ class RiskManager:
 
     def _check_gross(self, venue: str, order: Order, price: Decimal, view: RiskView) -> None:
         gross = before = ZERO
-        for key, held in view.exposures.items():
-            buying, selling, mark = held.buying, held.selling, view.marks.get(key)
+        for key, exposure in view.exposures.items():
+            buying, selling, mark = exposure.buying, exposure.selling, view.marks.get(key)
             if key == (venue, order.symbol):
                 mark = max(mark or ZERO, price)
                 buying += order.quantity if order.side is Side.BUY else ZERO
                 selling += order.quantity if order.side is Side.SELL else ZERO
-            worst = max(abs(held.position + buying), abs(held.position - selling))
-            now = max(abs(held.position + held.buying), abs(held.position - held.selling))
+            worst = max(abs(exposure.position + buying), abs(exposure.position - selling))
+            now = max(
+                abs(exposure.position + exposure.buying), abs(exposure.position - exposure.selling)
+            )
             if worst and mark is None:
                 raise RiskRejected("reference_price", f"no price for the position in {key}")
             gross += worst * (mark or ZERO)

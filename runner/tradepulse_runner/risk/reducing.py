@@ -14,19 +14,19 @@ from tradepulse_runner.domain import ZERO, Order, Side
 from tradepulse_runner.oms.state import Exposure, OrderRecord
 
 
-def reduces(order: Order, held: Exposure) -> bool:
-    """Whether every fill of ``order`` lowers the absolute position; ``held`` excludes it."""
+def reduces(order: Order, exposure: Exposure) -> bool:
+    """Whether every fill of ``order`` lowers the absolute position; ``exposure`` excludes it."""
     if order.side is Side.BUY:
-        return held.position + held.buying + order.quantity <= 0
-    return held.position - held.selling - order.quantity >= 0
+        return exposure.position + exposure.buying + order.quantity <= 0
+    return exposure.position - exposure.selling - order.quantity >= 0
 
 
 def growing(resting: Iterable[OrderRecord], positions: Mapping[str, Decimal]) -> list[str]:
     """Client ids of the resting orders, oldest first, that could raise an absolute position:
     those on the position's own side, and those that would lead past zero."""
     room = {
-        (symbol, side): max(ZERO, -side.sign * held)
-        for symbol, held in positions.items()
+        (symbol, side): max(ZERO, -side.sign * position)
+        for symbol, position in positions.items()
         for side in Side
     }
     orders = []

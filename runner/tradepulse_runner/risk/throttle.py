@@ -1,9 +1,9 @@
-"""How many messages leave, and how many of them say the same.
+"""Limits on the number of messages sent, and on identical orders.
 
 RTS 6 art. 15(1)(d) limits messages of every kind, cancels too, but a cancel lowers risk: it must
 not wait because orders used the allowance up. So orders and cancels each have their own, of the
-same size. What a halt, a shutdown or the kill switch cancels (art. 12: "immediately") is never held
-back and doesn't come here.
+same size. What a halt, a shutdown or the kill switch cancels (art. 12: "immediately") is never
+throttled and doesn't come here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Window:
     def count(self, now: float) -> int:
         """Events in the window that ends now."""
         if self._times and self._times[-1] > now:
-            # The clock was set back. What it called later is now: else it counts for hours.
+            # The clock was set back. Later events count as of now: else they'd count for hours.
             self._times = deque(min(at, now) for at in self._times)
         while self._times and self._times[0] <= now - self.seconds:
             self._times.popleft()
@@ -63,7 +63,7 @@ def _check(window: Window, now: float, rule: str, what: str) -> None:
 
 
 class Duplicates:
-    """At most ``most`` orders that say the same (venue, symbol, side, type, quantity, price) in any
+    """At most ``most`` identical orders (venue, symbol, side, type, quantity, price) in any
     ``seconds``; without a window nothing is refused (SEC 15c3-5(c)(1)(ii))."""
 
     def __init__(self, most: int | None, seconds: float | None) -> None:
@@ -71,7 +71,7 @@ class Duplicates:
         self._seen: dict[Hashable, Window] = {}
 
     def check(self, venue: str, order: Order, now: float) -> None:
-        """Raise :class:`RiskRejected` when enough of the same have left."""
+        """Raise :class:`RiskRejected` when as many identical orders were sent."""
         window = self._seen.get(_content(venue, order))
         if window is not None and window.full(now):
             raise RiskRejected(
@@ -81,7 +81,7 @@ class Duplicates:
             )
 
     def add(self, venue: str, order: Order, now: float) -> None:
-        """``order`` is about to leave."""
+        """Count ``order``, which is about to be sent."""
         if not self._most:
             return
         self._seen = {key: window for key, window in self._seen.items() if window.count(now)}

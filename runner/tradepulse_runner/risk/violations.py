@@ -1,11 +1,11 @@
 """When refusals add up to a strategy that must be stopped by the kill switch.
 
-Every order that breaks a limit is refused anyway; this is about what else such a strategy sends.
-Only an order that is absurd in itself counts: ``kill_switch_limit_multiplier`` times a limit that
-looks at the order alone, or for an instrument that isn't ours. A position or total that is full is
-the ordinary end of a trend, and counts for nothing. For the rate, intervals count in which the
-throttle held orders back, not the orders: a burst is one interval, a strategy that runs away is
-many. (RTS 6 art. 15(3): disabled until a named person enables it again.)
+Every order that breaks a limit is refused anyway; this decides when the strategy is stopped. Only
+an order that is absurd in itself counts: ``kill_switch_limit_multiplier`` times a limit that looks
+at the order alone, or for an instrument that isn't ours. A position or total that is full is the
+ordinary end of a trend, and counts for nothing. For the rate, intervals count in which the throttle
+refused orders, not the orders: a burst is one interval, a runaway strategy is many. (RTS 6 art.
+15(3): disabled until a named person enables it again.)
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Violations:
         self._last_interval = -1
 
     def passed(self) -> None:
-        """An order kept every limit and left."""
+        """An order passed every check and is sent: absurd orders in a row begin again."""
         self._orders = 0
 
     def refused(self, refusal: RiskRejected, now: float) -> str:
-        """Note a refusal; why the kill switch must be engaged, or ""."""
+        """Count a refusal. Returns why the kill switch must be engaged, or ""."""
         why = ""
         if self._is_absurd(refusal):
             self._orders += 1

@@ -1,8 +1,9 @@
 """Backups of the order state: made, verified and restored while no writer runs.
 
 Idempotent and keyed: a backup or restore of one id happens once, however often it is asked for and
-wherever a kill strikes. What a rollback must not turn back is left out: the writer epoch (ids would
-repeat), the kill switch (only a person resets it), and the paper venue's own book (the world).
+wherever a kill strikes. What a rollback must not revert is left out: the writer epoch (ids would
+repeat), the kill switch (only a person resets it), and the paper venue's own database (it is the
+other side of the trades).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from tradepulse_runner.oms.journal import scan
 FOLDER = "backups"
 MANIFEST = "manifest.json"
 RESTORED = "restored.json"
-#: In the state directory while files are being replaced: what lies there may be of two times.
+#: In the state directory while files are being replaced: they may be of two states.
 RESTORING = "restoring.json"
 #: Bytes that a backup leaves free: the journal goes on.
 ROOM_LEFT = 1 << 20
@@ -49,7 +50,7 @@ _LONGEST_KEY = 128
 
 
 class Result(StrEnum):
-    """What became of a restore: the word that the operator acts on. The sentences beside it are
+    """What became of a restore: the word that the operator acts on. The texts that go with it are
     those of protocol 0, see docs/decisions/0033-protocol-0.md."""
 
     RESTORED = "restored"
@@ -70,9 +71,9 @@ class BackupResult:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the operator knows of a restore, each "" where it doesn't say: ``sha256`` of the
-    backup's manifest, and a ``nonce`` that was made when the release that is turned back was gone,
-    so that nothing on the volume can hold it which that release wrote."""
+    """What the operator expects of a restore, each "" if unset: ``sha256`` of the backup's
+    manifest, and a ``nonce`` that was made after the release that is rolled back had stopped, so
+    that nothing which that release wrote on the volume can contain it."""
 
     sha256: str = ""
     nonce: str = ""
@@ -164,7 +165,7 @@ class Backups:
         fsync_dir(self._folder)
 
     def keep(self, key: str) -> str:
-        """Copy the state of now, whatever it is worth, as a backup; returns its id: ``key`` or the
+        """Copy the current state, damaged or not, as a backup; returns its id: ``key`` or the
         next one that is free."""
         names = itertools.chain([key], (f"{key}-{number}" for number in itertools.count(2)))
         free = next(n for n in names if not os.path.lexists(self._folder / checked(n)))
@@ -175,11 +176,12 @@ class Backups:
     def restore(
         self, key: str, *, again: bool = False, expected: Expected = NOTHING_EXPECTED
     ) -> dict[str, Any]:
-        """Bring backup ``key`` back, once unless ``again``. What is replaced is kept beside it.
+        """Bring backup ``key`` back, once unless ``again``. The replaced files are
+        kept as ``<key>-replaced``.
 
         Without such a backup nothing was ever written after it could have been made: there is
-        nothing to restore. Raises :class:`StateError` for a backup that is damaged, or that holds
-        what only a newer release reads, and :class:`RestoreRefused` for one that isn't the expected
+        nothing to restore. Raises :class:`StateError` for a backup that is damaged, or that
+        only a newer release can read, and :class:`RestoreRefused` for one that isn't the expected
         one, before any change.
         """
         target = self._folder / checked(key)
@@ -192,7 +194,7 @@ class Backups:
             why = "no such backup: the new release never started"
             return {"id": key, "result": Result.MISSING, "skipped": why}
         if again:
-            # Before the marker: an interrupted restore is repeated, by whoever is asked to.
+            # Before the marker: an interrupted restore is then repeated by the next attempt.
             self._step("unmark")
             own.remove(target / RESTORED)
             fsync_dir(target)
@@ -220,26 +222,26 @@ class Backups:
         done = {"at": self._clock(), "sha256": backup.sha256, "nonce": expected.nonce}
         write_durable(self._folder / key / RESTORED, canonical(done) + b"\n", step=self._step)
         self._forget_marker()
-        told = {"files": backup.files, "bytes": backup.bytes, "sha256": backup.sha256}
-        return {"id": key, **told, "unchanged": self._is_live(files)}
+        summary = {"files": backup.files, "bytes": backup.bytes, "sha256": backup.sha256}
+        return {"id": key, **summary, "unchanged": self._is_live(files)}
 
     def _keep_replaced(self, key: str, nonce: str) -> None:
-        """Copy what is about to be replaced, once: a copy of before this restore began isn't one
-        of it, if there is a nonce to tell by."""
+        """Copy what is about to be replaced, once: with a nonce, a copy that
+        was made before this restore began is replaced."""
         replaced = self._folder / f"{key}-replaced"
-        begun = _record(self._state / RESTORING)
+        begun = _read_marker(self._state / RESTORING)
         if nonce and (begun.get("id"), begun.get("nonce")) != (key, nonce):
             own.remove(replaced)
         if not os.path.lexists(replaced):
             self._copy(state_files(self._state), replaced)
 
     def _restored(self, key: str, nonce: str) -> dict[str, Any] | None:
-        """What is known of a restore that was done; None when it wasn't, or when its mark isn't of
-        this rollback. ``unchanged``: whether the live files are still those of the backup."""
+        """The result of a restore that was done; None when it wasn't, or when it was done for
+        another rollback. ``unchanged``: whether the live files are still those of the backup."""
         marker = self._folder / key / RESTORED
         if not os.path.lexists(marker):
             return None
-        record = _record(marker)
+        record = _read_marker(marker)
         if nonce and record.get("nonce") != nonce:
             return None
         try:
@@ -264,7 +266,7 @@ class Backups:
                 own.remove(path)
 
     def _hide(self, path: Path) -> None:
-        """A backup that is half removed must not be taken for a damaged one."""
+        """Remove a backup from the listing at once: a half removed one would count as damaged."""
         if os.path.lexists(path):
             self._step("hide")
             gone = path.with_name(f".{path.name}.gone")
@@ -345,7 +347,7 @@ def require_room(folder: Path, size: int) -> None:
 
 
 def _generations(folder: Path, names: Iterable[str]) -> dict[str, int]:
-    """The generation of each snapshot that can be read; a backup keeps also what can't."""
+    """The generation of each snapshot that can be read; a backup also contains damaged ones."""
     generations = {}
     for name in names:
         if "_oms.json" in name:
@@ -356,8 +358,8 @@ def _generations(folder: Path, names: Iterable[str]) -> dict[str, int]:
 
 def _require_readable(folder: Path) -> None:
     """Raise :class:`~tradepulse_runner.errors.SchemaTooNew` when this release can't read a file of
-    the backup. What is damaged is restored as it is: a backup keeps the state, whatever it is
-    worth."""
+    the backup. A damaged file is restored as it is: a backup is a copy of the state, damaged or
+    not."""
     for path in state_files(folder):
         if "_journal." in path.name:
             scan(path.read_bytes(), name=str(path))
@@ -367,7 +369,7 @@ def _require_readable(folder: Path) -> None:
 
 
 def require_whole(state_dir: Path) -> None:
-    """Raise :class:`StateError` while a restore is half done: its files are of two times."""
+    """Raise :class:`StateError` while a restore is half done: its files are of two states."""
     if (state_dir / RESTORING).exists():
         raise StateError(
             f"{state_dir / RESTORING}: a restore was interrupted; remedy: repeat it with "
@@ -385,8 +387,8 @@ def manifest_files(manifest: Any) -> dict[str, tuple[str, int]]:
     return files
 
 
-def _record(path: Path) -> Mapping[str, Any]:
-    """A mark's content; nothing where it can't be read."""
+def _read_marker(path: Path) -> Mapping[str, Any]:
+    """A marker's content; empty where it can't be read."""
     try:
         record = json.loads(own.read(path))
     except (OSError, RecursionError, ValueError):
@@ -395,7 +397,7 @@ def _record(path: Path) -> Mapping[str, Any]:
 
 
 def _echo(expected: Expected) -> dict[str, str]:
-    """Only who was told the nonce by the operator can say it."""
+    """The nonce, returned as proof that this very rollback was carried out."""
     return {"nonce": expected.nonce} if expected.nonce else {}
 
 
@@ -407,9 +409,9 @@ def checked(key: str) -> str:
 
 
 def _age(path: Path) -> float:
-    """When a backup was made; one that cannot tell counts as the oldest."""
+    """When a backup was made; one without a readable time counts as the oldest."""
     try:
-        return float(_record(path / MANIFEST)["at"])
+        return float(_read_marker(path / MANIFEST)["at"])
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return 0.0
 

@@ -1,4 +1,4 @@
-"""What is done to the state directory while no runner writes: prepare, inspect, verify."""
+"""Operations on the state directory while no runner writes: prepare, inspect, verify, restore."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ INCIDENTS = "incidents"
 
 
 class Mode(StrEnum):
-    """What a rollback does with the state: bring the backup back, keep what is, or stop."""
+    """What a rollback does with the state: restore the backup, keep the current one, or freeze."""
 
     RESTORE = "restore"
     KEEP = "keep"
@@ -52,7 +52,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What to do, each part once: keys are the cutover's uid."""
+    """What to do, each part once. ``backup`` and ``restore``: ids of backups, the cutover's uid."""
 
     backup: str | None = None
     restore: str | None = None
@@ -87,14 +87,14 @@ def _prepare(
         result["backup"] = as_json(backups.make(wanted.backup))
         backups.prune(wanted.keep, protect=wanted.backup)
     if wanted.restore:
-        result["restore"] = _go_back(state_dir, wanted.restore, wanted, backups, clock)
+        result["restore"] = _roll_back(state_dir, wanted.restore, wanted, backups, clock)
     key = wanted.restore or wanted.backup
     if wanted.incident_dir and key:
         result["incident"] = _keep_incident(state_dir, wanted.incident_dir, key)
     return {**result, "ok": True}
 
 
-def _go_back(
+def _roll_back(
     state_dir: Path, key: str, wanted: Preparation, backups: Backups, clock: Callable[[], float]
 ) -> dict[str, Any]:
     mode = wanted.mode
@@ -103,15 +103,15 @@ def _go_back(
     if mode is Mode.KEEP:
         return {"id": key, "result": Result.KEPT, "skipped": "the current state is kept"}
     done, nonce = incident_folder(state_dir, key) / FROZEN, wanted.expected.nonce
-    if _marked(done, nonce):
+    if _is_frozen(done, nonce):
         return {"id": key, "result": Result.FROZEN, "skipped": "frozen already"}
     KillSwitch(state_dir, clock=clock).engage(f"rollback {key} froze the state")
     write_durable(done, canonical({"at": clock(), "nonce": nonce}) + b"\n")
     return {"id": key, "result": Result.FROZEN, "frozen": True}
 
 
-def _marked(mark: Path, nonce: str) -> bool:
-    """Whether the state was frozen, and by this rollback where there is a nonce to tell by."""
+def _is_frozen(mark: Path, nonce: str) -> bool:
+    """Whether the state was frozen, and, with a nonce, by this rollback."""
     try:
         return nonce in ("", json.loads(own.read(mark)).get("nonce"))
     except (OSError, AttributeError, RecursionError, ValueError):
@@ -142,13 +142,13 @@ def incident_folder(state_dir: Path, key: str) -> Path:
 
 def is_part(name: str) -> bool:
     """Whether a file that is mounted is a part of the report: a mounted ConfigMap has hidden
-    entries, and none of its keys is a mark of our own."""
+    entries, and none of its keys is a marker of our own."""
     return not name.startswith(".") and name != FROZEN
 
 
 def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
-    """What the state directory holds, for a person: snapshots with their journals replayed.
-    Reads only, also beside a runner."""
+    """The state directory's content, for a person: snapshots with their journals replayed.
+    Reads only, also while a runner runs."""
     switch = KillSwitch(state_dir, clock=clock)
     return {
         "venues": {venue: state_view.summary(state_dir, venue) for venue in venues(state_dir)},
@@ -159,7 +159,7 @@ def inspect(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
 
 
 def _epoch(state_dir: Path) -> int | None:
-    """The newest writer epoch; None when it can't be told."""
+    """The newest writer epoch; None when it can't be read."""
     try:
         return int(read_snapshot(state_dir / "epoch.json", EPOCH).payload["epoch"])
     except (OSError, RunnerError):
@@ -187,8 +187,8 @@ def export(state_dir: Path, *, clock: Callable[[], float]) -> dict[str, Any]:
 def restore(
     state_dir: Path, key: str, *, clock: Callable[[], float], step: Step = no_fault
 ) -> dict[str, Any]:
-    """Bring backup ``key`` back because a person asked, however often. The state of now becomes
-    the backup ``kept``, as it is, damaged or not. Raises :class:`StateError` while a runner runs,
+    """Restore backup ``key`` at a person's request, each time anew. The current state becomes
+    the backup ``kept``, damaged or not. Raises :class:`StateError` while a runner runs,
     for a backup that is missing or damaged, each before anything changed."""
     backups = Backups(state_dir, clock=clock, step=step)
     backups.verify(key)  # also before the lock, which would make the directory

@@ -1,8 +1,8 @@
 """Keeps the incident report on the state volume up to date while the runner runs.
 
-The state container copied what was known when the previous release started. How the rollback ended
-is known later: the report that is mounted grows then, and its copy with it. From there it goes to
-the object store like everything else.
+The state container copied what was known when the previous release started. The outcome of
+the rollback is known later: the mounted report is updated then, and so is its copy, which is
+uploaded to the object store like the rest of the state.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Incident:
         self._task = asyncio.create_task(self._run(), name="incident")
 
     async def stop(self) -> None:
-        """The next process goes on."""
+        """Stop copying; the next process continues."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -46,7 +46,7 @@ class Incident:
         return {"report": self.target.name, "problem": self._problem}
 
     async def _run(self) -> None:
-        """Until it is cancelled; fails never."""
+        """Copy until cancelled. An error is reported in the status and retried."""
         while True:
             try:
                 if copied := await asyncio.to_thread(self.copy):

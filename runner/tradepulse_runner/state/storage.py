@@ -1,4 +1,4 @@
-"""Whether the state volume has room: what the order state takes, and what is free beside it."""
+"""Whether the state volume has room: the size of the order state, and the free space."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tradepulse_runner.state.backup import state_files
 
 
 def storage(state_dir: Path) -> dict[str, int]:
-    """Bytes free to this process, and bytes that a backup of now would take; {} if it can't be
-    told."""
+    """Bytes free to this process, and bytes that a backup would take now; {} if it can't be
+    read."""
     try:
         disk = os.statvfs(state_dir)
         needed = sum(path.stat().st_size for path in state_files(state_dir))

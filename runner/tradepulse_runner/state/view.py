@@ -1,4 +1,4 @@
-"""What the state directory says, read without changing anything: snapshots and journals together.
+"""The order books in the state directory, read only: snapshots and journals together.
 
 A snapshot alone may be thousands of records old. Reading needs no lock: snapshots appear whole, and
 the end of a journal that is being written looks like a torn tail, which is no damage.
@@ -25,8 +25,8 @@ CLOSED_SHOWN = 200
 class VenueView:
     """One venue's book: the snapshot (None: there is none), and the journal applied to it.
 
-    ``replayed`` records; ``missing`` sequence numbers that no file holds; ``torn_bytes`` at the end
-    of journals; ``damaged`` files that were left out.
+    ``replayed`` records; ``missing`` sequence numbers that no file contains; ``torn_bytes`` at the
+    end of journals; ``damaged`` files that were left out.
     """
 
     state: OmsState
@@ -99,7 +99,7 @@ def summary(state_dir: Path, venue: str) -> dict[str, Any]:
             "torn_bytes": view.torn_bytes,
             "damaged": view.damaged,
         },
-        "positions": {symbol: str(held) for symbol, held in state.positions.items()},
+        "positions": {symbol: str(size) for symbol, size in state.positions.items()},
         "cash": str(state.cash),
         "cursor": state.cursor,
         "live_orders": sorted(state.live),

@@ -49,12 +49,12 @@ class Strategy(Protocol):
     period: float
 
     def act(self, views: Sequence[MarketView]) -> list[Action]:
-        """What to do now."""
+        """The actions to take now."""
 
 
 @runtime_checkable
-class Remembering(Protocol):
-    """A strategy that can say what it goes by, for the record."""
+class StatefulStrategy(Protocol):
+    """A strategy whose state is recorded."""
 
     def state(self) -> dict[str, Any]:
         """JSON values; money as decimal strings."""

@@ -1,7 +1,7 @@
 """Momentum and mean reversion: the same comparison of two averages, read in opposite ways.
 
 A small strategy that trades steadily and exercises the whole order path: mostly passive limit
-orders beside the market, every few orders one that crosses the spread and may fill in parts, and
+orders away from the market, every few orders one that crosses the spread and may fill in parts, and
 cancels of what has rested longest. It turns round before its position limit.
 """
 
@@ -75,9 +75,9 @@ class Trend:
         )
 
     def _side(self, view: MarketView) -> Side:
-        held = view.position * view.quote.mid
-        if abs(held) >= self._with.position_notional:
-            return Side.SELL if held > 0 else Side.BUY
+        value = view.position * view.quote.mid
+        if abs(value) >= self._with.position_notional:
+            return Side.SELL if value > 0 else Side.BUY
         fast, slow = self._averages[view.venue, view.symbol]
         return Side.BUY if (fast - slow) * self._sense >= 0 else Side.SELL
 

@@ -1,6 +1,6 @@
-"""What the loop asks of a venue, and nothing more.
+"""The interface of a venue, as the loop uses it.
 
-Errors tell how certain the answer is: :class:`OrderRejected` (refused: does not exist),
+Errors express how certain the outcome is: :class:`OrderRejected` (refused: does not exist),
 :class:`OrderNotFound`, :class:`OutcomeUnknown` (may exist), :class:`VenueDisconnected`.
 Anything else a connector raises is treated as unknown.
 """
@@ -22,12 +22,12 @@ from tradepulse_runner.domain import (
 )
 
 Listener = Callable[[VenueEvent], None]
-#: Says why nothing may be sent at this moment; "" while it may.
+#: Returns why nothing may be sent at this moment; "" while it may.
 Permit = Callable[[], str]
 
 
 def always() -> str:
-    """The permit of a process that holds no writer lease: its state directory is locked."""
+    """The permit of a process without a writer lease: its state directory is locked."""
     return ""
 
 
@@ -44,18 +44,18 @@ class ExecutionConnector(Protocol):
 
     @property
     def streaming(self) -> bool:
-        """Whether :meth:`listen` hears fills and closings: then polling is the check, not the
+        """Whether the listener gets fills and closings: then polling is the check, not the
         source."""
 
     @property
     def banned_for(self) -> float:
-        """Seconds for which the venue wants no request, having been asked too often; else 0."""
+        """Seconds for which the venue takes no request because there were too many; else 0."""
 
     def listen(self, listener: Listener) -> None:
-        """Call ``listener`` with whatever the venue's streams say; set before :meth:`connect`.
+        """Call ``listener`` with every event of the venue's streams; set before :meth:`connect`.
 
         Streams may repeat, reorder and drop: their events are hints that arrive early, and
-        polling is what proves completeness. A stream that ended says :class:`StreamLost`.
+        polling is what proves completeness. The end of a stream is the event :class:`StreamLost`.
         """
 
     async def connect(self) -> None:

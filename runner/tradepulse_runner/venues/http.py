@@ -71,7 +71,7 @@ async def exchange(
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         raise NeverSent(f"{name}: no connection: {type(error).__name__}") from error
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
-        # Without the error's own text: it may hold what was sent, and with it a signature.
+        # Without the error's own text: it may contain the request, and with it a signature.
         raise OutcomeUnknown(f"{name}: {type(error).__name__}") from error
 
 

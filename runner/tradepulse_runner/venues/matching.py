@@ -1,6 +1,6 @@
 """A limit order book and its matching: price-time priority, partial fills, self-trade prevention.
 
-Pure, no clock, no I/O, and knows nothing of the runner: the paper venue trades by it, and so do the
+Pure, no clock, no I/O, and independent of the runner: the paper venue trades by it, and so do the
 venues that the tests simulate. What an incoming order would do is decided before anything is
 changed: does it cost more than there is, is it all or nothing, would a post-only order take. Only
 then does the caller apply the :class:`Plan`.
@@ -170,7 +170,7 @@ class Plan(Generic[O]):
 def plan(book: Book[O], order: Incoming) -> Plan[O]:
     """What ``order`` meets; trades happen at the resting order's price."""
     result: Plan[O] = Plan()
-    wanted = _Appetite(order)
+    wanted = _Demand(order)
     for price, maker in book.orders(buys=not order.buys):
         quantity = min(wanted.at(price), maker.remaining)
         if quantity <= 0 or not _acceptable(order, price):
@@ -180,7 +180,7 @@ def plan(book: Book[O], order: Incoming) -> Plan[O]:
                 break
             continue
         result.matches.append(Match(maker, price, quantity))
-        wanted.eat(price, quantity)
+        wanted.reduce(price, quantity)
     else:  # the book ended before the order did
         if order.quantity is None and result.matches:
             result.unmet = wanted.at(result.matches[-1].price)
@@ -201,7 +201,7 @@ def _prevent(result: Plan[O], maker: O, mode: SelfTrade) -> bool:
     return result.taker_expired
 
 
-class _Appetite:
+class _Demand:
     """How much more an order wants, whether it counts in base or in quote units."""
 
     def __init__(self, order: Incoming) -> None:
@@ -214,7 +214,7 @@ class _Appetite:
             return self._base
         return (self._quote / price / self._lot).to_integral_value(ROUND_DOWN) * self._lot
 
-    def eat(self, price: Decimal, quantity: Decimal) -> None:
+    def reduce(self, price: Decimal, quantity: Decimal) -> None:
         if self._base is not None:
             self._base -= quantity
         else:

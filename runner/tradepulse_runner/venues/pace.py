@@ -1,8 +1,8 @@
-"""How often a venue is asked: a refusal for too many requests is waited out, reads pace themselves.
+"""Rate limits: a refusal for too many requests is waited out, reads pace themselves.
 
-Every venue counts requests. Whoever only looks must leave room for what can't wait: orders,
-cancels, and what settles them. So reads have a share of the allowance; the others wait for nothing
-but the silence that a venue asked for.
+Every venue counts requests. Reads must leave room for what can't wait: orders, cancels, and the
+requests that settle them. So reads have a share of the allowance; the others wait only for the end
+of a pause that the venue asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_WAIT = 4.0
 
 
 class Silence:
-    """The time for which a venue told us to send nothing. ``monotonic`` gives seconds."""
+    """The time for which a venue wants no requests. ``monotonic`` gives seconds."""
 
     def __init__(self, name: str, monotonic: Callable[[], float]) -> None:
         self._name, self._monotonic = name, monotonic

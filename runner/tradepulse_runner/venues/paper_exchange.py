@@ -1,13 +1,13 @@
-"""The paper venue's own truth: orders, trades, prices, in one SQLite file.
+"""The paper venue's own state: orders, trades, prices, in one SQLite file.
 
 It plays the part of the exchange, so it lives apart from the runner's state (``paper/`` is in
 no backup): a restored runner must reconcile with it as with a real venue. Every operation is one
-transaction, committed before it is answered, so a killed process loses nothing the venue said.
+transaction, committed before it is answered, so a killed process loses nothing that was answered.
 Power loss may lose its last moments (``synchronous=OFF``): the fsync budget belongs to the
 runner's own journal.
 
 Like Binance, it refuses a client id that is open and accepts it again once the order closed:
-the runner must never depend on the venue's kindness.
+the runner must never depend on more.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class PaperExchange:
         return market
 
     def _catch_up(self) -> None:
-        """The market went on while nobody ran it: resting orders may have filled."""
+        """Replay the ticks of the time when no process ran: resting orders may have filled."""
         rows = self._query("SELECT max(ts) AS ts FROM market")
         last = rows[0]["ts"]
         missed = int((self._clock() - last) / self._interval) if last else 0
@@ -302,8 +302,10 @@ class PaperExchange:
             (row["client_id"], row["symbol"], row["side"], str(price), str(quantity),
              self._clock()),
         )  # fmt: skip
-        held = self.positions().get(row["symbol"], ZERO) + quantity * Side(row["side"]).sign
-        self._db.execute("INSERT OR REPLACE INTO positions VALUES(?,?)", (row["symbol"], str(held)))
+        position = self.positions().get(row["symbol"], ZERO) + quantity * Side(row["side"]).sign
+        self._db.execute(
+            "INSERT OR REPLACE INTO positions VALUES(?,?)", (row["symbol"], str(position))
+        )
 
     def _insert(self, client_id: str, order: Order) -> int:
         price = None if order.price is None else str(order.price)

@@ -94,7 +94,7 @@ def load_candles(path: Path) -> list[tuple[float, float, float, float]]:
 
 def find_recorded(symbol: str, configured: Path | None) -> Path:
     """The candle file of ``symbol``: ``configured`` (file or directory), then the directory in
-    ``TRADEPULSE_PRICE_DATA``, then the data inside the installed ``backtesting`` package (found
+    ``TRADEPULSE_PRICE_DATA``, then the data inside the installed ``backtesting`` package (located
     without importing it: it pulls in pandas and bokeh). Raises :class:`ConfigError`.
     """
     if configured is not None and configured.is_file():

@@ -1,4 +1,4 @@
-"""What connectors with streams have in common: their workers, and who hears what they say."""
+"""What connectors with streams have in common: their workers and their listener."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class StreamingConnector:
         self._listener: Listener = _ignore
 
     async def _open(self) -> Iterable[Worker]:
-        """Learn what must be known and open the streams; the workers that keep them. Raises
-        :class:`OrderError`."""
+        """Read what trading needs and open the streams; returns the workers that keep them open.
+        Raises :class:`OrderError`."""
         raise NotImplementedError
 
     async def _close(self) -> None:
-        """Give back what :meth:`_open` took, as far as it came; its workers have ended."""
+        """Release what :meth:`_open` opened, even if it failed halfway; its workers have ended."""
         raise NotImplementedError
 
     def listen(self, listener: Listener) -> None:
@@ -63,7 +63,7 @@ class StreamingConnector:
         await self._close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A worker ends by itself only when a stream is lost, or through a mistake."""
+        """A worker ends by itself only when a stream is lost, or by a defect."""
         if task not in self._tasks or task.cancelled():
             return
         why = task.exception()
@@ -72,17 +72,17 @@ class StreamingConnector:
         elif why is not None:
             log.error("venue.worker_failed", extra={"venue": self.name}, exc_info=why)
             self._lose(f"{type(why).__name__}: {why}")
-        elif self.streaming:  # it didn't say so itself
+        elif self.streaming:  # the worker returned without an error
             self._lose("a worker ended")
 
-    def _tell(self, event: VenueEvent) -> None:
+    def _emit(self, event: VenueEvent) -> None:
         self._listener(event)
 
     def _lose(self, reason: str) -> None:
         self.streaming = False
-        with contextlib.suppress(Exception):  # whoever can't hear it finds out by polling
+        with contextlib.suppress(Exception):  # a listener that fails learns of it by polling
             self._listener(StreamLost(reason))
 
 
 def _ignore(_event: VenueEvent) -> None:
-    """Nobody listens."""
+    """The listener before :meth:`StreamingConnector.listen`."""

@@ -38,7 +38,7 @@ from tradepulse_operator.manager.metrics import Metrics
 from tradepulse_operator.manager.object_metrics import CONDITIONS
 from tradepulse_runner.config.runner import GuardConfig
 from tradepulse_runner.live.phase import Phase
-from tradepulse_runner.live.session import Drift
+from tradepulse_runner.live.reconciliation import Drift
 
 ROOT = Path(__file__).parents[3]
 RUNBOOKS, CASES = ROOT / "docs" / "runbooks", ROOT / "tests" / "integration" / "alerting" / "cases"

@@ -21,7 +21,7 @@ from tradepulse_runner.live.venue_sessions import VenueSessions
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tradepulse_runner.drill.rehearsal.SILENCE", 0.2)
+    monkeypatch.setattr("tradepulse_runner.drill.rehearsal.QUIET_PERIOD", 0.2)
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ async def _user() -> AsyncIterator[tuple[Peer, UserStream, list[VenueEvent], Ear
         told: list[VenueEvent] = []
         stream = UserStream(
             "binance", rest, f"{server.ws_url}/ws-api/v3", Owners(), Fees(()),
-            tell=told.append, lost=ears.lost.append,
+            emit=told.append, lost=ears.lost.append,
         )  # fmt: skip
         yield peer, stream, told, ears
 

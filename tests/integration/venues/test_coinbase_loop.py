@@ -29,9 +29,10 @@ from tests.support.venues.exchange import Side as VenueSide
 from tests.support.venues.faults import Fault
 from tradepulse_runner.config.runner import StrategyConfig
 from tradepulse_runner.domain import OrderStatus, Side
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
-from tradepulse_runner.live.session import Drift
+from tradepulse_runner.live.reconciliation import Drift
 from tradepulse_runner.oms.epoch import OrderIds
 from tradepulse_runner.oms.state import OrderRecord
 from tradepulse_runner.risk.manager import RiskManager
@@ -216,7 +217,7 @@ async def test_another_order_under_our_id_latches_the_kill_switch(
 async def test_a_fill_that_the_stream_dropped_is_found_by_polling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepulse_runner.live.session.STREAM_LAG", 0.0)
+    monkeypatch.setattr("tradepulse_runner.live.reconciliation.STREAM_LAG", 0.0)
     async with trader(tmp_path) as t:
         made = t.loop.submit_order("cb", sell())
         await until(lambda: t.record(made).status is OrderStatus.OPEN)

@@ -146,10 +146,10 @@ async def test_a_ticker_that_was_long_on_its_way_is_as_old_as_it_is() -> None:
         ticker = {"product_id": "BTC-USD", "best_bid": "1", "best_ask": "2"}
         said = rfc3339(int((time.time() - 60) * 1e6))
         message = {"channel": "ticker", "timestamp": said, "events": [{"tickers": [ticker]}]}
-        quotes._hear(message)
+        quotes._process(message)
         assert quotes.latest("BTC-USD") == fresh
         quotes._latest.clear()
-        quotes._hear(message)
+        quotes._process(message)
         late = quotes.latest("BTC-USD")
         assert late is not None
         assert time.time() - late.timestamp == pytest.approx(60, abs=5)

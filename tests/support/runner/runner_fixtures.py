@@ -23,7 +23,8 @@ from tradepulse_runner.domain import (
     TradePage,
     VenueOrder,
 )
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.risk.manager import RiskLimits, RiskManager
 from tradepulse_runner.strategy.base import Strategy

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 SAMPLES = 3
-#: A round trip longer than this says too little about the time to sign by it.
+#: A round trip longer than this is too inexact to sign by.
 MAX_ROUND_TRIP = 2.0
 
 
@@ -24,8 +24,8 @@ class ServerClock:
         self.worst = 0.0
 
     def adopt(self, samples: list[tuple[float, float, int]]) -> bool:
-        """Samples are (asked, answered, server milliseconds). The quickest one tells most: the
-        server read its clock somewhere between the two. False if even that was too slow."""
+        """Samples are (asked, answered, server milliseconds). The quickest one is the most exact:
+        the server read its clock somewhere between the two. False if even that was too slow."""
         trip, middle, server = min(
             (answered - asked, (asked + answered) / 2, at / 1000) for asked, answered, at in samples
         )

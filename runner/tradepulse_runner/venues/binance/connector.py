@@ -108,7 +108,7 @@ class BinanceConnector(StreamingConnector):
             self._ws_api_url,
             self._owners,
             self._reader.fees,
-            tell=self._tell,
+            emit=self._emit,
             lost=self._lose,
         )
         await user.start()
@@ -174,7 +174,7 @@ class BinanceConnector(StreamingConnector):
             try:
                 return await self._cancel(ref)
             except OrderNotFound:
-                # Closed, or not there yet. A query tells, by an id that was never used twice.
+                # Closed, or not there yet. A query decides, by an id that was never used twice.
                 order = await self._fetch(ref, urgent=True)
                 if order.status.terminal:
                     return order
@@ -197,7 +197,7 @@ class BinanceConnector(StreamingConnector):
         return self._known(order_from(answer))
 
     async def open_orders(self) -> list[VenueOrder]:
-        # Without a symbol it costs 80, with one 6; and another's symbol may hold one of ours from
+        # Without a symbol it costs 80, with one 6; and another symbol may have one of ours from
         # before it was taken out of the configuration: those are asked for one by one.
         if len(self.symbols) > 80 // 6:
             answers = [await self._open_orders({}, 80)]

@@ -1,6 +1,6 @@
-"""Request weight: reads pace themselves, orders don't, and a ban is waited out in silence.
+"""Request weight: reads pace themselves, orders don't, and a ban is waited out.
 
-Binance counts weight per IP address and minute, tells it in ``X-MBX-USED-WEIGHT-1M``, answers 429
+Binance counts weight per IP address and minute, reports it in ``X-MBX-USED-WEIGHT-1M``, answers 429
 above the limit and 418 to those who go on (``rest-api.md``, "IP Limits").
 """
 
@@ -49,7 +49,7 @@ class Limits:
         self.silence.require_over()
 
     def note(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer how much of this minute's weight is used."""
+        """Read from an answer how much of this minute's weight is used."""
         if (used := headers.get(_USED, "")).isdigit():
             self.used, self._minute = int(used), int(self._server_now() // 60)
 

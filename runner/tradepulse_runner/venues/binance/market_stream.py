@@ -1,7 +1,7 @@
 """Best bid and ask: from the stream, and from REST while the stream is silent.
 
 ``web-socket-streams.md``, "Individual Symbol Book Ticker Streams". A quiet market sends nothing,
-and so does a stream that went deaf: only asking tells the two apart.
+and so does a stream that stalled: only a REST read distinguishes the two.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from tradepulse_runner.venues.binance.sockets import Socket, Stream, open_socket
 from tradepulse_runner.venues.binance.wire import Malformed, book_ticker_from, ticker_from
 
 log = logging.getLogger(__name__)
-#: Seconds after which a silent symbol is asked for.
+#: Seconds without an update after which a symbol is read by REST.
 STALE = 2.0
-#: Prices that REST saw move without a word of the stream, in a row, before it is dialled anew.
-DEAF_AFTER = 5
+#: Price moves in a row that only REST had, after which the stream is reconnected.
+MAX_MISSED_MOVES = 5
 
 
 class MarketStream(Stream):
-    """Keeps ``quotes`` by symbol. ``clock`` gives unix seconds: when a quote was heard or read."""
+    """Keeps ``quotes`` by symbol. ``clock`` gives unix seconds: when a quote was received or
+    read."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class MarketStream(Stream):
         clock: Callable[[], float],
     ) -> None:
         super().__init__(
-            f"{name}-market", self._listen, self._hear, self._fell_silent, forever=True
+            f"{name}-market", self._dial_market, self._process, self._forget_updates, forever=True
         )
         self._rest, self._clock = rest, clock
         self._symbols = sorted(symbols)
@@ -46,7 +47,7 @@ class MarketStream(Stream):
         self._url = f"{url}/stream?streams={names}"
         self.quotes = quotes
         self._last_update: dict[str, int] = {}
-        self._deaf = 0
+        self._missed_moves = 0
 
     async def read(self, symbols: Iterable[str] | None = None) -> None:
         """Read the quotes (of all symbols) by REST. Raises :class:`OrderError`."""
@@ -60,13 +61,13 @@ class MarketStream(Stream):
             before = self.quotes.get(symbol)
             self._set(symbol, quote)
             moved = before and quote and (before.bid, before.ask) != (quote.bid, quote.ask)
-            self._deaf += bool(moved)
-        if self._deaf >= DEAF_AFTER and self.open:
-            self._deaf = 0
+            self._missed_moves += bool(moved)
+        if self._missed_moves >= MAX_MISSED_MOVES and self.open:
+            self._missed_moves = 0
             self.renew("prices move without it")
 
     async def refresh(self) -> None:
-        """Worker: reads by REST what the stream has not told for :data:`STALE` seconds."""
+        """Worker: reads by REST what the stream has not updated for :data:`STALE` seconds."""
         while True:
             await asyncio.sleep(STALE / 4)
             if stale := self.stale():
@@ -88,14 +89,14 @@ class MarketStream(Stream):
         else:
             self.quotes[symbol] = quote
 
-    async def _listen(self) -> Socket:
+    async def _dial_market(self) -> Socket:
         return await open_socket(self._rest, self._url)
 
-    def _fell_silent(self, reason: str) -> None:
+    def _forget_updates(self, reason: str) -> None:
         """REST takes over until the stream is back: no reason to stop trading."""
         self._last_update.clear()
 
-    def _hear(self, message: Any) -> None:
+    def _process(self, message: Any) -> None:
         data = message.get("data") if isinstance(message, dict) else None
         if not isinstance(data, dict):
             return
@@ -103,8 +104,8 @@ class MarketStream(Stream):
             self.renew("the server announced its shutdown")
         elif "u" in data:
             symbol, update, quote = book_ticker_from(data, self._clock())
-            # While one connection takes over from another, both speak.
+            # While one connection takes over from another, both send.
             if update >= self._last_update.get(symbol, update):
                 self._last_update[symbol] = update
-                self._deaf = 0
+                self._missed_moves = 0
                 self._set(symbol, quote)

@@ -1,4 +1,4 @@
-"""What a configuration may say of a Binance venue, and where its servers are."""
+"""The options of a Binance venue, and where its servers are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error answer of Binance says about the fate of a request (``errors.md``).
+"""What an error answer of Binance means for the request (``errors.md``).
 
 Three questions, in this order: was it refused for how much or who we are (throttled, credentials)?
 Does the venue itself not know (then only a query decides)? Else it was refused, for certain.
@@ -59,7 +59,7 @@ def refusal(status: int, text: str, headers: Mapping[str, str], now: float) -> O
         return TimestampRefused(what)
     if message.startswith("Duplicate order"):
         # Our ids are never used twice, so the order that is in the way is this very one: the
-        # request arrived more than once. It is live, and the query tells how.
+        # request arrived more than once. It is live; a query returns its state.
         return OutcomeUnknown(what)
     return _plain(status, code, what)
 
@@ -69,7 +69,8 @@ def _plain(status: int, code: int, what: str) -> OrderError:
         return OrderRejected(what)
     if status == 403:  # the firewall in front: nothing got behind it
         return VenueThrottled(f"{what}; blocked by the venue's firewall", MINUTE)
-    # An answer that is not Binance's: something in between spoke, and what got past it is open.
+    # An answer that is not Binance's: a proxy answered, and whether the request got past it is
+    # unknown.
     return OutcomeUnknown(what)
 
 

@@ -1,4 +1,4 @@
-"""Signed HTTP: one session, one place where requests leave, one where their errors are told.
+"""Signed HTTP: one session, one place where requests leave, one where their errors are classified.
 
 A request is sent again only when the venue certainly refused it: for old credentials when newer
 ones are there, and, unless it is an order (whose decision has aged), for a wrong timestamp.
@@ -41,7 +41,7 @@ from tradepulse_runner.venues.binance.signing import (
 from tradepulse_runner.venues.http import Connection, exchange
 from tradepulse_runner.venues.signers import PerGeneration
 
-#: Below the session's own limit, so that the answer tells what happened.
+#: Below the session's own limit, so that this one decides the error.
 TOTAL_TIMEOUT = 8.0
 #: How long the answer about a refused order may wait for the clock.
 MEASURE_TIMEOUT = 1.0
@@ -65,7 +65,7 @@ class Call:
 
 class Rest:
     """Sends calls to ``url``. All errors are :class:`OrderError` of the kinds that
-    :mod:`tradepulse_runner.errors` tells apart."""
+    :mod:`tradepulse_runner.errors` distinguishes."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Rest:
             except (KeyError, TypeError, ValueError):
                 raise OutcomeUnknown(f"{self._name}: no time in {str(answer)[:120]!r}") from None
         if not self.clock.adopt(samples):
-            raise VenueDisconnected(f"{self._name}: answers too slowly to tell the time by")
+            raise VenueDisconnected(f"{self._name}: answers too slowly to measure its clock")
 
     # -- one exchange ----------------------------------------------------------------------
 

@@ -41,25 +41,25 @@ class _Connection:
 class Stream:
     """Reads JSON messages of whatever ``dial`` opens.
 
-    ``heard`` gets each message; ``lost`` gets the reason when the connection ended without another
-    one taking over. ``forever`` then dials again; otherwise :meth:`run` returns.
+    ``on_message`` gets each message; ``on_lost`` gets the reason when the connection ended without
+    another one taking over. ``forever`` then dials again; otherwise :meth:`run` returns.
     """
 
     def __init__(
         self,
         name: str,
         dial: Callable[[], Awaitable[Socket]],
-        heard: Callable[[Any], None],
-        lost: Callable[[str], None],
+        on_message: Callable[[Any], None],
+        on_lost: Callable[[str], None],
         *,
         forever: bool,
         max_age: float = MAX_AGE,
     ) -> None:
         self.name = name
-        self._dial, self._heard, self._lost = dial, heard, lost
+        self._dial, self._on_message, self._on_lost = dial, on_message, on_lost
         self._forever, self._max_age = forever, max_age
         self._renew_for = ""
-        self._stir = asyncio.Event()
+        self._changed = asyncio.Event()
         self._current: _Connection | None = None
         self._unclosed: list[_Connection] = []
 
@@ -68,9 +68,9 @@ class Stream:
         return self._current is not None and not self._current.reader.done()
 
     def renew(self, why: str) -> None:
-        """Have another connection take over, soon."""
+        """Replace the connection soon, without a gap. ``why`` is logged."""
         self._renew_for = why
-        self._stir.set()
+        self._changed.set()
 
     async def start(self) -> None:
         """The first connection. Raises :class:`OrderError`."""
@@ -81,24 +81,24 @@ class Stream:
         try:
             while True:
                 while self._current is None:
-                    self._current = await self._insist()
-                await self._until_stirred(self._current)
+                    self._current = await self._dial_until_open()
+                await self._wait_for_change(self._current)
                 if not await self._take_over(self._current):
                     if not self._forever:
                         return
                     await asyncio.sleep(random.uniform(0.5, 1) * PAUSE)
         finally:
             for connection in [*self._unclosed]:
-                await self._hang_up(connection)
+                await self._close(connection)
 
-    async def _until_stirred(self, connection: _Connection) -> None:
+    async def _wait_for_change(self, connection: _Connection) -> None:
         """Until the connection ended or is to be renewed."""
-        connection.reader.add_done_callback(lambda _: self._stir.set())
+        connection.reader.add_done_callback(lambda _: self._changed.set())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._max_age):
                 while not self._renew_for and not connection.reader.done():
-                    self._stir.clear()
-                    await self._stir.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
                 return
         self._renew_for = f"{self._max_age:.0f} s old"
 
@@ -109,17 +109,17 @@ class Stream:
         try:
             if not old.reader.done():
                 log.info("stream.renewed", extra={"stream": self.name, "why": why})
-                self._current = await self._insist(while_open=old)
+                self._current = await self._dial_until_open(while_open=old)
             lost = old.reader.done()
             reason = old.reader.result() if lost else ""
         finally:
-            await self._hang_up(old)
+            await self._close(old)
         if lost:
             log.warning("stream.lost", extra={"stream": self.name, "why": reason})
-            self._lost(reason)
+            self._on_lost(reason)
         return not lost
 
-    async def _insist(self, while_open: _Connection | None = None) -> _Connection | None:
+    async def _dial_until_open(self, while_open: _Connection | None = None) -> _Connection | None:
         """Dial until it works, or, if given, until the old connection is gone."""
         attempt = 0
         while while_open is None or not while_open.reader.done():
@@ -149,16 +149,16 @@ class Stream:
         try:
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
-                    self._heard(json.loads(message.data, parse_float=Decimal))
+                    self._on_message(json.loads(message.data, parse_float=Decimal))
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            # Whatever could not be read or used: what it said must be asked for.
+            # A message that could not be read or used: its content must be polled.
             log.exception("stream.failed", extra={"stream": self.name})
             return f"{type(error).__name__}: {error}"
         return f"closed ({socket.close_code})"
 
-    async def _hang_up(self, connection: _Connection) -> None:
+    async def _close(self, connection: _Connection) -> None:
         connection.reader.cancel()
         await asyncio.wait({connection.reader})
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):

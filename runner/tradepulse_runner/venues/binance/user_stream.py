@@ -29,10 +29,10 @@ REMEMBERED = 10_000
 
 
 class UserStream(Stream):
-    """Tells ``tell`` every order and trade; what the streams skipped is for polling to find.
+    """Calls ``emit`` with every order and trade; polling brings what the stream skipped.
 
-    A connection can answer pings and say nothing: :meth:`compare` with what polling found has it
-    replaced.
+    A connection can answer pings and send no events: :meth:`compare` with polled trades replaces
+    it.
     """
 
     def __init__(
@@ -43,23 +43,24 @@ class UserStream(Stream):
         owners: Owners,
         fees: Fees,
         *,
-        tell: Callable[[VenueEvent], None],
+        emit: Callable[[VenueEvent], None],
         lost: Callable[[str], None],
     ) -> None:
-        super().__init__(f"{name}-user", self._subscribe, self._hear, lost, forever=False)
+        super().__init__(f"{name}-user", self._subscribe, self._process, lost, forever=False)
         self._rest, self._url = rest, url
-        self._owners, self._fees, self._tell = owners, fees, tell
-        self._told: OrderedDict[str, None] = OrderedDict()
+        self._owners, self._fees, self._emit = owners, fees, emit
+        self._streamed: OrderedDict[str, None] = OrderedDict()
         self._listens_since = rest.clock.now()
 
     def compare(self, trades: Iterable[Trade]) -> None:
-        """``trades`` were read from the venue: whether the stream should have told of them."""
+        """``trades`` were read from the venue: replace the connection if the stream should have
+        brought one of them."""
         now = self._rest.clock.now()
         for trade in trades:
             due = self._listens_since < trade.timestamp < now - LAG
-            if due and trade.trade_id not in self._told:
+            if due and trade.trade_id not in self._streamed:
                 self._listens_since = now  # one replacement for all that is missing so far
-                self.renew(f"trade {trade.trade_id} was not told")
+                self.renew(f"trade {trade.trade_id} was not streamed")
                 return
 
     async def _subscribe(self) -> Socket:
@@ -97,7 +98,7 @@ class UserStream(Stream):
                 answer = await self._next(socket)
                 if answer.get("id") == "subscribe":
                     break
-                self._hear(answer)
+                self._process(answer)
         if answer.get("status") != 200:
             raise self._why(answer)
 
@@ -115,7 +116,7 @@ class UserStream(Stream):
         text = json.dumps(answer.get("error"), default=str)
         return self._rest.refused(status if isinstance(status, int) else 0, text, {})
 
-    def _hear(self, message: Any) -> None:
+    def _process(self, message: Any) -> None:
         event = message.get("event") if isinstance(message, dict) else None
         if not isinstance(event, dict):
             return
@@ -131,16 +132,16 @@ class UserStream(Stream):
         try:
             order, trade = report_from(event, self._fees)
         except Malformed as error:
-            # Another's order may be of a kind that can't be shown; ours is found by polling.
+            # Another's order may be of a kind that can't be shown; ours is read by polling.
             log.warning("stream.unreadable", extra={"stream": self.name, "why": str(error)})
             return
         self._owners.remember(order)
         if trade is not None:
             self._note(trade)
-            self._tell(trade)
-        self._tell(order)
+            self._emit(trade)
+        self._emit(order)
 
     def _note(self, trade: Trade) -> None:
-        self._told[trade.trade_id] = None
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
+        self._streamed[trade.trade_id] = None
+        if len(self._streamed) > REMEMBERED:
+            self._streamed.popitem(last=False)

@@ -45,8 +45,8 @@ class Malformed(OutcomeUnknown):
     """An answer that isn't what the documentation promises: it settles nothing."""
 
 
-def _told(parse: Callable[P, T]) -> Callable[P, T]:
-    """Turn whatever a strange shape makes Python say into :class:`Malformed`."""
+def _or_malformed(parse: Callable[P, T]) -> Callable[P, T]:
+    """Turn the errors of an unexpected shape into :class:`Malformed`."""
 
     def parsed(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -113,7 +113,7 @@ def order_params(order: Order, client_id: str) -> dict[str, str]:
 # -- in: REST ------------------------------------------------------------------------------
 
 
-@_told
+@_or_malformed
 def order_from(raw: Mapping[str, Any]) -> VenueOrder:
     """An order as any order endpoint shows it. A cancel's own id is not the order's."""
     return VenueOrder(
@@ -125,15 +125,15 @@ def order_from(raw: Mapping[str, Any]) -> VenueOrder:
     )
 
 
-@_told
+@_or_malformed
 def client_id_from(raw: Mapping[str, Any]) -> str:
     """The client id alone of what :func:`order_from` reads."""
     return str(raw.get("origClientOrderId") or raw["clientOrderId"])
 
 
-@_told
+@_or_malformed
 def trade_from(raw: Mapping[str, Any], client_id: str, fees: Fees) -> Trade:
-    """An element of ``GET /api/v3/myTrades``, which doesn't say the client id."""
+    """An element of ``GET /api/v3/myTrades``, which lacks the client id."""
     symbol = raw["symbol"]
     fee, fee_symbol = fees.of(symbol, raw["commission"], raw["commissionAsset"])
     return Trade(
@@ -149,14 +149,14 @@ def trade_from(raw: Mapping[str, Any], client_id: str, fees: Fees) -> Trade:
     )
 
 
-@_told
+@_or_malformed
 def positions_from(raw: Mapping[str, Any], markets: Mapping[str, Market]) -> Positions:
-    """What ``GET /api/v3/account`` holds of each market's base asset, free and locked."""
-    held = {b["asset"]: Decimal(b["free"]) + Decimal(b["locked"]) for b in raw["balances"]}
-    return {m.symbol: held[m.base] for m in markets.values() if held.get(m.base)}
+    """Balances in ``GET /api/v3/account`` of each market's base asset, free and locked."""
+    balances = {b["asset"]: Decimal(b["free"]) + Decimal(b["locked"]) for b in raw["balances"]}
+    return {m.symbol: balances[m.base] for m in markets.values() if balances.get(m.base)}
 
 
-@_told
+@_or_malformed
 def markets_from(raw: Mapping[str, Any]) -> dict[str, Market]:
     """The symbols of ``GET /api/v3/exchangeInfo``."""
     return {
@@ -167,7 +167,7 @@ def markets_from(raw: Mapping[str, Any]) -> dict[str, Market]:
     }
 
 
-@_told
+@_or_malformed
 def weight_limit_from(raw: Mapping[str, Any], default: int) -> int:
     """The weight a minute that ``GET /api/v3/exchangeInfo`` allows."""
     for limit in raw.get("rateLimits", ()):
@@ -176,7 +176,7 @@ def weight_limit_from(raw: Mapping[str, Any], default: int) -> int:
     return default
 
 
-@_told
+@_or_malformed
 def ticker_from(raw: Mapping[str, Any], now: float) -> tuple[str, Quote | None]:
     """One of ``GET /api/v3/ticker/bookTicker``; no quote while a side is empty."""
     return raw["symbol"], _quote(raw["bidPrice"], raw["askPrice"], now)
@@ -185,15 +185,15 @@ def ticker_from(raw: Mapping[str, Any], now: float) -> tuple[str, Quote | None]:
 # -- in: streams ---------------------------------------------------------------------------
 
 
-@_told
+@_or_malformed
 def book_ticker_from(raw: Mapping[str, Any], now: float) -> tuple[str, int, Quote | None]:
     """``<symbol>@bookTicker``: symbol, update id, quote. The event has no time of its own."""
     return raw["s"], int(raw["u"]), _quote(raw["b"], raw["a"], now)
 
 
-@_told
+@_or_malformed
 def report_from(raw: Mapping[str, Any], fees: Fees) -> tuple[VenueOrder, Trade | None]:
-    """``executionReport``: the order, and the trade if it tells of one."""
+    """``executionReport``: the order, and the trade if it has one."""
     # "c" is the id of the request; of a cancelled order, "C" is the order's own.
     client_id = raw.get("C") or raw["c"]
     symbol, side = raw["s"], raw["S"]

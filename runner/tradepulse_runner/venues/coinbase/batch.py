@@ -42,7 +42,7 @@ class Batch(Generic[V]):
         return await asyncio.shield(future)
 
     async def close(self) -> None:
-        """End what is on its way; whoever waits is told that nothing is known."""
+        """End what is in flight; its callers get an error for an unknown outcome."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -51,7 +51,7 @@ class Batch(Generic[V]):
 
     async def _work(self) -> None:
         while self._waiting:
-            await asyncio.sleep(0)  # whoever asks in this turn of the loop comes along
+            await asyncio.sleep(0)  # requests of this turn of the event loop join
             keys = list(self._waiting)[: self._limit]
             asked = {key: self._waiting.pop(key) for key in keys}
             try:
@@ -72,6 +72,6 @@ class Batch(Generic[V]):
 
 
 def _retrieve(future: asyncio.Future[V]) -> None:
-    """Nobody may be left to hear of a failure."""
+    """Retrieve a failure that no caller waits for any more."""
     if not future.cancelled():
         future.exception()

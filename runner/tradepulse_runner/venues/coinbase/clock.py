@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-#: A round trip longer than this says too little about the time to sign by it.
+#: A round trip longer than this is too inexact to sign by.
 MAX_ROUND_TRIP = 4.0
 
 
@@ -22,8 +22,8 @@ class VenueClock:
         self.uncertainty = 0.0
 
     def adopt(self, asked: float, answered: float, venue: float) -> bool:
-        """The venue said ``venue`` (unix seconds) between the two of our times. False if that
-        tells too little."""
+        """The venue's clock was ``venue`` (unix seconds) between the two of our times. False if
+        that is too inexact."""
         if answered - asked > MAX_ROUND_TRIP:
             return False
         self._offset = venue - (asked + answered) / 2

@@ -8,8 +8,8 @@ proof, and the fence is weaker than Binance's for it. It fails safe: an order th
 nevertheless, open or as a fill, is taken up again by the next poll. (Decision 0008.)
 
 Coinbase finds orders by its own id only. An order whose answer was lost is searched in the list of
-orders, from shortly before it was sent, by our client id. Sending it again would tell as well (a
-repeated client id "will not be created and the order corresponding with that ID will be returned
+orders, from shortly before it was sent, by our client id. Sending it again would show that as well
+(a repeated client id "will not be created and the order corresponding with that ID will be returned
 instead"), but would make the order if it isn't there: it is never done.
 """
 
@@ -107,7 +107,7 @@ class CoinbaseConnector(StreamingConnector):
             options.ws_user_url,
             self._known,
             fetch=self._orders.by_venue_id,
-            tell=self._tell,
+            emit=self._emit,
             silence=options.silence,
         )
         await together((quotes.ask(sorted(self.symbols)), user.open()))

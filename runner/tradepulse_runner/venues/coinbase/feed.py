@@ -56,14 +56,14 @@ class Numbering:
 
 @dataclass(slots=True)
 class Feed:
-    """A subscribed connection. ``heard`` gets each message of the channels but heartbeats."""
+    """A subscribed connection. ``on_message`` gets each message of the channels but heartbeats."""
 
     name: str
     rest: Rest
     url: str
     channels: Sequence[str]
     products: Sequence[str]
-    heard: Callable[[Json], None]
+    on_message: Callable[[Json], None]
     silence: float
     signed: bool
     used: Credential | None = None
@@ -101,7 +101,7 @@ class Feed:
             await self._socket.send_str(json.dumps(message))
 
     async def _confirmed(self) -> None:
-        """Until the venue listed all channels as subscribed; hears what comes meanwhile."""
+        """Until the venue listed all channels as subscribed; passes on what comes meanwhile."""
         missing = set(self.channels)
         while missing:
             message = await self._next()
@@ -120,7 +120,7 @@ class Feed:
 
     def _pass_on(self, message: Json) -> None:
         if message.get("channel") not in ("heartbeats", "subscriptions", None):
-            self.heard(message)
+            self.on_message(message)
 
     async def _next(self) -> Json:
         """The next message that isn't late."""
@@ -146,7 +146,7 @@ class Feed:
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            raise FeedLost(f"{self.name}: said no JSON object: {text[:120]!r}")
+            raise FeedLost(f"{self.name}: sent no JSON object: {text[:120]!r}")
         return message
 
     async def _objected(self, why: str) -> None:

@@ -4,11 +4,11 @@ Coinbase's fills are filtered by ``sequence_timestamp``, which several may share
 that they appear in its order. So every read begins :data:`OVERLAP` before the newest one read, and
 what was read before is left out again. Left out is only what is known to be *booked*: the caller
 comes back with a page's cursor when it booked that page. After a restart nothing is known, and the
-overlap is told once more: the caller's book knows its trades by id.
+overlap is returned once more: the caller's book knows its trades by id.
 
 A cursor is a small JSON text: ``t`` newest ``sequence_timestamp`` read (microseconds), ``n`` a
 number that makes it unlike any before, and, for one overlap after a fresh beginning, ``from``,
-before which nothing may be told, with ``not``, the ids exactly there that are known.
+before which nothing may be returned, with ``not``, the ids exactly there that are known.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tradepulse_runner.venues.coinbase.wire import Fill
 
 #: Microseconds that a fill may appear late.
 OVERLAP = 30_000_000
-#: Fills of the overlap told again after a restart: fewer than the trades that a book remembers
+#: Fills of the overlap returned again after a restart: fewer than the trades that a book remembers
 #: (:data:`tradepulse_runner.oms.state.KEEP_TRADES`), or it would book the oldest twice.
-TELL_AGAIN = 1_500
+MAX_REPEATED = 1_500
 
 Read = Callable[[int | None], Coroutine[Any, Any, list[Fill]]]
 Owners = Callable[[Iterable[str]], Coroutine[Any, Any, Mapping[str, str]]]
@@ -78,7 +78,7 @@ class FillReader:
             return TradePage((), str(_beginning(await self._read(None))))
         cursor = Cursor.parse(text)
         fills = await self._read(max(0, cursor.newest - OVERLAP))
-        self._learn(text, fills)
+        self._mark_booked(text, fills)
         new = [f for f in fills if f.entry_id not in self._booked and cursor.new(f)]
         new.sort(key=lambda fill: (fill.at, fill.timestamp, fill.entry_id))
         if not new:
@@ -90,8 +90,8 @@ class FillReader:
         self._offered = (str(page), frozenset(fill.entry_id for fill in new))
         return TradePage(trades, str(page))
 
-    def _learn(self, text: str, fills: list[Fill]) -> None:
-        """Who comes with the cursor of the page that was told last has booked it."""
+    def _mark_booked(self, text: str, fills: list[Fill]) -> None:
+        """A caller with the cursor of the last page has booked that page."""
         offered, ids = self._offered
         at = {fill.entry_id: fill.at for fill in fills}
         booked = {*self._booked, *(ids if text == offered else ())}
@@ -107,9 +107,9 @@ class FillReader:
 
 
 def _bounded(fills: list[Fill], newest: int) -> list[Fill]:
-    """All that is new, and no more of what may have been told than a book remembers."""
+    """All that is new, and no more of what may have been returned before than a book keeps."""
     old = [fill for fill in fills if fill.at <= newest]
-    return old[-TELL_AGAIN:] + fills[len(old) :]
+    return old[-MAX_REPEATED:] + fills[len(old) :]
 
 
 def _beginning(fills: list[Fill]) -> Cursor:

@@ -1,4 +1,4 @@
-"""What was learnt of orders from the venue itself: their two ids, and what they asked for."""
+"""The venue's data of recent orders: their two ids, and the order itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ KEEP = 5_000
 
 
 class Known:
-    """The orders heard of last, at most ``keep``. Coinbase finds orders by its own id only, and
-    tells neither client ids with fills nor, always, the order with an update."""
+    """The orders received last, at most ``keep``. Coinbase looks orders up by its own id only; its
+    fills have no client ids, and not every update has the whole order."""
 
     def __init__(self, keep: int = KEEP) -> None:
         self._keep = keep
@@ -20,7 +20,7 @@ class Known:
         self._venue_ids: OrderedDict[str, str] = OrderedDict()  # by client id
         self._awaited: dict[str, asyncio.Future[VenueOrder]] = {}
 
-    def learn(self, order: VenueOrder) -> VenueOrder:
+    def remember(self, order: VenueOrder) -> VenueOrder:
         self._orders[order.venue_id] = order
         self._orders.move_to_end(order.venue_id)
         if len(self._orders) > self._keep:
@@ -48,8 +48,8 @@ class Known:
         """Empty while unknown."""
         return self._venue_ids.get(client_id, "")
 
-    async def heard_of(self, venue_id: str, seconds: float) -> VenueOrder | None:
-        """The order as it was told last; None if nothing is told within ``seconds``."""
+    async def wait_for(self, venue_id: str, seconds: float) -> VenueOrder | None:
+        """The order as last received; None if none is received within ``seconds``."""
         if order := self._orders.get(venue_id):
             return order
         awaited = self._awaited.setdefault(venue_id, asyncio.get_running_loop().create_future())

@@ -16,7 +16,7 @@ _CLOSED_FLAGS = ("trading_disabled", "is_disabled", "cancel_only", "view_only", 
 @dataclass(frozen=True, slots=True)
 class Product:
     """One tradable pair. ``alias``: the product whose book this one shares (BTC-USDC: BTC-USD);
-    the market's messages may speak of that one."""
+    the market's messages may use that one."""
 
     symbol: str
     base: str
@@ -71,19 +71,19 @@ def closed_from(raw: Json) -> str:
 
 
 def balances_from(accounts: Iterable[Json]) -> dict[str, Decimal]:
-    """What is held of each currency: available and on hold for open orders."""
-    held: dict[str, Decimal] = {}
+    """Balance of each currency: available and on hold for open orders."""
+    balances: dict[str, Decimal] = {}
     for account in accounts:
         currency = text(account, "currency")
         parts = [account.get("available_balance"), account.get("hold")]
         amount = sum((decimal(p, "value") for p in parts if isinstance(p, Mapping)), ZERO)
-        held[currency] = held.get(currency, ZERO) + amount
-    return held
+        balances[currency] = balances.get(currency, ZERO) + amount
+    return balances
 
 
 def positions_from(accounts: Iterable[Json], products: Iterable[Product]) -> Positions:
-    held = balances_from(accounts)
-    return {p.symbol: held.get(p.base, ZERO) for p in products}
+    balances = balances_from(accounts)
+    return {p.symbol: balances.get(p.base, ZERO) for p in products}
 
 
 def book_quotes(answer: Json, now: float) -> Iterator[tuple[str, Quote]]:

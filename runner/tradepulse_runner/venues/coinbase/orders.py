@@ -39,7 +39,7 @@ STREAM_PATIENCE = 0.15
 TRIES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8)
 #: Seconds before an order was sent that it is searched from: clocks differ.
 SEARCH_EARLIER = 120.0
-#: Orders that are closed already, or about to be: the order itself tells.
+#: Orders that are closed already, or about to be: the order itself is read.
 _LOST_RACES = frozenset(
     {
         "UNKNOWN_CANCEL_ORDER",
@@ -72,13 +72,13 @@ class Orders:
         """Send ``order``; the venue's own account of what it then has under ``client_id``.
 
         The answer itself doesn't prove that: for a repeated id it is that of the old order, and it
-        echoes what was asked. What is there is told by the user stream, or asked for.
+        echoes what was asked. Its state comes from the user stream, or is read.
         """
         call = Call("POST", "/orders", body=order_body(order, client_id), decides=True, urgent=True)
         venue_id = self._accepted(await self._rest.send(call), client_id)
         self._known.name(client_id, venue_id)
-        if streaming and (told := await self._known.heard_of(venue_id, STREAM_PATIENCE)):
-            return told
+        if streaming and (streamed := await self._known.wait_for(venue_id, STREAM_PATIENCE)):
+            return streamed
         try:
             return await self._settled(venue_id, lambda _: True)
         except OrderError as error:
@@ -159,7 +159,7 @@ class Orders:
             params.append(("start_date", rfc3339(start)))
         for raw in await self._rest.listed(LIST, params, "orders", urgent=urgent):
             if raw.get("client_order_id") == ref.client_id:
-                return self._known.learn(order_from(raw))
+                return self._known.remember(order_from(raw))
         raise OrderNotFound(f"{self._name}: no order of the list is {ref.client_id}")
 
     async def _look_up(
@@ -174,7 +174,7 @@ class Orders:
         answers: dict[str, VenueOrder | Exception] = {}
         for raw in raws:
             try:
-                answers[text(raw, "order_id")] = self._known.learn(order_from(raw))
+                answers[text(raw, "order_id")] = self._known.remember(order_from(raw))
             except OtherKind as error:
                 answers[text(raw, "order_id")] = error
         return answers
@@ -185,11 +185,11 @@ class Orders:
     def _read(self, raw: Any) -> VenueOrder | None:
         """None for an order of another's kind: we never made it, and can't describe it."""
         try:
-            return self._known.learn(order_from(raw))
+            return self._known.remember(order_from(raw))
         except OtherKind as error:
             if (venue_id := text(raw, "order_id")) not in self._skipped:
                 if len(self._skipped) >= 1_000:
-                    self._skipped.clear()  # said once more, rather than remembered for ever
+                    self._skipped.clear()  # logged once more, rather than kept for ever
                 self._skipped.add(venue_id)
                 details = {"venue": self._name, "order": venue_id, "why": str(error)}
                 log.warning("venue.order_of_another_kind", extra=details)
@@ -198,7 +198,7 @@ class Orders:
     # -- cancelling ------------------------------------------------------------------------
 
     async def cancel(self, ref: OrderRef) -> VenueOrder:
-        """Cancel; the closed order. That it was cancelled is told before it is."""
+        """Cancel; the closed order. The answer comes before the order is closed."""
         venue_id = ref.venue_id or self._known.venue_id(ref.client_id)
         if not venue_id:
             current = await self._search(ref, urgent=True)

@@ -1,6 +1,6 @@
 """Best bid and ask of each symbol: from the market stream, and by asking where it is quiet.
 
-The ticker speaks when something trades, so a quiet product has no news for a while; and the stream
+The ticker sends when something trades, so a quiet product has no news for a while; and the stream
 may be down. Whatever is older than :data:`FRESH` is asked for (``best_bid_ask``). A quote is only
 ever replaced by a later one.
 """
@@ -43,8 +43,8 @@ class Quotes:
         self._silence, self._clock = silence, clock
         self._symbols: dict[str, list[str]] = {}
         for product in products.values():
-            for spoken_of in {product.symbol, product.alias} - {""}:
-                self._symbols.setdefault(spoken_of, []).append(product.symbol)
+            for listed in {product.symbol, product.alias} - {""}:
+                self._symbols.setdefault(listed, []).append(product.symbol)
         self._wanted = sorted(products)
         self._latest: dict[str, Quote] = {}
 
@@ -58,11 +58,11 @@ class Quotes:
         self._take(book_quotes(answer, self._clock()))
 
     async def keep_fresh(self) -> None:
-        """Worker: ask for what the stream has not told of late."""
+        """Worker: read the quotes that the stream has not updated of late."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             since = self._clock() - FRESH
-            old = [s for s in self._wanted if not self._told_since(s, since)]
+            old = [s for s in self._wanted if not self._is_fresh(s, since)]
             if old:
                 try:
                     await self.ask(old)
@@ -72,8 +72,8 @@ class Quotes:
                     await asyncio.sleep(FRESH)
 
     async def listen(self) -> None:
-        """Worker: the market stream, dialled again for ever. Quotes are no proof of anything,
-        so its loss is told to nobody."""
+        """Worker: the market stream, dialled again for ever. Quotes prove nothing about
+        orders, so its loss isn't reported to the loop."""
         attempt = 0
         while True:
             feed = Feed(
@@ -82,7 +82,7 @@ class Quotes:
                 self._url,
                 ("heartbeats", "ticker"),
                 self._wanted,
-                self._hear,
+                self._process,
                 self._silence,
                 signed=False,
             )
@@ -99,24 +99,24 @@ class Quotes:
             finally:
                 await feed.close()
 
-    def _told_since(self, symbol: str, since: float) -> bool:
+    def _is_fresh(self, symbol: str, since: float) -> bool:
         quote = self._latest.get(symbol)
         return quote is not None and quote.timestamp >= since
 
-    def _hear(self, message: Json) -> None:
+    def _process(self, message: Json) -> None:
         if message.get("channel") not in ("ticker", "ticker_batch"):
             return
         try:
             # By the venue's own time: what waited on its way, or in our queue, is that much older.
             age = self._rest.clock.now() - microseconds(message, "timestamp") / 1e6
-            said = self._clock() - max(0.0, age)
+            sent_at = self._clock() - max(0.0, age)
             for event in items(message, "events"):
-                self._take(ticker_quotes(event, said))
+                self._take(ticker_quotes(event, sent_at))
         except OrderError as error:
             raise FeedLost(f"{self._name}-market: {error}") from error
 
-    def _take(self, told: Iterable[tuple[str, Quote]]) -> None:
-        for product, quote in told:
+    def _take(self, quotes: Iterable[tuple[str, Quote]]) -> None:
+        for product, quote in quotes:
             for symbol in self._symbols.get(product, ()):
                 before = self._latest.get(symbol)
                 if before is None or quote.timestamp >= before.timestamp:

@@ -19,7 +19,7 @@ from tradepulse_runner.errors import (
     VenueThrottled,
 )
 
-#: Seconds to wait after a 429 that doesn't say: limits are counted by the second.
+#: Seconds to wait after a 429 without a time: limits are counted by the second.
 DEFAULT_RETRY = 1.0
 # Refused at the door. Not 408 and 409: those may come from beyond it.
 _REFUSED = frozenset({400, 403, 404, 405, 406, 411, 413, 414, 415, 422, 429, 431, 451})
@@ -58,10 +58,10 @@ def create_refusal(name: str, answer: Mapping[str, Any]) -> OrderError:
     preview = str(detail.get("preview_failure_reason") or "")
     if not certain and preview.startswith("PREVIEW_"):  # refused before it was an order
         certain = [preview]
-    said = str(detail.get("message") or detail.get("error_details") or "")[:200]
+    detail_text = str(detail.get("message") or detail.get("error_details") or "")[:200]
     if certain and TAKEN not in certain:
-        return OrderRejected(f"{name}: {certain[0]}: {said}")
-    return OutcomeUnknown(f"{name}: {(certain or reasons or ['no reason'])[0]}: {said}")
+        return OrderRejected(f"{name}: {certain[0]}: {detail_text}")
+    return OutcomeUnknown(f"{name}: {(certain or reasons or ['no reason'])[0]}: {detail_text}")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -1,4 +1,4 @@
-"""Signed HTTP: one session, one place where requests leave, one where their errors are told.
+"""Signed HTTP: one session, one place where requests leave, one where their errors are classified.
 
 A request is sent again only when the venue certainly refused it, for old credentials when newer
 ones are there. aiohttp itself repeats a request on a connection that turned out to be closed, but
@@ -38,7 +38,7 @@ from tradepulse_runner.venues.signers import PerGeneration
 
 Params = Sequence[tuple[str, str]]  # Coinbase repeats a name for each of several values
 PREFIX = "/api/v3/brokerage"
-#: Seconds; below the session's own limit, so that the answer tells what happened.
+#: Seconds; below the session's own limit, so that this one decides the error.
 TOTAL_TIMEOUT = 8.0
 #: An order that was refused for old credentials is not worth sending again later than this.
 RESEND_WITHIN = 2.0
@@ -63,7 +63,7 @@ class Call:
 
 class Rest:
     """Sends calls to ``url``. All errors are :class:`OrderError` of the kinds that
-    :mod:`tradepulse_runner.errors` tells apart."""
+    :mod:`tradepulse_runner.errors` distinguishes."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Rest:
         except (KeyError, TypeError, ValueError):
             raise OutcomeUnknown(f"{self._name}: no time in {shown(answer)}") from None
         if not self.clock.adopt(asked, self._monotonic(), milliseconds / 1000):
-            raise VenueDisconnected(f"{self._name}: answers too slowly to tell the time by")
+            raise VenueDisconnected(f"{self._name}: answers too slowly to measure its clock")
 
     # -- one exchange ----------------------------------------------------------------------
 

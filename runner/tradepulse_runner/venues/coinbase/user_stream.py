@@ -1,7 +1,7 @@
-"""Updates of our orders, as the user channel tells them.
+"""Updates of our orders from the user channel.
 
-The channel tells what an order has filled in all, not its single fills: an update is passed on as
-a :class:`VenueOrder`, and whoever hears that it filled more has the trades read.
+The channel has the total that an order has filled, not its single fills: an update is passed on as
+a :class:`VenueOrder`, and its receiver reads the trades when the total rose.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Fetch = Callable[[str], Coroutine[Any, Any, VenueOrder]]
 
 
 class UserStream:
-    """One connection to the user channel. ``tell`` gets every update; ``fetch`` asks for an order
-    by the venue's id, where an update alone doesn't tell what was asked for."""
+    """One connection to the user channel. ``emit`` gets every update; ``fetch`` reads an order
+    by the venue's id, for updates without the whole order."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class UserStream:
         known: Known,
         *,
         fetch: Fetch,
-        tell: Callable[[VenueOrder], None],
+        emit: Callable[[VenueOrder], None],
         silence: float,
     ) -> None:
         self._name, self._known = f"{name}-user", known
-        self._fetch, self._tell = fetch, tell
+        self._fetch, self._emit = fetch, emit
         channels = ("heartbeats", "user")
-        self._feed = Feed(self._name, rest, url, channels, (), self._hear, silence, signed=True)
-        self._untold: asyncio.Queue[str] = asyncio.Queue(maxsize=1_000)
+        self._feed = Feed(self._name, rest, url, channels, (), self._process, silence, signed=True)
+        self._incomplete: asyncio.Queue[str] = asyncio.Queue(maxsize=1_000)
 
     async def open(self) -> None:
         """Raises :class:`OrderError`."""
@@ -58,16 +58,16 @@ class UserStream:
         await self._feed.close()
 
     async def complete(self) -> None:
-        """Worker: ask for the orders that updates left untold."""
+        """Worker: read the orders of which an update had a part only."""
         while True:
-            venue_id = await self._untold.get()
+            venue_id = await self._incomplete.get()
             try:
-                self._tell(await self._fetch(venue_id))
+                self._emit(await self._fetch(venue_id))
             except OrderError as error:  # the poll asks for it as well
                 details = {"stream": self._name, "order": venue_id, "why": str(error)}
                 log.info("stream.order_unread", extra=details)
 
-    def _hear(self, message: Json) -> None:
+    def _process(self, message: Json) -> None:
         if message.get("channel") != "user":
             return
         try:
@@ -81,6 +81,6 @@ class UserStream:
         venue_id = text(raw, "order_id")
         order = streamed_order(raw, self._known.asked(venue_id))
         if order is not None:
-            self._tell(self._known.learn(order))
-        elif not self._untold.full():
-            self._untold.put_nowait(venue_id)
+            self._emit(self._known.remember(order))
+        elif not self._incomplete.full():
+            self._incomplete.put_nowait(venue_id)

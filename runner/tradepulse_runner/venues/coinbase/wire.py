@@ -196,20 +196,20 @@ def order_of(symbol: str, side: str, quantity: Decimal, price: Decimal | None) -
         raise Malformed(f"no order: {error}") from None
 
 
-def status_from(word: str, filled: Decimal) -> OrderStatus:
+def status_from(name: str, filled: Decimal) -> OrderStatus:
     """Coinbase's status. A FAILED order may have traded before it failed."""
-    if word in WORKING:
+    if name in WORKING:
         return OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.OPEN
-    if word == "FAILED":
+    if name == "FAILED":
         return OrderStatus.CANCELLED if filled else OrderStatus.REJECTED
-    if word not in _CLOSED:
-        raise Malformed(f"order status {word!r} is not known")
-    return _CLOSED[word]
+    if name not in _CLOSED:
+        raise Malformed(f"order status {name!r} is not known")
+    return _CLOSED[name]
 
 
 def streamed_order(raw: Json, known: Order | None) -> VenueOrder | None:
     """An order of the user channel, whose words are others than the list's; ``known`` is the order
-    as the list told it. None if the message alone doesn't tell what was asked for: when an order
+    as the list had it. None if the message alone doesn't have the whole order: when an order
     is cancelled, what was left of it is reported as zero."""
     filled, left = decimal(raw, "cumulative_quantity"), decimal(raw, "leaves_quantity")
     status = status_from(text(raw, "status"), filled)

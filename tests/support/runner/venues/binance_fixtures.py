@@ -15,7 +15,8 @@ from tests.support.venues.binance import BinanceVenue
 from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, OrderRef, OrderType, Side, VenueEvent
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.risk.manager import RiskManager
 from tradepulse_runner.strategy.base import Strategy
 from tradepulse_runner.venues.binance.connector import BinanceConnector, build_binance

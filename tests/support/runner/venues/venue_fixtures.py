@@ -26,7 +26,8 @@ from tradepulse_runner.config.runner import VenueConfig
 from tradepulse_runner.credentials.store import CredentialStore
 from tradepulse_runner.domain import Order, Side
 from tradepulse_runner.errors import RiskRejected
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.risk.manager import RiskManager
 from tradepulse_runner.venues.base import ExecutionConnector
 from tradepulse_runner.venues.binance.connector import build_binance

@@ -60,7 +60,12 @@ async def test_a_spool_of_an_earlier_release_is_read(tmp_path: Path) -> None:
     folder = earlier(tmp_path, "spool")
     found = Spool(folder, most=8 << 10, keep=0, clock=lambda: AT)
     found.open()
-    assert (found.origin, found.acked, found.found, found.first) == (f"{7:032x}", 17, 35, 18)
+    assert (found.origin, found.acked, found.recovered_seq, found.first) == (
+        f"{7:032x}",
+        17,
+        35,
+        18,
+    )
     assert found.notes == {"base": 0, "marks": {"paper": [17, "id"]}}
     read: list[tuple[int, bytes]] = []
     while batch := found.read(4):

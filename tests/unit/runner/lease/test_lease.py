@@ -194,9 +194,9 @@ def _valid_since_the_answer(
 
 
 FAULTS: list[tuple[str, Any, float, dict[str, Any]]] = [
-    ("_given_back", lambda me, found: not found.holder, 0.0, {"deletable": True}),
-    ("_may_be_followed", lambda me: False, 3.0, {}),
-    ("_may_be_followed", lambda me: me.seen.holder != me.identity, 3.0, {"mortal": 1}),
+    ("_was_released", lambda me, found: not found.holder, 0.0, {"deletable": True}),
+    ("_requests_may_arrive", lambda me: False, 3.0, {}),
+    ("_requests_may_arrive", lambda me: me.seen.holder != me.identity, 3.0, {"mortal": 1}),
     ("next_epoch", property(lambda me: me.known_epoch + 1), 0.0, {}),
     ("refusal", lambda me, now: "" if me.epoch and now >= me.quiet_until else "no", 0.0, {}),
     ("observed", _waits_since_first_seen, 0.0, {}),

@@ -29,4 +29,4 @@ def test_what_is_settled_is_forgotten() -> None:
     for number in range(1000):
         send_times.note(f"id-{number}")
         send_times.keep({f"id-{number}"})
-    assert len(send_times._left) == 1
+    assert len(send_times._sent_at) == 1

@@ -29,7 +29,8 @@ from tradepulse_runner.domain import Instrument, Order, OrderRef, OrderStatus, S
 from tradepulse_runner.errors import NotTrading, OutcomeUnknown, RiskRejected, VenueDisconnected
 from tradepulse_runner.killswitch import KillSwitch
 from tradepulse_runner.live.killreport import read_report
-from tradepulse_runner.live.loop import LiveExecutionLoop, LiveLoopConfig
+from tradepulse_runner.live.loop import LiveExecutionLoop
+from tradepulse_runner.live.loop_config import LiveLoopConfig
 from tradepulse_runner.live.phase import Phase
 from tradepulse_runner.oms.journal import list_segments, scan
 from tradepulse_runner.release import Release

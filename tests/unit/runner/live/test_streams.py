@@ -33,7 +33,7 @@ from tradepulse_runner.domain import (
 )
 from tradepulse_runner.errors import DurabilityLost, VenueDisconnected
 from tradepulse_runner.live.loop import LiveExecutionLoop
-from tradepulse_runner.live.session import Drift
+from tradepulse_runner.live.reconciliation import Drift
 from tradepulse_runner.live.streams import UserStreamHandler
 from tradepulse_runner.oms.book import Oms
 from tradepulse_runner.venues.base import Listener
@@ -100,7 +100,7 @@ async def test_a_fill_is_booked_when_it_is_heard_and_once(tmp_path: Path) -> Non
 async def test_a_fill_that_the_stream_dropped_is_found_by_the_poll_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradepulse_runner.live.session.STREAM_LAG", 0.0)
+    monkeypatch.setattr("tradepulse_runner.live.reconciliation.STREAM_LAG", 0.0)
     venue = Streaming(tmp_path)
     loop = make_loop(tmp_path, venue)
     loop.config = dataclasses.replace(loop.config, reconcile_interval=0.2)
@@ -226,7 +226,7 @@ def test_any_order_repetition_and_loss_ends_in_the_same_book(
 ) -> None:
     oms = Oms(tmp_path_factory.mktemp("oms"), "paper", clock=lambda: 0.0)
     oms.open()
-    ear = UserStreamHandler(oms, ask=lambda: None, lost=lambda _why: None)
+    ear = UserStreamHandler(oms, request_poll=lambda: None, lost=lambda _why: None)
     oms.queue("tp-1", ORDER)
     oms._write(t="intent", id="tp-1", hash="", epoch=0, ts=0.0)
     events = [e for n, e in enumerate(story()) if n not in dropped] * repeats
@@ -264,7 +264,7 @@ def test_a_stream_that_tells_sums_has_the_trades_read(
     oms = Oms(tmp_path, "paper", clock=lambda: 0.0)
     oms.open()
     asked: list[None] = []
-    ear = UserStreamHandler(oms, ask=lambda: asked.append(None), lost=lambda _why: None)
+    ear = UserStreamHandler(oms, request_poll=lambda: asked.append(None), lost=lambda _why: None)
     oms.queue("tp-1", ORDER)
     ear.on_event(story()[0])
     ear.on_event(story()[1])
@@ -290,7 +290,7 @@ def test_a_lost_disk_does_not_end_the_stream(tmp_path: Path) -> None:
     with pytest.raises(DurabilityLost):
         asyncio.run(oms.intend("id"))
     asked: list[str] = []
-    ear = UserStreamHandler(oms, ask=lambda: asked.append("ask"), lost=asked.append)
+    ear = UserStreamHandler(oms, request_poll=lambda: asked.append("ask"), lost=asked.append)
     ear.on_event(VenueOrder("id", "7", wanted, OrderStatus.OPEN, Decimal(0)))
     assert asked == ["ask"]  # the poll is what meets the disk, and halts
     ear.on_event(StreamLost("cut"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tradepulse_runner.domain import Side, TradePage
 from tradepulse_runner.errors import OutcomeUnknown
 from tradepulse_runner.oms.state import KEEP_TRADES
-from tradepulse_runner.venues.coinbase.fills import OVERLAP, TELL_AGAIN, Cursor, FillReader
+from tradepulse_runner.venues.coinbase.fills import MAX_REPEATED, OVERLAP, Cursor, FillReader
 from tradepulse_runner.venues.coinbase.wire import Fill
 
 SECOND = 1_000_000
@@ -106,12 +106,12 @@ async def test_it_asks_from_one_overlap_before_the_newest() -> None:
 
 
 async def test_after_a_restart_it_tells_no_more_than_a_book_remembers() -> None:
-    assert TELL_AGAIN < KEEP_TRADES
+    assert MAX_REPEATED < KEEP_TRADES
     many = [fill(f"{n:05}", 10 * SECOND + n) for n in range(3_000)]
     cursor = str(Cursor(10 * SECOND + 2_999, 7))
     venue = List(*many, fill("new", 11 * SECOND))
     told = ids(await venue.reader().since(cursor))
-    assert told == [f"{n:05}" for n in range(3_000 - TELL_AGAIN, 3_000)] + ["new"]
+    assert told == [f"{n:05}" for n in range(3_000 - MAX_REPEATED, 3_000)] + ["new"]
 
 
 @pytest.mark.parametrize("text", ["", "17", "[]", '{"t":"x","n":1}', '{"n":1}', '{"t":1,"n":null}'])

@@ -104,7 +104,7 @@ def _order(number: int) -> VenueOrder:
 async def test_orders_are_known_by_both_ids_and_the_oldest_is_forgotten() -> None:
     known = Known(keep=2)
     for number in range(3):
-        known.learn(_order(number))
+        known.remember(_order(number))
     assert [known.client_id(f"v-{n}") for n in range(3)] == [None, "tp-1", "tp-2"]
     assert [known.venue_id(f"tp-{n}") for n in range(3)] == ["", "v-1", "v-2"]
     assert known.asked("v-0") is None
@@ -113,15 +113,15 @@ async def test_orders_are_known_by_both_ids_and_the_oldest_is_forgotten() -> Non
 
 async def test_an_order_is_waited_for_by_everybody_who_asks() -> None:
     known = Known()
-    waiting = [asyncio.create_task(known.heard_of("v-1", 5)) for _ in range(2)]
+    waiting = [asyncio.create_task(known.wait_for("v-1", 5)) for _ in range(2)]
     await asyncio.sleep(0)
-    known.learn(_order(2))
-    known.learn(_order(1))
+    known.remember(_order(2))
+    known.remember(_order(1))
     assert await asyncio.gather(*waiting) == [_order(1)] * 2
-    hasty, waiting_on = known.heard_of("v-4", 0.01), known.heard_of("v-4", 0.1)
+    hasty, waiting_on = known.wait_for("v-4", 0.01), known.wait_for("v-4", 0.1)
     assert list(await asyncio.gather(hasty, waiting_on)) == [None, None]
-    assert await known.heard_of("v-1", 0) == _order(1)
-    assert await known.heard_of("v-3", 0.01) is None
+    assert await known.wait_for("v-1", 0) == _order(1)
+    assert await known.wait_for("v-3", 0.01) is None
     assert not known._awaited
 
 
