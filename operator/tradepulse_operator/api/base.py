@@ -1,4 +1,4 @@
-"""What every model of the API shares: camelCase on the wire, frozen, rules beside the type."""
+"""What every model of the API shares: camelCase on the wire, frozen, rules next to the type."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEDY = "x-remedy"
 
 @dataclass(frozen=True)
 class Rule:
-    """One validation, told twice: as CEL for the API server and as `holds` for checks offline.
+    """One validation, written twice: as CEL for the API server and as `holds` for checks offline.
 
     In a model's `cel` it speaks of the whole object; as an annotation (`Annotated[str, Rule(…)]`)
     of one value, and then reading refuses what it forbids. `message` names the field and the

@@ -1,4 +1,4 @@
-"""The runner's own past as a measure of what follows: what is asked for, and what was found."""
+"""The runner's own past as a measure of what follows: what is asked for, and what was measured."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .base import Model, required, rule
 from .units import Duration, Instant, Message, Text, seconds
 
 LONGEST_BASELINE = "1h"
-#: Positions that a status tells; 8 venues of 64 symbols would be too many.
+#: Positions that a status lists; 8 venues of 64 symbols would be too many.
 MOST_POSITIONS = 64
-#: Partitions that a status tells, and readers of each.
+#: Partitions that a status lists, and readers of each.
 MOST_PARTITIONS = 64
 MOST_READERS = 8
 #: Servers that a runner's database may have.
 MOST_REPLICAS = 8
-#: Differences that a status tells, and remarks besides.
+#: Differences that a status lists, and likewise remarks.
 MOST_DIFFERENCES = 16
 
 
@@ -104,12 +104,12 @@ class ServiceBaseline(Model):
     )
 
 
-class HeldPosition(Model):
+class PositionBaseline(Model):
     """One position. Decimals are strings."""
 
     venue: Text = Field(description="The venue.")
     symbol: Text = Field(description="The instrument.")
-    quantity: Text = Field(description="What is held, below zero when sold short.")
+    quantity: Text = Field(description="Quantity of the position, below zero when short.")
 
 
 class BookBaseline(Model):
@@ -117,7 +117,7 @@ class BookBaseline(Model):
 
     generation: int = Field(default=0, description="Generation of its newest snapshot.")
     sha256: Text = Field(default="", description="Its checksum; empty before there is one.")
-    positions: Annotated[tuple[HeldPosition, ...], Field(max_length=MOST_POSITIONS)] = Field(
+    positions: Annotated[tuple[PositionBaseline, ...], Field(max_length=MOST_POSITIONS)] = Field(
         default=(), description="Positions other than zero, by venue and symbol."
     )
     positions_left_out: int = Field(default=0, description="Further ones, too many for here.")

@@ -87,7 +87,7 @@ class BakeStatus(Model):
         " where that is lower, interpolated in their bucket.",
     )
     evidence_at: Instant | None = Field(
-        default=None, description="Last instant of which the guard could tell anything, RFC 3339."
+        default=None, description="Last instant that the guard could judge, RFC 3339."
     )
 
 
@@ -101,7 +101,7 @@ class BackupRecord(Model):
 
 
 class RollbackStatus(Model):
-    """The way back, as far as it has come."""
+    """Progress of a rollback."""
 
     step: RollbackStep = Field(description="What is being done.")
     step_at: Instant = Field(description="When that step began, RFC 3339.")
@@ -169,9 +169,10 @@ class ReleaseCutoverStatus(Model):
     verdict: VerdictRecord | None = Field(
         default=None, description="The guard's last verdict that mattered."
     )
-    rollback: RollbackStatus | None = Field(default=None, description="The way back.")
+    rollback: RollbackStatus | None = Field(default=None, description="Progress of the rollback.")
     verification: BakeStatus | None = Field(
-        default=None, description="Checkpoint of the watch over the previous release, once back."
+        default=None,
+        description="Checkpoint of the watch over the release that was rolled back to.",
     )
     streams: StreamsRecord | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""How a cutover is watched: the limits, the bake and the way back."""
+"""How a cutover is watched: the limits, the bake and the rollback."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class StateOnRollback(StrEnum):
 
 
 class Rollback(Model):
-    """The way back."""
+    """How a cutover is rolled back."""
 
     state: StateOnRollback = Field(
         default=StateOnRollback.RESTORE,
@@ -103,7 +103,7 @@ class CutoverPolicy(Model):
         default="5m",
         description="Time for the new release's pod to become ready; rolled back after it.",
     )
-    rollback: Rollback = Field(default=Rollback(), description="The way back.")
+    rollback: Rollback = Field(default=Rollback(), description="How it is rolled back.")
     on_inconclusive: OnInconclusive = Field(
         default=OnInconclusive.HOLD,
         description="What follows when the guard can't tell, e.g. because Prometheus is down: Hold"

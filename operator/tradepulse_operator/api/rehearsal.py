@@ -37,7 +37,7 @@ class RehearsalStatus(Model):
     orders: int = Field(default=0, description="Orders that were answered or given up.")
     failed: int = Field(default=0, description="Those of them that failed.")
     p95_milliseconds: float | None = Field(
-        default=None, description="95th percentile of their latency, as the process told it."
+        default=None, description="95th percentile of their latency, as the process reports it."
     )
     result: CheckResult | None = Field(default=None, description="Pass or Fail, once it is known.")
     message: Message = Field(default="", description="The result in words.")

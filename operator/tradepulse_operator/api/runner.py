@@ -133,7 +133,7 @@ class TradingRunnerSpec(Model):
     )
     event_bus: EventBus | None = Field(
         default=None,
-        description="Kafka, to which ticks, signals, orders and fills are told; nobody when left"
+        description="Kafka, to which ticks, signals, orders and fills are published; none when left"
         " out.",
     )
     monitoring: Monitoring = Field(default=Monitoring(), description="Monitoring.")

@@ -68,7 +68,7 @@ def structural(model: type[Model]) -> Schema:
 
 
 def _inline(node: Any, defs: Mapping[str, Schema], within: tuple[str, ...]) -> Any:
-    """`node` with every `$ref` replaced; what stands beside a `$ref` overrides its target."""
+    """`node` with every `$ref` replaced; its siblings override its target."""
     if isinstance(node, list):
         return [_inline(item, defs, within) for item in node]
     if not isinstance(node, dict):
@@ -78,8 +78,8 @@ def _inline(node: Any, defs: Mapping[str, Schema], within: tuple[str, ...]) -> A
     name = str(node["$ref"]).rpartition("/")[2]
     if name in within:
         raise ValueError(f"{name} contains itself, which a CRD can't say: {' > '.join(within)}")
-    beside = {key: value for key, value in node.items() if key != "$ref"}
-    return _inline({**defs[name], **beside}, defs, (*within, name))
+    siblings = {key: value for key, value in node.items() if key != "$ref"}
+    return _inline({**defs[name], **siblings}, defs, (*within, name))
 
 
 def _node(node: Schema) -> Schema:

@@ -188,7 +188,7 @@ class Observer:
         name = cutover.spec.runner
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
         runner, problem = _runner_of(live)
-        check, rehearsal, rehearsing = await self._beside(cutover, runner)
+        check, rehearsal, rehearsing = await self._auxiliary_pods(cutover, runner)
         (pod, process), (pvc, sts), target, user_config, report, recording = await asyncio.gather(
             self._running(namespace, name),
             asyncio.gather(
@@ -272,7 +272,7 @@ class Observer:
         pod = await self._pod(namespace, runner)
         return pod, await self.process(address(pod or {}))
 
-    async def _beside(
+    async def _auxiliary_pods(
         self, cutover: ReleaseCutover, runner: TradingRunner | None
     ) -> tuple[AuxiliaryPodView | None, AuxiliaryPodView | None, ProcessView | None]:
         """The pods that check and rehearse the target, where the policy asks for such."""

@@ -222,6 +222,6 @@ class Admin(Model):
     )
     allow_from: Annotated[tuple[Peer, ...], Field(max_length=8)] = Field(
         default=(),
-        description="Who may connect, by the runner's NetworkPolicy; nobody but the node when left"
-        " out (kubectl port-forward works).",
+        description="Who may connect, by the runner's NetworkPolicy; when left out, only the"
+        " node (kubectl port-forward works).",
     )

@@ -41,7 +41,7 @@ Group = Annotated[
 
 
 class Stream(StrEnum):
-    """What can be told."""
+    """A topic that can be published."""
 
     TICKS = "market.ticks"
     BARS = "market.bars"
@@ -56,7 +56,7 @@ _GROUPS = distinct("readers must be different: remove the group that is listed t
 
 
 class EventBus(Model):
-    """Kafka brokers. While they are down nothing waits for them: what is told then waits on the
+    """Kafka brokers. While they are down nothing waits for them: events published then wait on the
     state volume."""
 
     cel = (
@@ -109,12 +109,12 @@ class EventBus(Model):
     )
     publish: Annotated[tuple[Stream, ...], Field(min_length=1, max_length=5), _STREAMS] = Field(
         default=tuple(Stream),
-        description="What is told, a topic each; market.bars needs no market.ticks.",
+        description="Events that are published, a topic each; market.bars needs no market.ticks.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     readers: Annotated[tuple[Group, ...], Field(max_length=8), _GROUPS] = Field(
         default=(),
-        description="Consumer groups that read what is told; the runner asks the brokers how far"
+        description="Consumer groups that read the events; the runner asks the brokers how far"
         " they are.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )

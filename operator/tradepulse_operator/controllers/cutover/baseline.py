@@ -15,9 +15,9 @@ from tradepulse_operator.api.baseline import (
     Baseline,
     BaselinePolicy,
     BookBaseline,
-    HeldPosition,
     KafkaBaseline,
     PartitionBaseline,
+    PositionBaseline,
     PostgresBaseline,
     ReplicaBaseline,
     ServiceBaseline,
@@ -83,7 +83,7 @@ def _book(process: ProcessView | None) -> BookBaseline | None:
     if process is None:
         return None
     held = [
-        HeldPosition(venue=venue, symbol=symbol, quantity=quantity)
+        PositionBaseline(venue=venue, symbol=symbol, quantity=quantity)
         for venue, symbol, quantity in process.positions
     ]
     return BookBaseline(
