@@ -96,6 +96,8 @@ def test_only_a_restore_with_this_rollbacks_nonce_is_proven(state: Path) -> None
     assert back_again(go(state, restore=UID), made, NONCE)[1] == "Unproven"
     wrong, _ = back_again(restored(state, made["sha256"], "another"), made, NONCE)
     assert "another rollback" in wrong
+    # An operator of before took over meanwhile: its status has no field for the nonce.
+    assert back_again(restored(state, made["sha256"]), made, "") == ("", "Unproven")
 
 
 def test_a_refusal_ends_the_rollback_at_once(state: Path) -> None:

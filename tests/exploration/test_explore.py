@@ -29,7 +29,7 @@ from tradepulse_operator.controllers.cutover.phases import (
     verifying,
 )
 from tradepulse_operator.controllers.observed.views import CutoverObserved, RunnerObserved
-from tradepulse_operator.controllers.runner import context as runner_view
+from tradepulse_operator.controllers.runner import context
 from tradepulse_operator.controllers.runner.children import pod_ref
 from tradepulse_operator.controllers.runner.context import build_context
 from tradepulse_operator.controllers.runner.desired_run import desired_run
@@ -188,7 +188,7 @@ def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 def intends(change: Callable[[DesiredRun], DesiredRun]) -> Callable[[pytest.MonkeyPatch], None]:
     def apply(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(runner_view, "intent", lambda *args: change(desired_run(*args)))
+        patch.setattr(context, "desired_run", lambda *args: change(desired_run(*args)))
 
     return apply
 

@@ -29,9 +29,16 @@ def desired_run(
     return _under(plain, cutover, cutover.status.source, cutover.status.target)
 
 
-def halt_order(uid: str, why: str) -> str:
-    """The order to halt for the cutover `uid`; the process answers with that uid."""
-    return f"halt {uid} {why}"
+def halt_order(uid: str, side: Side) -> str:
+    """The order to halt the release of that side for the cutover `uid`; the process answers with
+    that uid."""
+    match side:
+        case Side.SOURCE:
+            return f"halt {uid} cutover"
+        case Side.TARGET:
+            return f"halt {uid} rollback"
+        case _:
+            assert_never(side)
 
 
 def spec_kill(reason: str) -> str:
@@ -65,7 +72,7 @@ def _under(
         release=_of(facts.runs, source, target),
         # Until the pod of the target is gone there is no nonce, and without it nothing may start.
         replicas=plain.replicas if facts.starts else 0,
-        halt=_halt(facts, cutover.metadata.uid),
+        halt=halt_order(cutover.metadata.uid, facts.runs) if facts.halted else "",
         kill_switch=kill,
         prepare=_prepare(facts, cutover, source),
         # A halted process has orders to cancel: its pod is left alone.
@@ -81,19 +88,6 @@ def _of(side: Side, source: Release, target: Release) -> Release:
             return target
         case _:
             assert_never(side)
-
-
-def _halt(facts: PhaseFacts, uid: str) -> str:
-    """The request to halt, as the process gets it; "" when it isn't to."""
-    if not facts.halted:
-        return ""
-    match facts.runs:
-        case Side.SOURCE:
-            return halt_order(uid, "cutover")
-        case Side.TARGET:
-            return halt_order(uid, "rollback")
-        case _:
-            assert_never(facts.runs)
 
 
 def _prepare(facts: PhaseFacts, cutover: ReleaseCutover, source: Release) -> Prepare | None:

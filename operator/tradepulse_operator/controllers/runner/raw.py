@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from tradepulse_operator.api.cutover_status import CutoverPhase
+from tradepulse_operator.api.cutover_status import CutoverPhase, RollbackStep
 from tradepulse_operator.api.meta import Condition, ConditionStatus, Meta
+from tradepulse_operator.api.phases import PhaseFacts, Side, facts
 from tradepulse_operator.api.read import NotUnderstood, raw, text, true
 from tradepulse_operator.api.reasons import ConditionType, RunnerReason
 from tradepulse_operator.api.runner import CLEAN_STOP, TradingRunner
@@ -44,6 +45,9 @@ from .diff import deleting
 
 #: Seconds between two looks: no event tells that another version of the operator could read it.
 _LOOK = 30.0
+
+_PHASES = {phase.value: phase for phase in CutoverPhase}
+_STEPS = {step.value: step for step in RollbackStep}
 
 
 @dataclass(frozen=True)
@@ -96,21 +100,33 @@ def _orders(seen: RawRunner, release: str) -> dict[str, str]:
 
 def _kill_switch(seen: RawRunner) -> str:
     """Why the kill switch is to be engaged; "" when nothing says so."""
+    phase = _facts(seen.cutover)
+    if phase is not None and phase.kill_switch:
+        return halted_kill(text(seen.cutover, "metadata", "name"))
     if true(seen.manifest, "spec", "killSwitch", "engaged"):
         return spec_kill(text(seen.manifest, "spec", "killSwitch", "reason"))
-    if text(seen.cutover, "status", "phase") == CutoverPhase.HALTED:
-        return halted_kill(text(seen.cutover, "metadata", "name"))
     return ""
 
 
 def _halt(cutover: Manifest | None, release: str) -> str:
     """The order by which the claimed cutover halts a pod of `release`; "" when it doesn't."""
-    uid, phase = text(cutover, "metadata", "uid"), text(cutover, "status", "phase")
-    if phase == CutoverPhase.HALTING and release == text(cutover, "status", "source", "id"):
-        return halt_order(uid, "cutover")
-    if phase == CutoverPhase.ROLLING_BACK and release == text(cutover, "status", "target", "id"):
-        return halt_order(uid, "rollback")
+    phase = _facts(cutover)
+    if phase is None or phase.final or not phase.touched:
+        return ""
+    for side in Side:
+        # Where the desired release may trade, a pod of the other one may not.
+        halted = (phase.runs is side) is phase.halted
+        if halted and release and release == text(cutover, "status", side, "id"):
+            return halt_order(text(cutover, "metadata", "uid"), side)
     return ""
+
+
+def _facts(cutover: Manifest | None) -> PhaseFacts | None:
+    """What holds in the claimed cutover's phase; None for a phase that this operator doesn't know.
+    A step that it doesn't know counts as a rollback's first."""
+    phase = _PHASES.get(text(cutover, "status", "phase"))
+    step = _STEPS.get(text(cutover, "status", "rollback", "step"))
+    return None if phase is None else facts(phase, step)
 
 
 def _order(seen: RawRunner) -> Step | None:

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from tradepulse_operator.api.cutover import ReleaseCutover
 from tradepulse_operator.common.names import LABEL_CUTOVER, LABEL_RUNNER
 from tradepulse_operator.controllers.observed.views import ProcessView
 from tradepulse_operator.guard.samples import Recording, Series
-from tradepulse_operator.incident import bundle, chain, samples
+from tradepulse_operator.incident import bundle, chain, parts, samples
 from tradepulse_operator.incident.parts import LIMITS, bounded
 
 PROCESS = ProcessView("HALTED", halt_complete=True)
@@ -153,6 +154,21 @@ def test_floods_are_bounded_and_keep_their_end() -> None:
         kept = samples.load(found["samples.json"])
         assert kept.runner[0].points[-1] == (99_999.0, 99_999.1)
         assert kept.since > 0
+
+
+def test_a_log_is_bounded_before_it_is_searched_for_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[int] = []
+
+    def remembered(text: str) -> str:
+        searched.append(len(text))
+        return text
+
+    monkeypatch.setattr(parts, "redact", remembered)
+    lines = "a-" * 100_000 + "\n" + "one of many lines\n" * 50_000
+    bundle.build(evidence(logs={"runner": lines}))
+    assert 0 < max(searched) <= LIMITS["logs-runner.txt"]
 
 
 def test_the_limits_leave_room_for_the_manifest() -> None:

@@ -233,7 +233,32 @@ UID = "uid-btc-1"
             cutover("RollingBack", rollback={"step": "Draining", **ROLLING}),
             {ANNOTATION_TRADING: f"halt {UID} rollback"},
         ),
+        *(
+            (
+                cutover(phase, rollback={"step": step, **ROLLING}),
+                {ANNOTATION_TRADING: f"halt {UID} rollback"},
+            )
+            for phase, step in [
+                ("RollingBack", "CollectingEvidence"),
+                ("RollingBack", "Stopping"),
+                ("RollingBack", "Starting"),
+                ("Verifying", "Starting"),
+            ]
+        ),
+        (
+            cutover("Switching", source=TARGET, target=SOURCE),
+            {ANNOTATION_TRADING: f"halt {UID} cutover"},
+        ),
         (cutover("RollingBack", source=TARGET, target=SOURCE), {}),
+        (
+            cutover(
+                "RollingBack",
+                source=TARGET,
+                target=SOURCE,
+                rollback={"step": "Stopping", **ROLLING},
+            ),
+            {},
+        ),
         (cutover("Halted"), {ANNOTATION_KILL_SWITCH: "cutover btc-1 halted"}),
         (cutover("Baking"), {}),
         (cutover("PartlyPromoted"), {}),

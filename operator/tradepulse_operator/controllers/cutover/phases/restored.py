@@ -50,7 +50,8 @@ def _another(told: Statement, backup: BackupRecord | None, nonce: str) -> str:
     known = backup.sha256 if backup else ""
     if known and told.sha256 != known:
         return f"backup {told.id} has sha256 {told.sha256}, it was {known} when it was made"
-    if told.nonce not in (None, nonce):
+    # Without one on record (an operator of before wrote the status) nothing can be compared.
+    if nonce and told.nonce not in (None, nonce):
         return f"backup {told.id} was restored by another rollback than this one"
     return ""
 
@@ -84,8 +85,8 @@ def proven(observed: CutoverObserved, pod: PodView) -> CutoverObserved:
         CutoverReason.PROVEN if own else CutoverReason.UNPROVEN,
         f"backup {backup.id} was restored by this rollback"
         if own
-        else "the previous release is too old to prove that its order state was restored by this"
-        " rollback: compare its orders and positions with the venue",
+        else "the previous release, or the operator that began this rollback, is too old to prove"
+        " that the order state was restored by it: compare orders and positions with the venue",
         now=observed.now,
         generation=cutover.metadata.generation,
     )
