@@ -1,4 +1,4 @@
-"""Kubernetes Events, derived from what the status records: nothing is told that isn't persisted."""
+"""Kubernetes Events, derived from what the status records: nothing else is reported."""
 
 from __future__ import annotations
 

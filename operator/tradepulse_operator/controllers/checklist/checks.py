@@ -1,6 +1,6 @@
 """What the operator finds of each check that it makes itself. Pure, a function a check.
 
-What the check pod told is kept once it passed; everything else is found anew at each look. No
+What the check pod reported is kept once it passed; everything else is checked at each look. No
 message holds what changes from look to look: it would be a write without news.
 """
 
@@ -51,7 +51,7 @@ class Answer:
 
 
 def recorded(observed: CutoverObserved, name: str) -> CheckRecord | None:
-    """What the status tells of an item."""
+    """What the status records of an item."""
     return next((one for one in observed.cutover.status.checklist if one.name == name), None)
 
 
@@ -84,7 +84,7 @@ def _secrets(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
 
 
 def _before(observed: CutoverObserved, check: Check) -> CheckOutcome:
-    """What an earlier pod told, while this one tells nothing."""
+    """What an earlier pod reported, while this one has reported nothing."""
     known = recorded(observed, check)
     if known is None or known.result is CheckResult.WAIVED:
         return pending("waits for a pod of the target release to tell")

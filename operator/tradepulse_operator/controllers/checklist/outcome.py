@@ -26,5 +26,5 @@ def failed(message: str, *, final: bool = False) -> CheckOutcome:
 
 
 def pending(message: str) -> CheckOutcome:
-    """It can't be told yet."""
+    """It is not known yet."""
     return CheckOutcome(CheckResult.PENDING, message)

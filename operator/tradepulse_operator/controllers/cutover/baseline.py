@@ -38,11 +38,13 @@ def measured(observed: CutoverObserved) -> Baseline:
     policy, runner, seen = observed.cutover.spec.baseline, observed.runner, observed.recording
     at, service = observed.now, None
     if runner is not None and seen is not None:
-        held = limits(observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval)
+        thresholds = limits(
+            observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval
+        )
         # Up to the newest scrape that was seen: whoever measures again finds no other samples until
         # then. And up to the very instant that is recorded, which has microseconds.
         at = instant(timestamp(_newest(seen)))
-        service = service_of(seen, at, policy, held)
+        service = service_of(seen, at, policy, thresholds)
     process = observed.process
     return Baseline(
         at=timestamp(at),
@@ -60,13 +62,13 @@ def _newest(recording: Recording) -> float:
 
 
 def service_of(
-    recording: Recording, at: float, policy: BaselinePolicy, held: Limits
+    recording: Recording, at: float, policy: BaselinePolicy, thresholds: Limits
 ) -> ServiceBaseline | None:
     """What `recording` says of the window that ends at `at` (unix seconds); None when Prometheus
     gave no answer. Pure, so that it can be derived again from the recorded samples."""
     if recording.outage:
         return None
-    measured = measure(recording, at, seconds(policy.window), held)
+    measured = measure(recording, at, seconds(policy.window), thresholds)
     errors, p95 = own_limits(measured, policy.error_rate_increase, policy.p95_increase)
     return ServiceBaseline(
         window=policy.window,
@@ -82,15 +84,15 @@ def service_of(
 def _book(process: ProcessView | None) -> BookBaseline | None:
     if process is None:
         return None
-    held = [
+    positions = [
         PositionBaseline(venue=venue, symbol=symbol, quantity=quantity)
         for venue, symbol, quantity in process.positions
     ]
     return BookBaseline(
         generation=process.snapshot_generation,
         sha256=process.snapshot_sha256,
-        positions=tuple(held[:MOST_POSITIONS]),
-        positions_left_out=max(0, len(held) - MOST_POSITIONS),
+        positions=tuple(positions[:MOST_POSITIONS]),
+        positions_left_out=max(0, len(positions) - MOST_POSITIONS),
     )
 
 
@@ -98,17 +100,17 @@ def kafka_of(bus: BusView) -> KafkaBaseline | None:
     """`bus` as it is recorded; None before brokers ever answered."""
     if bus.at is None:
         return None
-    told = partitions_of(bus)
+    partitions = partitions_of(bus)
     return KafkaBaseline(
         at=timestamp(bus.at),
         problem=bus.problem,
-        partitions=told[:MOST_PARTITIONS],
-        partitions_left_out=bus.left_out + max(0, len(told) - MOST_PARTITIONS),
+        partitions=partitions[:MOST_PARTITIONS],
+        partitions_left_out=bus.left_out + max(0, len(partitions) - MOST_PARTITIONS),
     )
 
 
 def partitions_of(bus: BusView) -> tuple[PartitionBaseline, ...]:
-    """All that are told."""
+    """Every partition that is reported."""
     return tuple(
         PartitionBaseline(
             topic=one.topic, partition=one.partition, end=one.end, committed=dict(one.committed)
@@ -133,10 +135,14 @@ def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
     )
 
 
-def tighten(cutover: ReleaseCutover, held: Limits) -> Limits:
-    """`held`, tightened by the baseline that was recorded."""
+def tighten(cutover: ReleaseCutover, thresholds: Limits) -> Limits:
+    """`thresholds`, tightened by the baseline that was recorded."""
     service = _service(cutover)
-    return tightened(held, service.error_rate_limit, service.p95_limit) if service else held
+    return (
+        tightened(thresholds, service.error_rate_limit, service.p95_limit)
+        if service
+        else thresholds
+    )
 
 
 def remaining_degradation(cutover: ReleaseCutover, seen: Tally) -> str:

@@ -1,4 +1,4 @@
-"""How a cutover's status changes: a phase is entered, or the wait in it is told.
+"""How a cutover's status changes: a phase is entered, or the wait in it is reported.
 
 Every change is a whole status, guarded by resourceVersion. A wait is written only when it says
 something new, so a cutover that waits costs no writes.

@@ -1,4 +1,4 @@
-"""Event bus and database at the end of a move, against the baseline: told, never waited for.
+"""Event bus and database at the end of a move, against the baseline: reported, never waited for.
 
 The process asks them, with its own certificates; here its words are compared. Neither a rollback
 nor a promotion depends on it: both are down now and then, and a person can mend neither by
@@ -28,13 +28,13 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved, Proc
 from . import kafka as streams_kafka
 from . import postgres as streams_postgres
 
-#: Seconds after which an answer tells nothing of now; the process asks several times as often.
+#: Seconds after which an answer is too old to count; the process asks several times as often.
 FRESH = 60.0
 
 
 @dataclass(frozen=True)
 class Compared:
-    """In words: what is not as it has to be, what has changed besides, what can't be told."""
+    """In words: what is not as it has to be, what has changed besides, what isn't known."""
 
     differences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -57,8 +57,8 @@ def compare(
     *,
     moved: bool = False,
 ) -> Compared | None:
-    """What `process` says at `now` (unix seconds) beside the baseline; None where the runner has
-    neither event bus nor database. `moved`: it runs another configuration than was measured."""
+    """What `process` says at `now` (unix seconds) compared with the baseline; None where the runner
+    has neither event bus nor database. `moved`: it runs another configuration than was measured."""
     spec = runner.spec if runner else None
     compared = list[Compared]()
     if before.kafka or (spec and spec.event_bus):
@@ -96,9 +96,9 @@ def _postgres(
 def _untold(measured: bool, view: BusView | DatabaseView | None, now: float) -> str:
     """Why nothing can be compared; "" when it can."""
     if not measured:
-        return "it told nothing before the halt, so there is nothing to compare with"
+        return "nothing was reported before the halt, so there is nothing to compare with"
     if view is None:
-        return "the release that runs tells nothing of it"
+        return "the release that runs reports nothing of it"
     if not fresh(view, now):
         return view.problem or f"it hasn't answered the runner within {FRESH:g} s"
     return ""

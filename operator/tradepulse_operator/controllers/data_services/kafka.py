@@ -14,16 +14,16 @@ def differences(
     """What is not as it has to be, in words, by topic and partition.
 
     `max_lag`: records that a reader may be behind. `moved`: another configuration runs now, so a
-    partition or a reader that isn't told any more may have been left out on purpose.
+    partition or a reader that isn't reported any more may have been left out on purpose.
     """
     if now.problem and not before.problem:
-        yield f"Kafka doesn't take what the runner tells: {now.problem}"
-    told = {(one.topic, one.partition): one for one in now.partitions}
-    last = max(told, default=("", 0))
+        yield f"Kafka doesn't take the runner's events: {now.problem}"
+    known = {(one.topic, one.partition): one for one in now.partitions}
+    last = max(known, default=("", 0))
     for was in before.partitions:
         place = was.topic, was.partition
-        if place in told:
-            yield from _partition(was, told[place], moved=moved)
+        if place in known:
+            yield from _partition(was, known[place], moved=moved)
         elif not moved and (not now.left_out or place < last):
             yield f"{was.topic}/{was.partition} is gone, it ended at {was.end}"
     if max_lag is not None:

@@ -21,7 +21,7 @@ def differences(
     """What is not as it has to be, in words.
 
     `max_lag`: seconds that a replica may be behind. `moved`: another configuration runs now, so a
-    server that isn't told any more may have been left out on purpose.
+    server that isn't reported any more may have been left out on purpose.
     """
     if now.problem and not before.problem:
         yield f"PostgreSQL doesn't take the audit trail: {now.problem}"

@@ -99,13 +99,13 @@ def _begin(view: RunnerContext, spec: KillSwitchDrill, after: float) -> RunningD
         return None
     if spec.target is DrillTarget.LIVE and now - due > _LIVE_GRACE:
         return None
-    told = view.seen.alert
+    alert = view.seen.alert
     return RunningDrill(
         scheduled_for=timestamp(due),
         started_at=timestamp(now),
         target=spec.target,
         release=active.id,
-        taken_before=None if told is None or told.problem else told.taken,
+        taken_before=None if alert is None or alert.problem else alert.taken,
     )
 
 

@@ -18,9 +18,9 @@ class PartitionView:
 
 @dataclass(frozen=True)
 class BusView:
-    """Kafka. `at`: when brokers told the offsets last; None before they ever did."""
+    """Kafka. `at`: when brokers reported the offsets last; None before they ever did."""
 
-    #: Why brokers don't take what is told; "" when they do.
+    #: Why brokers don't take the events; "" when they do.
     problem: str = ""
     at: float | None = None
     #: By topic and number.

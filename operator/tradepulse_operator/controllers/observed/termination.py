@@ -54,7 +54,7 @@ class Statement:
     refused: bool = False
 
 
-#: Protocol 0 tells of a restore that it didn't make in a sentence.
+#: Protocol 0 reports a restore that it didn't make in a sentence.
 _SENTENCES = {
     "no such backup: the new release never started": Result.MISSING,
     "the current state is kept": Result.KEPT,
@@ -82,7 +82,7 @@ def statement(message: str) -> Statement:
         return Statement(Result.ERROR, problem=problem, refused=said.get("refused") is True)
     backup = said.get("backup")
     if backup is not None and _backup(backup) is None:
-        return _error(f"its answer tells of no usable backup: {message.strip()}")
+        return _error(f"its answer names no usable backup: {message.strip()}")
     return _restore(said.get("restore"), _backup(backup))
 
 

@@ -53,9 +53,9 @@ def prune_configs(view: RunnerContext) -> Step | None:
     kept = {view.run.release.config_map}
     if view.wanted:
         kept.add(view.wanted.release.config_map)
-    held = [*open_ones, *([view.cutover] if view.cutover else [])]
+    in_use = [*open_ones, *([view.cutover] if view.cutover else [])]
     releases = [view.status.active_release, view.status.previous_release]
-    releases += [release for c in held for release in (c.status.source, c.status.target)]
+    releases += [release for c in in_use for release in (c.status.source, c.status.target)]
     kept |= {release.config_map for release in releases if release}
     for ref, live in old_configs(view):
         if ref.name not in kept:

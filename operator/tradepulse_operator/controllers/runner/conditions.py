@@ -221,7 +221,7 @@ def audit_stored(view: RunnerContext) -> Said | None:
 
 
 def events_published(view: RunnerContext) -> Said | None:
-    """Whether the brokers, if there are any, take what is told."""
+    """Whether the brokers, if there are any, take every event."""
     if view.runner.spec.event_bus is None:
         return None
     process = view.seen.process

@@ -39,31 +39,36 @@ def baking(observed: CutoverObserved) -> Step:
         return Wait("waits for samples", seconds(cutover.spec.guardrails.interval))
     if pod and pod.waiting:
         return roll_back(observed, pod.waiting, f"the new release can't run: {pod.waiting}")
-    held = bake_limits(cutover, runner)
+    thresholds = bake_limits(cutover, runner)
     before = from_status(cutover.status.bake, entered_at(cutover.status))
-    progress = advance(before, observed.recording, observed.now, held)
+    progress = advance(before, observed.recording, observed.now, thresholds)
     if progress.decision is not Decision.CONTINUE:
         return _decided(observed, progress)
     changes: dict[str, Any] = {}
-    if checkpoint_due(before, progress.checkpoint, held) or _verdict_changed(observed, progress):
+    if checkpoint_due(before, progress.checkpoint, thresholds) or _verdict_changed(
+        observed, progress
+    ):
         changes["bake"] = to_status(progress.checkpoint)
         if progress.verdict:
             changes["verdict"] = record(progress.verdict)
     target = cutover.status.target
     reason, message = describe(progress.verdict, target.id if target else "")
     if progress.verdict is None and not changes:
-        return Wait(message, next_look(progress.checkpoint, observed.now, held))
-    look = next_look(progress.checkpoint, observed.now, held)
+        return Wait(message, next_look(progress.checkpoint, observed.now, thresholds))
+    look = next_look(progress.checkpoint, observed.now, thresholds)
     return wait_with_message(observed, message, look, reason=reason, **changes)
 
 
 def _verdict_changed(observed: CutoverObserved, progress: BakeProgress) -> bool:
-    """Whether the guard found something else than what the status tells."""
-    told, verdict = observed.cutover.status.verdict, progress.verdict
+    """Whether the verdict is another than the one that the status records."""
+    recorded, verdict = observed.cutover.status.verdict, progress.verdict
     if verdict is None:
         return False
     decisive = verdict.decisive
-    return told is None or (told.verdict, told.guardrail) != (decisive.kind, decisive.guardrail)
+    return recorded is None or (recorded.verdict, recorded.guardrail) != (
+        decisive.kind,
+        decisive.guardrail,
+    )
 
 
 def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
@@ -72,9 +77,11 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     if verdict:
         changes["verdict"] = record(verdict)
     if progress.decision is Decision.PROMOTE:
-        told = record_comparison(observed, moved=reconfigured(observed.cutover))
+        compared = record_comparison(observed, moved=reconfigured(observed.cutover))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
-        return enter_phase(told, CutoverPhase.SUCCEEDED, message + difference_note(told), **changes)
+        return enter_phase(
+            compared, CutoverPhase.SUCCEEDED, message + difference_note(compared), **changes
+        )
     if progress.decision is Decision.INCONCLUSIVE or verdict is None:
         message = f"the guard could tell nothing for {spec.switch_deadline} (onInconclusive)"
         return roll_back(observed, CutoverReason.INCONCLUSIVE, message, **changes)

@@ -44,9 +44,9 @@ def ended(observed: CutoverObserved) -> Step:
     cutover = observed.cutover
     if observed.report != "final":
         return FileReport(cutover_ref(cutover), final=True)
-    told = cutover.status.report
-    if told is None or observed.report_head not in ("", told.head):
-        filed = told or report_record(observed)
+    record = cutover.status.report
+    if record is None or observed.report_head not in ("", record.head):
+        filed = record or report_record(observed)
         news = {"head": observed.report_head, "stage": observed.report}
         return write_status(observed, report=filed.model_copy(update=news))
     return Wait("ended")

@@ -15,7 +15,7 @@ from tradepulse_operator.controllers.step import Step
 
 
 def checking(observed: CutoverObserved) -> Step:
-    """Preflight and AwaitingApproval: nothing is touched before everything that the way back needs
+    """Preflight and AwaitingApproval: nothing is touched before everything that a rollback needs
     is there, and everyone who must has signed. What was checked is checked again after the wait."""
     if observed.cutover.spec.abort:
         return aborted_before_switch(observed)
@@ -44,7 +44,7 @@ def _unsigned(observed: CutoverObserved) -> Step | None:
 def _halt(observed: CutoverObserved) -> Step:
     source = observed.cutover.status.source
     if source and observed.pod and observed.pod.image_id:
-        # What the node resolved the image to: the way back has to end with the very same.
+        # What the node resolved the image to: a rollback has to end with the very same.
         source = source.model_copy(update={"image_id": observed.pod.image_id})
     signed = signatures(observed.cutover, observed.runner) if observed.runner else ""
     message = "the active release cancels its orders and drains"

@@ -39,9 +39,9 @@ def verifying(observed: CutoverObserved) -> Step:
     if pod and pod.image_id and source.image_id not in (None, pod.image_id):
         message = f"{source.image} is now {pod.image_id}, it was {source.image_id}"
         return end_halted(observed, CutoverReason.IMAGE_CHANGED, message)
-    held = verify_limits(cutover, runner)
+    thresholds = verify_limits(cutover, runner)
     before = from_status(cutover.status.verification, entered_at(cutover.status))
-    progress = advance(before, observed.recording, observed.now, held)
+    progress = advance(before, observed.recording, observed.now, thresholds)
     if progress.decision is Decision.ROLLBACK and progress.verdict:
         broken = progress.verdict.decisive
         message = f"{broken.guardrail}: {broken.message}"
@@ -63,7 +63,7 @@ def verifying(observed: CutoverObserved) -> Step:
             reason=rollback.reason,
             verification=to_status(progress.checkpoint),
         )
-    return _watching(observed, rollback, before, progress, held)
+    return _watching(observed, rollback, before, progress, thresholds)
 
 
 def _watching(
@@ -71,7 +71,7 @@ def _watching(
     rollback: RollbackStatus,
     before: Checkpoint,
     progress: BakeProgress,
-    held: Limits,
+    thresholds: Limits,
 ) -> Step:
     source = observed.cutover.status.source
     if progress.decision is Decision.PROMOTE:
@@ -81,7 +81,7 @@ def _watching(
     reason, message = wait_reason(observed.cutover.status), observed.cutover.status.message
     if progress.verdict:
         reason, message = describe(progress.verdict, source.id if source else "")
-    look = next_look(progress.checkpoint, observed.now, held)
+    look = next_look(progress.checkpoint, observed.now, thresholds)
     if checkpoint_overdue(before, progress.checkpoint):
         changes["verification"] = to_status(progress.checkpoint)
     return until_deadline(observed, rollback, message, seconds=look, reason=reason, **changes)

@@ -94,7 +94,7 @@ def postgres(
             bus(PartitionView(FILLS, 0, 40)),
             [f"reader settlement of {FILLS}/0 has no offset any more, it was at 38"],
         ),
-        (bus(problem="no broker answers"), ["Kafka doesn't take what the runner tells: no broker"]),
+        (bus(problem="no broker answers"), ["Kafka doesn't take the runner's events: no broker"]),
         # Those told are the first 256: one that may be behind them isn't known to be gone.
         (bus(GONE, left_out=3), []),
         (bus(PartitionView(FILLS, 0, -1), left_out=3), [f"{FILLS}/0 is gone"]),
@@ -295,8 +295,8 @@ def test_what_differs_is_reported_and_holds_nothing_up() -> None:
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        (None, ("Kafka: the release that runs tells", "PostgreSQL: the release that runs tells")),
-        (telling(None), ("Kafka: the release that runs tells nothing of it",)),
+        (None, ("Kafka: the release that runs reports", "PostgreSQL: the release that runs reports")),
+        (telling(None), ("Kafka: the release that runs reports nothing of it",)),
         (
             telling(bus(at=NOW - FRESH - 1, problem="no broker answers")),
             ("Kafka: no broker answers",),
@@ -325,7 +325,7 @@ def test_a_bus_that_came_later_has_nothing_to_be_compared_with() -> None:
     bare = BEFORE.model_copy(update={"kafka": None})
     after = written(decide(verified(telling(), baseline=bare)))
     assert after.streams
-    assert after.streams.unknown[0].startswith("Kafka: it told nothing before the halt")
+    assert after.streams.unknown[0].startswith("Kafka: nothing was reported before the halt")
 
 
 def test_a_runner_without_either_has_no_such_condition() -> None:
