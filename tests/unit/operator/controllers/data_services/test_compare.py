@@ -295,7 +295,10 @@ def test_what_differs_is_reported_and_holds_nothing_up() -> None:
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        (None, ("Kafka: the release that runs reports", "PostgreSQL: the release that runs reports")),
+        (
+            None,
+            ("Kafka: the release that runs reports", "PostgreSQL: the release that runs reports"),
+        ),
         (telling(None), ("Kafka: the release that runs reports nothing of it",)),
         (
             telling(bus(at=NOW - FRESH - 1, problem="no broker answers")),
