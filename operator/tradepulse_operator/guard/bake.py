@@ -85,7 +85,7 @@ def advance(
     return done
 
 
-def next_look(checkpoint: Checkpoint, now: float, limits: Limits) -> float:
+def next_evaluation(checkpoint: Checkpoint, now: float, limits: Limits) -> float:
     """Seconds until the next instant can be judged; an interval when one already waits for data."""
     due = next(_instants(checkpoint, float("inf"), limits)) + limits.settle
     return due - now if due > now else limits.interval

@@ -48,7 +48,7 @@ class Limits:
         return 2 * self.window + 4 * self.metric_gap + self.interval
 
 
-def limits(
+def build_limits(
     guardrails: Guardrails,
     scrape: str,
     *,

@@ -12,7 +12,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant
 
-from .limits import Limits, limits
+from .limits import Limits, build_limits
 from .promql import Endpoint, SampleQuery
 
 UNCONFIGURED = (
@@ -34,10 +34,10 @@ def sample_query(
     url = guardrails.prometheus or default
     if release is None or not url:
         return None
-    held = limits(guardrails, runner.spec.monitoring.scrape_interval)
+    limits = build_limits(guardrails, runner.spec.monitoring.scrape_interval)
     before = current(cutover.status).before_halt
-    span = max(held.lookback, _before(cutover, held)) if before else held.lookback
-    back = math.ceil(span / held.interval) * held.interval
+    span = max(limits.lookback, _before(cutover, limits)) if before else limits.lookback
+    back = math.ceil(span / limits.interval) * limits.interval
     return SampleQuery(
         endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
@@ -45,7 +45,7 @@ def sample_query(
         release=release.id,
         since=min(_judged(cutover, now), now) - back,
         until=now,
-        step=held.interval,
+        step=limits.interval,
         custom={rule.name: rule.query for rule in guardrails.custom},
     )
 
@@ -58,23 +58,23 @@ def baseline_query(
     url = guardrails.prometheus or default
     if not url or status.source is None or status.baseline is None:
         return None
-    held = limits(guardrails, runner.spec.monitoring.scrape_interval)
+    limits = build_limits(guardrails, runner.spec.monitoring.scrape_interval)
     at = instant(status.baseline.at)
     return SampleQuery(
         endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
         runner=cutover.spec.runner,
         release=status.source.id,
-        since=at - _before(cutover, held),
+        since=at - _before(cutover, limits),
         until=at,
-        step=held.interval,
+        step=limits.interval,
     )
 
 
-def _before(cutover: ReleaseCutover, held: Limits) -> float:
+def _before(cutover: ReleaseCutover, limits: Limits) -> float:
     """How far back the samples of a baseline reach: the newest is a metricGap old at most, and an
     increase counts at the later of two samples, which are a guardrails.window apart at most."""
-    return seconds(cutover.spec.baseline.window) + held.window + held.metric_gap
+    return seconds(cutover.spec.baseline.window) + limits.window + limits.metric_gap
 
 
 def watched(cutover: ReleaseCutover) -> Release | None:

@@ -109,9 +109,11 @@ def _found(evidence: Evidence) -> Compared:
     if before is None:
         return Compared()
     # Until the end it is the target that runs, and tells.
-    moved = not evidence.final and reconfigured(cutover)
+    config_changed = not evidence.final and reconfigured(cutover)
     policy = cutover.spec.baseline
-    compared = compare(before, evidence.process, None, policy, evidence.at, moved=moved)
+    compared = compare(
+        before, evidence.process, None, policy, evidence.at, config_changed=config_changed
+    )
     return compared or Compared()
 
 

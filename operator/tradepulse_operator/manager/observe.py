@@ -40,7 +40,7 @@ from tradepulse_operator.common.names import (
 )
 from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 from tradepulse_operator.controllers.checklist.checklist import needs_pods
-from tradepulse_operator.controllers.drill.live import asks
+from tradepulse_operator.controllers.drill.live import due_observations
 from tradepulse_operator.controllers.observed.auxiliary import auxiliary_view
 from tradepulse_operator.controllers.observed.pods import address, drill_view, pod_view
 from tradepulse_operator.controllers.observed.views import (
@@ -333,7 +333,7 @@ class Observer:
     async def _drilled(self, runner: TradingRunner) -> tuple[MetricView | None, AlertView | None]:
         """What a live drill moved: the metric, where a Prometheus is known, and the alert."""
         now, meta = self._clock.now(), runner.metadata
-        by_metric, alert = asks(runner, now)
+        by_metric, alert = due_observations(runner, now)
         url = runner.spec.cutover.template.guardrails.prometheus or self._default
         where = meta.namespace, meta.name
         prometheus = Endpoint(url) if by_metric and url else None

@@ -1,6 +1,6 @@
-"""The runner is measured in the last look before its release is halted.
+"""The runner's baseline, measured in the last reconciliation before its release is halted.
 
-Recorded with the very write that begins the halt: whoever decides later finds the same limits, and
+It is recorded with the very write that begins the halt: later decisions use the same limits, and
 nothing is measured of a release that already drains. A further part of a baseline is one function
 more here, from what was observed to its record.
 """
@@ -28,21 +28,23 @@ from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.observed.data_services import BusView, DatabaseView
 from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
 from tradepulse_operator.guard.baseline import measure, own_limits, tightened
-from tradepulse_operator.guard.limits import Limits, limits
+from tradepulse_operator.guard.limits import Limits, build_limits
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.guard.tally import Tally, beyond_chance
 
 
 def measured(observed: CutoverObserved) -> Baseline:
-    """The baseline, of what there is to see."""
-    policy, runner, seen = observed.cutover.spec.baseline, observed.runner, observed.recording
+    """The baseline, of everything that is observed."""
+    policy, runner, recording = observed.cutover.spec.baseline, observed.runner, observed.recording
     at, service = observed.now, None
-    if runner is not None and seen is not None:
-        held = limits(observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval)
-        # Up to the newest scrape that was seen: whoever measures again finds no other samples until
-        # then. And up to the very instant that is recorded, which has microseconds.
-        at = instant(timestamp(_newest(seen)))
-        service = service_of(seen, at, policy, held)
+    if runner is not None and recording is not None:
+        limits = build_limits(
+            observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval
+        )
+        # Up to the newest observed scrape: a later measurement has the same samples until then.
+        # And up to the very instant that is recorded, which has microseconds.
+        at = instant(timestamp(_newest(recording)))
+        service = service_of(recording, at, policy, limits)
     process = observed.process
     return Baseline(
         at=timestamp(at),
@@ -60,13 +62,13 @@ def _newest(recording: Recording) -> float:
 
 
 def service_of(
-    recording: Recording, at: float, policy: BaselinePolicy, held: Limits
+    recording: Recording, at: float, policy: BaselinePolicy, limits: Limits
 ) -> ServiceBaseline | None:
-    """What `recording` says of the window that ends at `at` (unix seconds); None when Prometheus
+    """The service baseline of the window that ends at `at` (unix seconds); None when Prometheus
     gave no answer. Pure, so that it can be derived again from the recorded samples."""
     if recording.outage:
         return None
-    measured = measure(recording, at, seconds(policy.window), held)
+    measured = measure(recording, at, seconds(policy.window), limits)
     errors, p95 = own_limits(measured, policy.error_rate_increase, policy.p95_increase)
     return ServiceBaseline(
         window=policy.window,
@@ -82,33 +84,33 @@ def service_of(
 def _book(process: ProcessView | None) -> BookBaseline | None:
     if process is None:
         return None
-    held = [
+    positions = [
         PositionBaseline(venue=venue, symbol=symbol, quantity=quantity)
         for venue, symbol, quantity in process.positions
     ]
     return BookBaseline(
         generation=process.snapshot_generation,
         sha256=process.snapshot_sha256,
-        positions=tuple(held[:MOST_POSITIONS]),
-        positions_left_out=max(0, len(held) - MOST_POSITIONS),
+        positions=tuple(positions[:MOST_POSITIONS]),
+        positions_left_out=max(0, len(positions) - MOST_POSITIONS),
     )
 
 
 def kafka_of(bus: BusView) -> KafkaBaseline | None:
-    """`bus` as it is recorded; None before brokers ever answered."""
+    """`bus` as it is recorded; None before brokers first answered."""
     if bus.at is None:
         return None
-    told = partitions_of(bus)
+    partitions = partitions_of(bus)
     return KafkaBaseline(
         at=timestamp(bus.at),
         problem=bus.problem,
-        partitions=told[:MOST_PARTITIONS],
-        partitions_left_out=bus.left_out + max(0, len(told) - MOST_PARTITIONS),
+        partitions=partitions[:MOST_PARTITIONS],
+        partitions_left_out=bus.left_out + max(0, len(partitions) - MOST_PARTITIONS),
     )
 
 
 def partitions_of(bus: BusView) -> tuple[PartitionBaseline, ...]:
-    """All that are told."""
+    """Every partition that the process reports, as it is recorded."""
     return tuple(
         PartitionBaseline(
             topic=one.topic, partition=one.partition, end=one.end, committed=dict(one.committed)
@@ -118,7 +120,7 @@ def partitions_of(bus: BusView) -> tuple[PartitionBaseline, ...]:
 
 
 def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
-    """`database` as it is recorded; None before it ever answered."""
+    """`database` as it is recorded; None before it first answered."""
     if database.at is None:
         return None
     return PostgresBaseline(
@@ -133,22 +135,22 @@ def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
     )
 
 
-def tighten(cutover: ReleaseCutover, held: Limits) -> Limits:
-    """`held`, tightened by the baseline that was recorded."""
+def tighten(cutover: ReleaseCutover, limits: Limits) -> Limits:
+    """`limits`, tightened by the recorded baseline."""
     service = _service(cutover)
-    return tightened(held, service.error_rate_limit, service.p95_limit) if service else held
+    return tightened(limits, service.error_rate_limit, service.p95_limit) if service else limits
 
 
-def remaining_degradation(cutover: ReleaseCutover, seen: Tally) -> str:
-    """A remark, where even the release of before fails more than it did: then it isn't the new
-    release that made the difference. "" otherwise."""
+def remaining_degradation(cutover: ReleaseCutover, tally: Tally) -> str:
+    """A remark where even the previous release fails more than before: then the new release isn't
+    the cause. "" otherwise."""
     service = _service(cutover)
     limit = service.error_rate_limit if service else None
-    if limit is None or not beyond_chance(seen.failed, seen.requests, limit):
+    if limit is None or not beyond_chance(tally.failed, tally.requests, limit):
         return ""
     return (
-        f" ({seen.failed:g} of its {seen.requests:g} requests failed, more than before the cutover:"
-        " look at the venue, too)"
+        f" ({tally.failed:g} of its {tally.requests:g} requests failed, more than before the"
+        " cutover: check the venue, too)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Between the guard, which counts in seconds, and the status of a cutover, which keeps its word."""
+"""Conversions between the guard, which counts in seconds, and the status of a cutover."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.guard.bake import Checkpoint, begin
-from tradepulse_operator.guard.limits import Limits, limits
+from tradepulse_operator.guard.limits import Limits, build_limits
 from tradepulse_operator.guard.results import Verdict
 from tradepulse_operator.guard.tally import Tally
 
 from .baseline import tighten
 
-#: The longest time between two checkpoints: what lies between is judged again at every look.
+#: The longest time between two checkpoints: each reconciliation judges again what is between.
 _LONGEST_STRETCH = 300.0
 
 
@@ -30,26 +30,26 @@ def needs_recording(cutover: ReleaseCutover) -> bool:
 
 
 def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
-    """What the target is held to while it bakes."""
+    """The limits of the target while it bakes."""
     spec = cutover.spec
     patient = spec.on_inconclusive is OnInconclusive.HOLD
-    held = limits(
+    limits = build_limits(
         spec.guardrails,
         runner.spec.monitoring.scrape_interval,
         required=seconds(spec.bake),
         patience=None if patient else seconds(spec.switch_deadline),
     )
-    return tighten(cutover, held)
+    return tighten(cutover, limits)
 
 
 def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
-    """What the source is held to once it is back: a whole window of good seconds.
+    """The limits of the source once it is back: a whole window of good seconds.
 
     A quiet market is no reason to halt a release that traded well before: that it lives, has
     reconciled and breaches nothing is enough. A new release is never promoted on that.
     """
     guardrails = cutover.spec.guardrails
-    return limits(
+    return build_limits(
         guardrails,
         runner.spec.monitoring.scrape_interval,
         required=seconds(guardrails.window),
@@ -72,7 +72,7 @@ def from_status(stored: BakeStatus | None, at: float) -> Checkpoint:
 
 
 def to_status(checkpoint: Checkpoint) -> BakeStatus:
-    """`found` as the status keeps it."""
+    """The checkpoint as it is persisted."""
     return BakeStatus(
         started_at=timestamp(checkpoint.started_at),
         evaluated_until=timestamp(checkpoint.evaluated_until),
@@ -83,9 +83,9 @@ def to_status(checkpoint: Checkpoint) -> BakeStatus:
     )
 
 
-def checkpoint_due(before: Checkpoint, after: Checkpoint, held: Limits) -> bool:
+def checkpoint_due(before: Checkpoint, after: Checkpoint, limits: Limits) -> bool:
     """Whether `after` is far enough from the stored `before` to be stored itself."""
-    stretch = max(held.interval, held.required / 4)
+    stretch = max(limits.interval, limits.required / 4)
     return (
         checkpoint_overdue(before, after)
         or after.evaluated_until - before.evaluated_until >= stretch
@@ -111,7 +111,7 @@ def record(verdict: Verdict) -> VerdictRecord:
 
 
 def describe(verdict: Verdict | None, release: str) -> tuple[str, str]:
-    """(reason, message) of a watch that goes on; the same as long as the finding is."""
+    """(reason, message) of a bake that goes on; unchanged as long as the verdict is."""
     if verdict is None:
         return CutoverReason.WATCHING, f"watches release {release}"
     decisive = verdict.decisive
@@ -119,7 +119,7 @@ def describe(verdict: Verdict | None, release: str) -> tuple[str, str]:
         return CutoverReason.WATCHING, f"watches release {release}: every guardrail is kept"
     if decisive.kind is VerdictKind.UNKNOWN:
         return decisive.reason, (
-            f"holds: {decisive.guardrail} of release {release} can't be told"
+            f"paused: {decisive.guardrail} of release {release} can't be evaluated"
             f" ({decisive.reason}); the time doesn't count"
         )
     return decisive.reason, (

@@ -1,4 +1,4 @@
-"""Event bus and database, in the words of the process that uses them. `at`: unix seconds."""
+"""Event bus and database, as reported by the process that uses them. `at`: unix seconds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class PartitionView:
 
 @dataclass(frozen=True)
 class BusView:
-    """Kafka. `at`: when brokers told the offsets last; None before they ever did."""
+    """Kafka. `at`: when brokers last reported the offsets; None before the first time."""
 
-    #: Why brokers don't take what is told; "" when they do.
+    #: Why brokers don't accept events; "" when they do.
     problem: str = ""
     at: float | None = None
     #: By topic and number.

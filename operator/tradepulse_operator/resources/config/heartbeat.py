@@ -12,7 +12,7 @@ from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.reasons import ConfigReason
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import CONFIG_FILE
-from tradepulse_operator.guard.limits import limits
+from tradepulse_operator.guard.limits import build_limits
 
 from . import yaml_text
 from .release import Rendered
@@ -21,7 +21,7 @@ from .render import ConfigError
 _KEY = "heartbeat_interval"
 
 
-def require_seen(
+def require_heartbeat_interval(
     rendered: Rendered, config_map: str | None, guardrails: Guardrails, scrape: str, path: str
 ) -> None:
     """Raise ConfigError when `found` beats so seldom that `guardrails` call it a gap.
@@ -32,7 +32,7 @@ def require_seen(
     beat = _interval(rendered.text)
     if beat is None:
         return  # the runner's own default, a second, is below every gap that the schema allows
-    every, gap = seconds(scrape), limits(guardrails, scrape).metric_gap
+    every, gap = seconds(scrape), build_limits(guardrails, scrape).metric_gap
     silence = seeming_silence(beat, every)
     if silence < gap:
         return

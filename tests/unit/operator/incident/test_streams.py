@@ -74,7 +74,7 @@ def test_without_either_there_is_no_part() -> None:
 def test_a_process_that_is_silent_leaves_before_to_be_seen() -> None:
     data = bundle.build(evidence(cutover=moved(), at=NOW, process=None))["data"]
     assert f"| {ORDERS}/0 | 120 |  | settlement | 118 |  |  |" in data["report.md"]
-    assert "Not compared: Kafka: the release that runs tells nothing of it." in data["report.md"]
+    assert "Not compared: Kafka: the running release doesn't report on it." in data["report.md"]
     assert json.loads(data["streams.json"])["now"] == {"kafka": None, "postgres": None}
 
 

@@ -21,17 +21,17 @@ def backing_up(observed: CutoverObserved) -> Step:
         why = statement(pod.init_message).problem or pod.init_message
         message = f"the state container ended with {pod.init_exit}: {why}"
         return roll_back(observed, CutoverReason.BACKUP_FAILED, message)
-    told = statement(pod.init_message)
-    backup = _backup(observed, told)
+    answer = statement(pod.init_message)
+    backup = _backup(observed, answer)
     if backup is None:
-        why = told.problem or f"it told of no backup {observed.cutover.metadata.uid}"
+        why = answer.problem or f"it reported no backup {observed.cutover.metadata.uid}"
         message = f"the state container ended with 0, but {why}"
         return roll_back(observed, CutoverReason.BACKUP_FAILED, message)
     message = f"the state is backed up ({backup.files} files); the new release starts"
     return enter_phase(observed, CutoverPhase.SWITCHING, message, backup=backup)
 
 
-def _backup(observed: CutoverObserved, told: Statement) -> BackupRecord | None:
-    """The backup of this very cutover, if the state container told of it."""
-    backup = told.backup
+def _backup(observed: CutoverObserved, answer: Statement) -> BackupRecord | None:
+    """The backup of this very cutover, if the state container reported it."""
+    backup = answer.backup
     return backup if backup and backup.id == observed.cutover.metadata.uid else None

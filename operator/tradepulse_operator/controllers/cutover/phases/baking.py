@@ -29,41 +29,44 @@ from tradepulse_operator.controllers.data_services.compare import (
 )
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait
-from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, next_look
+from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, next_evaluation
 
 
 def baking(observed: CutoverObserved) -> Step:
-    """The guard watches. What it finds is persisted before anything follows from it."""
+    """The guard watches the target. Its verdict is persisted before anything follows from it."""
     cutover, runner, pod = observed.cutover, observed.runner, target_pod(observed)
     if runner is None or observed.recording is None:
         return Wait("waits for samples", seconds(cutover.spec.guardrails.interval))
     if pod and pod.waiting:
         return roll_back(observed, pod.waiting, f"the new release can't run: {pod.waiting}")
-    held = bake_limits(cutover, runner)
+    limits = bake_limits(cutover, runner)
     before = from_status(cutover.status.bake, entered_at(cutover.status))
-    progress = advance(before, observed.recording, observed.now, held)
+    progress = advance(before, observed.recording, observed.now, limits)
     if progress.decision is not Decision.CONTINUE:
         return _decided(observed, progress)
     changes: dict[str, Any] = {}
-    if checkpoint_due(before, progress.checkpoint, held) or _verdict_changed(observed, progress):
+    if checkpoint_due(before, progress.checkpoint, limits) or _verdict_changed(observed, progress):
         changes["bake"] = to_status(progress.checkpoint)
         if progress.verdict:
             changes["verdict"] = record(progress.verdict)
     target = cutover.status.target
     reason, message = describe(progress.verdict, target.id if target else "")
     if progress.verdict is None and not changes:
-        return Wait(message, next_look(progress.checkpoint, observed.now, held))
-    look = next_look(progress.checkpoint, observed.now, held)
-    return wait_with_message(observed, message, look, reason=reason, **changes)
+        return Wait(message, next_evaluation(progress.checkpoint, observed.now, limits))
+    delay = next_evaluation(progress.checkpoint, observed.now, limits)
+    return wait_with_message(observed, message, delay, reason=reason, **changes)
 
 
 def _verdict_changed(observed: CutoverObserved, progress: BakeProgress) -> bool:
-    """Whether the guard found something else than what the status tells."""
-    told, verdict = observed.cutover.status.verdict, progress.verdict
+    """Whether the guard's verdict differs from the one in the status."""
+    stored, verdict = observed.cutover.status.verdict, progress.verdict
     if verdict is None:
         return False
     decisive = verdict.decisive
-    return told is None or (told.verdict, told.guardrail) != (decisive.kind, decisive.guardrail)
+    return stored is None or (stored.verdict, stored.guardrail) != (
+        decisive.kind,
+        decisive.guardrail,
+    )
 
 
 def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
@@ -72,11 +75,13 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     if verdict:
         changes["verdict"] = record(verdict)
     if progress.decision is Decision.PROMOTE:
-        told = record_comparison(observed, moved=reconfigured(observed.cutover))
+        compared = record_comparison(observed, config_changed=reconfigured(observed.cutover))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
-        return enter_phase(told, CutoverPhase.SUCCEEDED, message + difference_note(told), **changes)
+        return enter_phase(
+            compared, CutoverPhase.SUCCEEDED, message + difference_note(compared), **changes
+        )
     if progress.decision is Decision.INCONCLUSIVE or verdict is None:
-        message = f"the guard could tell nothing for {spec.switch_deadline} (onInconclusive)"
+        message = f"the guard had no evidence for {spec.switch_deadline} (onInconclusive)"
         return roll_back(observed, CutoverReason.INCONCLUSIVE, message, **changes)
     decisive = verdict.decisive
     message = f"{decisive.guardrail}: {decisive.message}"

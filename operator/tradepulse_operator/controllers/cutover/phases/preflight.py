@@ -1,4 +1,4 @@
-"""Preflight and AwaitingApproval: nothing is touched before everything holds."""
+"""Preflight and AwaitingApproval: nothing is touched before every check passes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tradepulse_operator.controllers.step import Step
 
 
 def checking(observed: CutoverObserved) -> Step:
-    """Preflight and AwaitingApproval: nothing is touched before everything that the way back needs
-    is there, and everyone who must has signed. What was checked is checked again after the wait."""
+    """Preflight and AwaitingApproval: nothing is touched before everything that a rollback needs
+    exists, and every required role has signed. All checks are repeated after the wait."""
     if observed.cutover.spec.abort:
         return aborted_before_switch(observed)
     outcome = superseded(observed) or preflight(observed)
     if isinstance(outcome, Refusal):
         return end_failed(observed, outcome.reason, outcome.message)
-    asked = next_step(observed)
-    if asked:
-        return asked
+    step = next_step(observed)
+    if step:
+        return step
     waits = outcome.message if outcome else open_items(observed)
     if waits:
         return wait_with_message(observed, waits, 5 * POLL)
@@ -44,7 +44,7 @@ def _unsigned(observed: CutoverObserved) -> Step | None:
 def _halt(observed: CutoverObserved) -> Step:
     source = observed.cutover.status.source
     if source and observed.pod and observed.pod.image_id:
-        # What the node resolved the image to: the way back has to end with the very same.
+        # What the node resolved the image to: a rollback has to end with the very same.
         source = source.model_copy(update={"image_id": observed.pod.image_id})
     signed = signatures(observed.cutover, observed.runner) if observed.runner else ""
     message = "the active release cancels its orders and drains"

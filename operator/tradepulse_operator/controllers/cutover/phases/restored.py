@@ -1,7 +1,7 @@
 """Whether the order state that the previous release started on is what `rollback.state` asks for.
 
-The state container says what it did, see `statement`. One that says nothing, or did something else,
-has let the previous release start on a state that nobody vouches for.
+The state container reports what it did, see `statement`. One that reports nothing, or did something
+else, has let the previous release start on a state of unknown origin.
 """
 
 from __future__ import annotations
@@ -26,53 +26,56 @@ _WANTED = {
 
 
 def unrestored(observed: CutoverObserved, pod: PodView | None) -> str:
-    """Why the state isn't what the rollback asks for, in words; "" when it is, or while the state
+    """Why the state isn't what the rollback asks for; "" when it is, or while the state
     container of `pod` has not ended."""
     if pod is None or pod.init_exit is None:
         return ""  # not prepared yet
-    told, cutover = statement(pod.init_message), observed.cutover
+    answer, cutover = statement(pod.init_message), observed.cutover
     if pod.init_exit != 0:
-        return told.problem if told.refused else ""  # else it is tried again
+        return answer.problem if answer.refused else ""  # else it is tried again
     backup, uid = cutover.status.backup, cutover.metadata.uid
-    if told.result is not Result.ERROR and backup is None:
+    if answer.result is not Result.ERROR and backup is None:
         # Nothing of the new release was started on the state before it was backed up.
         return ""
-    if told.result is _WANTED[cutover.spec.rollback.state] and told.id == uid:
-        return _another(told, backup, _nonce(cutover))
-    return _words(told, uid)
+    if answer.result is _WANTED[cutover.spec.rollback.state] and answer.id == uid:
+        return _another(answer, backup, _nonce(cutover))
+    return _words(answer, uid)
 
 
-def _another(told: Statement, backup: BackupRecord | None, nonce: str) -> str:
+def _another(answer: Statement, backup: BackupRecord | None, nonce: str) -> str:
     """Why what was restored isn't the backup on record, or not by this rollback; "" when it is, or
     nothing was restored."""
-    if told.result is not Result.RESTORED:
+    if answer.result is not Result.RESTORED:
         return ""
     known = backup.sha256 if backup else ""
-    if known and told.sha256 != known:
-        return f"backup {told.id} has sha256 {told.sha256}, it was {known} when it was made"
+    if known and answer.sha256 != known:
+        return f"backup {answer.id} has sha256 {answer.sha256}, it was {known} when it was made"
     # Without one on record (an operator of before wrote the status) nothing can be compared.
-    if nonce and told.nonce not in (None, nonce):
-        return f"backup {told.id} was restored by another rollback than this one"
+    if nonce and answer.nonce not in (None, nonce):
+        return f"backup {answer.id} was restored by another rollback than this one"
     return ""
 
 
-def _words(told: Statement, uid: str) -> str:
-    match told.result:
+def _words(answer: Statement, uid: str) -> str:
+    match answer.result:
         case Result.ERROR:
-            return f"the state container ended with 0, but can't be relied on: {told.problem}"
+            return f"the state container ended with 0, but can't be relied on: {answer.problem}"
         case Result.MISSING:
             return f"backup {uid} is no longer on the state volume: nothing was restored"
         case Result.NOTHING:
-            return f"the state container didn't say that backup {uid} was restored"
+            return f"the state container didn't report that backup {uid} was restored"
         case Result.RESTORED | Result.KEPT | Result.FROZEN:
-            return f"the state container says that backup {told.id} was {told.result}, not {uid}"
+            return (
+                f"the state container reports that backup {answer.id} was {answer.result}, not"
+                f" {uid}"
+            )
         case _:
-            assert_never(told.result)
+            assert_never(answer.result)
 
 
 def proven(observed: CutoverObserved, pod: PodView) -> CutoverObserved:
-    """`observed` with a condition that tells whether the restore is this rollback's own: then the
-    state container said the nonce, which a mark that the new release left can't hold."""
+    """`observed` with the condition whether the restore is this rollback's own: then the state
+    container reported the nonce, which nothing that the new release left can contain."""
     cutover, nonce = observed.cutover, _nonce(observed.cutover)
     backup = cutover.status.backup
     if cutover.spec.rollback.state is not StateOnRollback.RESTORE or backup is None:

@@ -40,12 +40,14 @@ from tradepulse_operator.guard.bake import begin
 PATIENCE = seconds(Limit.EVIDENCE)
 
 
-#: Seconds that a halt may take before the evidence is collected beside it, so that it is filed
-#: within 10 s of the verdict: these, a look (2 s where a process is frozen), the reporter's 5.
+#: Seconds that a halt may take before the evidence is collected during it, so that it is filed
+#: within 10 s of the verdict: these, a reconciliation (2 s where a process is frozen), and the
+#: reporter's 5.
 HALT_FIRST = 2.5
 
 
-#: Seconds of the halt after which a failing API is left alone: to tell its end matters more.
+#: Seconds of the halt after which no evidence is requested from a failing API: noticing the end
+#: of the halt matters more.
 _COLLECT_DURING_HALT = 10.0
 
 
@@ -61,11 +63,11 @@ def roll_back(observed: CutoverObserved, reason: str, message: str, **changes: A
 
 
 def rolling_back(observed: CutoverObserved) -> Step:
-    """One step of the way back."""
+    """One step of the rollback."""
     rollback = observed.cutover.status.rollback
     if rollback is None:
-        # Only a status that someone else wrote: what is known is that it goes back.
-        return roll_back(observed, CutoverReason.UNKNOWN, "the status told of no reason")
+        # Only a status that someone else wrote: the phase alone says that it rolls back.
+        return roll_back(observed, CutoverReason.UNKNOWN, "the status states no reason")
     match rollback.step:
         case RollbackStep.HALTING:
             return _halting(observed, rollback)
@@ -88,22 +90,22 @@ def _halting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
         return _next(observed, rollback, RollbackStep.COLLECTING_EVIDENCE)
     if left <= 0:
         observed, why = undrained(observed, target)
-        told = rollback.model_copy(update={"message": f"{rollback.message}; {why}"[:1024]})
-        return _next(observed, told, RollbackStep.COLLECTING_EVIDENCE)
-    beside = _collect_during_halt(observed, rollback)
-    if beside is not None:
-        return beside
+        noted = rollback.model_copy(update={"message": f"{rollback.message}; {why}"[:1024]})
+        return _next(observed, noted, RollbackStep.COLLECTING_EVIDENCE)
+    request = _collect_during_halt(observed, rollback)
+    if request is not None:
+        return request
     message = "waits for the new release to cancel its orders"
     return wait_with_message(observed, message, min(POLL, left), reason=rollback.reason)
 
 
 def _collect_during_halt(observed: CutoverObserved, rollback: RollbackStatus) -> Step | None:
-    """The next request for evidence of a halt that lasts, or that nobody answers; None: none."""
+    """The next request for evidence during a halt that lasts; at once where nobody answers."""
     if observed.report:
-        told = observed.cutover.status.report is not None
-        return None if told else write_status(observed, report=report_record(observed))
+        recorded = observed.cutover.status.report is not None
+        return None if recorded else write_status(observed, report=report_record(observed))
     took = observed.now - instant(rollback.step_at)
-    # What a process that says nothing does is not known better for waiting.
+    # Waiting yields no more about a process that doesn't answer.
     due = observed.process is None or took >= HALT_FIRST
     return (
         FileReport(cutover_ref(observed.cutover), final=False)
@@ -118,14 +120,14 @@ def _never_ran(pod: PodView | None) -> bool:
 
 
 def _collecting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
-    """The evidence is taken while the pod still exists, unless it was taken beside the halt."""
+    """The evidence is collected while the pod still exists, unless it was during the halt."""
     if observed.report:
         report = observed.cutover.status.report or report_record(observed)
         return _next(observed, rollback, RollbackStep.STOPPING, report=report)
     if observed.now - instant(rollback.step_at) > PATIENCE:
         message = f"{rollback.message}; the evidence could not be filed within {PATIENCE:g} s"
-        told = rollback.model_copy(update={"message": message[:1024]})
-        return _next(observed, told, RollbackStep.STOPPING)
+        noted = rollback.model_copy(update={"message": message[:1024]})
+        return _next(observed, noted, RollbackStep.STOPPING)
     return FileReport(cutover_ref(observed.cutover), final=False)
 
 
@@ -180,7 +182,7 @@ def _next(
     at = timestamp(observed.now)
     changed: dict[str, Any] = {"step": step, "step_at": at}
     if step is RollbackStep.STARTING:
-        # The pod of the target is gone: nothing that it left on the volume can hold this.
+        # The pod of the target is gone: nothing that it left on the volume can contain this.
         changed["nonce"] = observed.nonce
     changes["rollback"] = rollback.model_copy(update=changed)
     return wait_with_message(observed, _message(step), reason=rollback.reason, **changes)

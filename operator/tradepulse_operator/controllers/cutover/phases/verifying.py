@@ -26,7 +26,13 @@ from tradepulse_operator.controllers.cutover.watch import (
 from tradepulse_operator.controllers.data_services.compare import difference_note, record_comparison
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait
-from tradepulse_operator.guard.bake import BakeProgress, Checkpoint, Decision, advance, next_look
+from tradepulse_operator.guard.bake import (
+    BakeProgress,
+    Checkpoint,
+    Decision,
+    advance,
+    next_evaluation,
+)
 from tradepulse_operator.guard.limits import Limits
 
 
@@ -39,17 +45,17 @@ def verifying(observed: CutoverObserved) -> Step:
     if pod and pod.image_id and source.image_id not in (None, pod.image_id):
         message = f"{source.image} is now {pod.image_id}, it was {source.image_id}"
         return end_halted(observed, CutoverReason.IMAGE_CHANGED, message)
-    held = verify_limits(cutover, runner)
+    limits = verify_limits(cutover, runner)
     before = from_status(cutover.status.verification, entered_at(cutover.status))
-    progress = advance(before, observed.recording, observed.now, held)
+    progress = advance(before, observed.recording, observed.now, limits)
     if progress.decision is Decision.ROLLBACK and progress.verdict:
         broken = progress.verdict.decisive
         message = f"{broken.guardrail}: {broken.message}"
         return end_halted(
             observed, broken.reason, message, verification=to_status(progress.checkpoint)
         )
-    held_up = not (pod and pod.ready and would_start_source(observed))
-    if progress.decision is Decision.PROMOTE and not held_up:
+    ready = bool(pod and pod.ready and would_start_source(observed))
+    if progress.decision is Decision.PROMOTE and ready:
         checked = record_comparison(observed)
         worse = (
             remaining_degradation(cutover, progress.checkpoint.tally)
@@ -63,7 +69,7 @@ def verifying(observed: CutoverObserved) -> Step:
             reason=rollback.reason,
             verification=to_status(progress.checkpoint),
         )
-    return _watching(observed, rollback, before, progress, held)
+    return _watching(observed, rollback, before, progress, limits)
 
 
 def _watching(
@@ -71,7 +77,7 @@ def _watching(
     rollback: RollbackStatus,
     before: Checkpoint,
     progress: BakeProgress,
-    held: Limits,
+    limits: Limits,
 ) -> Step:
     source = observed.cutover.status.source
     if progress.decision is Decision.PROMOTE:
@@ -81,7 +87,7 @@ def _watching(
     reason, message = wait_reason(observed.cutover.status), observed.cutover.status.message
     if progress.verdict:
         reason, message = describe(progress.verdict, source.id if source else "")
-    look = next_look(progress.checkpoint, observed.now, held)
+    delay = next_evaluation(progress.checkpoint, observed.now, limits)
     if checkpoint_overdue(before, progress.checkpoint):
         changes["verification"] = to_status(progress.checkpoint)
-    return until_deadline(observed, rollback, message, seconds=look, reason=reason, **changes)
+    return until_deadline(observed, rollback, message, seconds=delay, reason=reason, **changes)

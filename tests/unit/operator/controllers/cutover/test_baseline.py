@@ -31,7 +31,7 @@ from tradepulse_operator.controllers.cutover.baseline import service_of
 from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.controllers.cutover.watch import bake_limits, verify_limits
 from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
-from tradepulse_operator.guard.limits import limits
+from tradepulse_operator.guard.limits import build_limits
 from tradepulse_operator.guard.samples import Recording
 
 ASKED = {"baseline": {"window": "5m", "errorRateIncrease": 0.004, "p95Increase": 0.5}}
@@ -94,7 +94,7 @@ def test_the_recorded_instant_is_the_measured_one() -> None:
     recording = Samples("ok", seconds=1000).recording()
     found = halting(ASKED, recording)
     assert instant(found.at) == max(at for one in recording.runner for at, _ in one.points)
-    held = limits(cutover(status(None)).spec.guardrails, "15s")
+    held = build_limits(cutover(status(None)).spec.guardrails, "15s")
     policy = BaselinePolicy.model_validate(ASKED["baseline"])
     assert service_of(recording, instant(found.at), policy, held) == found.service
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_seen_is_left_out() -> None:
 
 
 def _held() -> Any:
-    return limits(cutover(status(None)).spec.guardrails, "15s")
+    return build_limits(cutover(status(None)).spec.guardrails, "15s")
 
 
 def test_a_status_stays_small() -> None:
@@ -155,7 +155,7 @@ def test_the_rollback_has_to_keep_the_same_absolute_limits_only() -> None:
     recording = RecordedWorld(worse).recording(NOW - 600, NOW)
     after = written(decide(seen(moved, pod=pod(SOURCE), recording=recording)))
     assert after.phase is PHASE.ROLLED_BACK
-    assert "more than before the cutover: look at the venue, too" in after.message
+    assert "more than before the cutover: check the venue, too" in after.message
     good = RecordedWorld(Runner(born=NOW - 4000)).recording(NOW - 600, NOW)
     after = written(decide(seen(moved, pod=pod(SOURCE), recording=good)))
     assert after.phase is PHASE.ROLLED_BACK
@@ -179,11 +179,11 @@ BACKUP = BackupRecord(id=UID, sha256="a" * 64, files=3)
         ('{"result": "missing", "id": "UID"}', "is no longer on the state volume"),
         ('{"result": "kept", "id": "UID"}', "was kept, not"),
         ('{"result": "frozen", "id": "UID"}', "was frozen, not"),
-        ('{"result": "nothing", "id": "UID"}', "didn't say that backup"),
+        ('{"result": "nothing", "id": "UID"}', "didn't report that backup"),
         ('{"result": "error", "id": "UID"}', "isn't a known one"),
         ('{"result": "merged", "id": "UID"}', "isn't a known one"),
         ('{"result": ["restored"], "id": "UID", "sha256": "A64"}', "isn't a known one"),
-        ("null", "didn't say that backup"),
+        ("null", "didn't report that backup"),
         # Protocol 0, see tests/contract/v0, and what looks like it.
         ('{"id": "UID", "sha256": "A64", "files": 3, "bytes": 9}', ""),
         ('{"id": "UID", "skipped": "restored already", "sha256": "A64"}', ""),
@@ -222,8 +222,8 @@ def test_the_restored_state_is_the_one_that_was_backed_up(restored: str, says: s
 @pytest.mark.parametrize(
     ("message", "says"),
     [
-        ("", "said nothing"),
-        ("  ", "said nothing"),
+        ("", "reported nothing"),
+        ("  ", "reported nothing"),
         ("hello", "no JSON object: hello"),
         ("[1]", "no JSON object"),
         ('{"restore": {"result": "restored", "id": "UID", "sha256": "a"}}', "relied on"),

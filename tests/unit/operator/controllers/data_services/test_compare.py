@@ -59,16 +59,22 @@ GONE = PartitionView(ORDERS, 1, -1)
 REMADE = PartitionView(ORDERS, 0, 3, {"recorder": 3, "settlement": 3})
 
 
-def kafka(now: BusView, max_lag: int | None = None, *, moved: bool = False) -> tuple[str, ...]:
+def kafka(
+    now: BusView, max_lag: int | None = None, *, config_changed: bool = False
+) -> tuple[str, ...]:
     assert BEFORE.kafka
-    return tuple(streams_kafka.differences(BEFORE.kafka, now, max_lag, moved=moved))
+    return tuple(
+        streams_kafka.differences(BEFORE.kafka, now, max_lag, config_changed=config_changed)
+    )
 
 
 def postgres(
-    now: DatabaseView, max_lag: float | None = None, *, moved: bool = False
+    now: DatabaseView, max_lag: float | None = None, *, config_changed: bool = False
 ) -> tuple[str, ...]:
     assert BEFORE.postgres
-    return tuple(streams_postgres.differences(BEFORE.postgres, now, max_lag, moved=moved))
+    return tuple(
+        streams_postgres.differences(BEFORE.postgres, now, max_lag, config_changed=config_changed)
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,7 @@ def postgres(
             bus(PartitionView(FILLS, 0, 40)),
             [f"reader settlement of {FILLS}/0 has no offset any more, it was at 38"],
         ),
-        (bus(problem="no broker answers"), ["Kafka doesn't take what the runner tells: no broker"]),
+        (bus(problem="no broker answers"), ["Kafka doesn't accept the runner's events: no broker"]),
         # Those told are the first 256: one that may be behind them isn't known to be gone.
         (bus(GONE, left_out=3), []),
         (bus(PartitionView(FILLS, 0, -1), left_out=3), [f"{FILLS}/0 is gone"]),
@@ -115,9 +121,9 @@ def test_a_reader_may_lag_as_far_as_the_policy_says() -> None:
 
 
 def test_what_another_configuration_leaves_out_is_not_gone() -> None:
-    assert kafka(bus(GONE, PartitionView(FILLS, 0, 40)), moved=True) == ()
-    assert len(kafka(bus(REMADE), moved=True)) == 3
-    assert postgres(replace(DATABASE, replicas=()), moved=True) == ()
+    assert kafka(bus(GONE, PartitionView(FILLS, 0, 40)), config_changed=True) == ()
+    assert len(kafka(bus(REMADE), config_changed=True)) == 3
+    assert postgres(replace(DATABASE, replicas=()), config_changed=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -295,8 +301,8 @@ def test_what_differs_is_reported_and_holds_nothing_up() -> None:
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        (None, ("Kafka: the release that runs tells", "PostgreSQL: the release that runs tells")),
-        (telling(None), ("Kafka: the release that runs tells nothing of it",)),
+        (None, ("Kafka: the running release doesn't", "PostgreSQL: the running release doesn't")),
+        (telling(None), ("Kafka: the running release doesn't report on it",)),
         (
             telling(bus(at=NOW - FRESH - 1, problem="no broker answers")),
             ("Kafka: no broker answers",),
@@ -325,7 +331,7 @@ def test_a_bus_that_came_later_has_nothing_to_be_compared_with() -> None:
     bare = BEFORE.model_copy(update={"kafka": None})
     after = written(decide(verified(telling(), baseline=bare)))
     assert after.streams
-    assert after.streams.unknown[0].startswith("Kafka: it told nothing before the halt")
+    assert after.streams.unknown[0].startswith("Kafka: nothing was reported before the halt")
 
 
 def test_a_runner_without_either_has_no_such_condition() -> None:
