@@ -35,7 +35,7 @@ class Check(StrEnum):
 #: The item that `rehearsal.required` brings.
 REHEARSAL = "rehearsal"
 #: Without these no cutover goes on, whether they are listed or not: nobody would see the new
-#: release fail, or there would be no way back.
+#: release fail, or no rollback would be possible.
 UNWAIVABLE = (Check.VOLUME, Check.SAMPLES, Check.ONE_CUTOVER)
 
 _KNOWN = ", ".join(check.value for check in Check)

@@ -74,7 +74,7 @@ class PhaseFacts:
     runs: Side
     #: Whether its pod may start; else there is to be none.
     starts: bool
-    #: Whether its process is told to cancel its orders, to drain, and to send no more.
+    #: Whether its process is ordered to cancel its orders, to drain, and to send no more.
     halted: bool
     #: What is done with the order state before it starts.
     state: OrderState

@@ -1,1 +1,1 @@
-"""Everything that is asked or told over a network."""
+"""Everything that is read or written over a network."""

@@ -1,6 +1,6 @@
 """Alertmanager: whether the alert of a drill is routed, and what its receiver took.
 
-Its API tells of alerts and of where they go, not of what was delivered: that only its own counters
+Its API reports alerts and of where they go, not of what was delivered: that only its own counters
 do (`/metrics`), by integration; by receiver, too, where it runs with the feature
 `receiver-name-in-metrics`. Whatever goes wrong is a `problem`, never an empty answer.
 """

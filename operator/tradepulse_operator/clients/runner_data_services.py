@@ -27,24 +27,24 @@ _LONGEST_TIME = 40
 
 
 def bus(part: Any) -> BusView | None:
-    """Part `bus`; None where there is none, or a release tells of no offsets."""
+    """Part `bus`; None where there is none, or a release reports no offsets."""
     if not isinstance(part, Mapping) or "at" not in part:
         return None
     try:
-        told = sorted((_partition(one) for one in part.get("partitions") or ()), key=_place)
+        partitions = sorted((_partition(one) for one in part.get("partitions") or ()), key=_place)
         left_out = _maybe(part.get("partitions_left_out")) or 0
         return BusView(
             problem=_text(part.get("problem")),
             at=_at(part["at"]),
-            partitions=tuple(told[:MOST_PARTITIONS]),
-            left_out=min(untrusted.LARGEST, left_out + max(0, len(told) - MOST_PARTITIONS)),
+            partitions=tuple(partitions[:MOST_PARTITIONS]),
+            left_out=min(untrusted.LARGEST, left_out + max(0, len(partitions) - MOST_PARTITIONS)),
         )
     except (ArithmeticError, KeyError, TypeError, ValueError):
         return None
 
 
 def database(part: Any) -> DatabaseView | None:
-    """Part `database`; None where there is none, or a release tells of no position."""
+    """Part `database`; None where there is none, or a release reports no position."""
     if not isinstance(part, Mapping) or "at" not in part:
         return None
     try:

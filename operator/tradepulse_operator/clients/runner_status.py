@@ -157,7 +157,7 @@ def _positions(venues: Any) -> tuple[tuple[str, str, str], ...]:
     """What is held, by venue and symbol; what is flat holds nothing. No decision rests on it, so
     what can't be read spoils nothing else."""
     try:
-        held = [
+        positions = [
             (_name(venue), _name(symbol), quantity)
             for venue, symbols in mapping(venues).items()
             for symbol, quantity in mapping(symbols).items()
@@ -165,7 +165,7 @@ def _positions(venues: Any) -> tuple[tuple[str, str, str], ...]:
         ]
     except (ArithmeticError, Unreadable):
         return ()
-    return tuple(sorted(held))
+    return tuple(sorted(positions))
 
 
 def _name(value: str) -> str:

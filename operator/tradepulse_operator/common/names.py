@@ -16,7 +16,7 @@ LABEL_CONFIG_HASH = f"{GROUP}/config-hash"
 LABEL_CONFIG_VERSION = f"{GROUP}/config-version"
 LABEL_SETTINGS_HASH = f"{GROUP}/settings-hash"
 LABEL_CUTOVER = f"{GROUP}/cutover"
-#: Runner of a pod beside the runner's own, which checks, rehearses or drills; not `LABEL_RUNNER`,
+#: Runner of an auxiliary pod, which checks, rehearses or drills; not `LABEL_RUNNER`,
 #: by which that one is found.
 LABEL_AUXILIARY = f"{GROUP}/beside"
 LABEL_DRILL = f"{GROUP}/drill"
@@ -98,5 +98,5 @@ def drill_key(scheduled_for: str) -> str:
 
 
 def auxiliary_policy_name(runner: str) -> str:
-    """The NetworkPolicy of the pods beside a runner's own."""
+    """The NetworkPolicy of a runner's auxiliary pods."""
     return f"{runner}-beside"

@@ -1,4 +1,4 @@
-"""Kubernetes Events, derived from the persisted status: none precedes what the status records."""
+"""Kubernetes Events, derived from what the status records: nothing else is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What everything since the beginning says, beside the window.
+"""What everything since the beginning says, besides the window.
 
 Where orders are rare, only that many together tell a bad release from bad luck.
 """

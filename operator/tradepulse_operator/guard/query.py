@@ -34,10 +34,10 @@ def sample_query(
     url = guardrails.prometheus or default
     if release is None or not url:
         return None
-    limits = build_limits(guardrails, runner.spec.monitoring.scrape_interval)
+    thresholds = limits(guardrails, runner.spec.monitoring.scrape_interval)
     before = current(cutover.status).before_halt
-    span = max(limits.lookback, _before(cutover, limits)) if before else limits.lookback
-    back = math.ceil(span / limits.interval) * limits.interval
+    span = max(thresholds.lookback, _before(cutover, thresholds)) if before else thresholds.lookback
+    back = math.ceil(span / thresholds.interval) * thresholds.interval
     return SampleQuery(
         endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
@@ -45,7 +45,7 @@ def sample_query(
         release=release.id,
         since=min(_judged(cutover, now), now) - back,
         until=now,
-        step=limits.interval,
+        step=thresholds.interval,
         custom={rule.name: rule.query for rule in guardrails.custom},
     )
 
@@ -58,23 +58,23 @@ def baseline_query(
     url = guardrails.prometheus or default
     if not url or status.source is None or status.baseline is None:
         return None
-    limits = build_limits(guardrails, runner.spec.monitoring.scrape_interval)
+    thresholds = limits(guardrails, runner.spec.monitoring.scrape_interval)
     at = instant(status.baseline.at)
     return SampleQuery(
         endpoint=Endpoint(url),
         namespace=cutover.metadata.namespace,
         runner=cutover.spec.runner,
         release=status.source.id,
-        since=at - _before(cutover, limits),
+        since=at - _before(cutover, thresholds),
         until=at,
-        step=limits.interval,
+        step=thresholds.interval,
     )
 
 
-def _before(cutover: ReleaseCutover, limits: Limits) -> float:
+def _before(cutover: ReleaseCutover, thresholds: Limits) -> float:
     """How far back the samples of a baseline reach: the newest is a metricGap old at most, and an
     increase counts at the later of two samples, which are a guardrails.window apart at most."""
-    return seconds(cutover.spec.baseline.window) + limits.window + limits.metric_gap
+    return seconds(cutover.spec.baseline.window) + thresholds.window + thresholds.metric_gap
 
 
 def watched(cutover: ReleaseCutover) -> Release | None:

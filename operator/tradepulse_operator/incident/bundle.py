@@ -115,7 +115,7 @@ def _manifest(previous: Mapping[str, Any] | None) -> dict[str, Any]:
         return {"links": [], "missing": {}}
 
 
-def _config_map(cutover: ReleaseCutover, told: Filed, data: Mapping[str, str]) -> Manifest:
+def _config_map(cutover: ReleaseCutover, filed_head: Filed, data: Mapping[str, str]) -> Manifest:
     meta = cutover.metadata
     name = meta.name if len(meta.name) <= _LONGEST_LABEL else meta.uid
     return {
@@ -130,8 +130,8 @@ def _config_map(cutover: ReleaseCutover, told: Filed, data: Mapping[str, str]) -
                 LABEL_CUTOVER: name,
             },
             "annotations": {
-                ANNOTATION_STAGE: told.stage,
-                ANNOTATION_HEAD: told.head,
+                ANNOTATION_STAGE: filed_head.stage,
+                ANNOTATION_HEAD: filed_head.head,
                 ANNOTATION_UID: meta.uid,
             },
         },

@@ -49,16 +49,18 @@ class Curve:
         return any(bad for _, _, bad in self.points)
 
 
-def curves(recording: Recording, held: Limits, start: float, until: float) -> tuple[Curve, ...]:
+def curves(
+    recording: Recording, thresholds: Limits, start: float, until: float
+) -> tuple[Curve, ...]:
     """Every guardrail from `start` to `until` (unix seconds), the breached ones first."""
     since = max(start, recording.since)
-    step = max(min(held.interval, held.scrape) / 2, (until - since) / _INSTANTS)
-    seen = evidence(recording, held, start)
+    step = max(min(thresholds.interval, thresholds.scrape) / 2, (until - since) / _INSTANTS)
+    seen = evidence(recording, thresholds, start)
     count = max(0, int((until - since) / step))
     times = [until - number * step for number in reversed(range(count + 1))]
     findings: dict[str, dict[float, GuardrailResult]] = {}
     for at in times:
-        for one in judge_evidence(seen, at, held).findings:
+        for one in judge_evidence(seen, at, thresholds).findings:
             findings.setdefault(one.guardrail, {})[at] = one
     drawn = [_curve(name, times, points) for name, points in findings.items()]
     worth = [one for one in drawn if any(value is not None for _, value, _ in one.points)]
@@ -75,13 +77,13 @@ def _curve(name: str, times: Sequence[float], findings: Mapping[float, Guardrail
     return Curve(name, points, limits[-1] if limits else None)
 
 
-def chart(cutover: ReleaseCutover, recording: Recording | None, held: Limits | None) -> str:
+def chart(cutover: ReleaseCutover, recording: Recording | None, thresholds: Limits | None) -> str:
     """SVG of the guardrails of `cutover`'s bake; "" when there is nothing to draw."""
     bake, verdict = cutover.status.bake, cutover.status.verdict
-    if bake is None or recording is None or held is None or recording.outage:
+    if bake is None or recording is None or thresholds is None or recording.outage:
         return ""
     judged = instant(verdict.at) if verdict else None
-    shown = curves(recording, held, instant(bake.started_at), recording.until)
+    shown = curves(recording, thresholds, instant(bake.started_at), recording.until)
     decisive = verdict.guardrail if verdict else ""
     first = sorted(shown, key=lambda one: one.guardrail != decisive)[:_PANELS]
     return _svg(first, judged) if first else ""

@@ -82,8 +82,8 @@ def _story(cutover: ReleaseCutover) -> str:
     reason = status.rollback
     if reason is None:
         return f"The move to {target} ended {status.phase}: {cell(status.message)}"
-    told = f"{reason.reason}: {reason.message}" if reason.message else reason.reason
-    return f"{target} was taken back at {reason.started_at} ({cell(told)}). {_outcome(status)}"
+    why = f"{reason.reason}: {reason.message}" if reason.message else reason.reason
+    return f"{target} was taken back at {reason.started_at} ({cell(why)}). {_outcome(status)}"
 
 
 def _outcome(status: ReleaseCutoverStatus) -> str:
@@ -146,7 +146,7 @@ def _done(cutover: ReleaseCutover) -> Iterable[str]:
     status, backup = cutover.status, cutover.status.backup
     entered = {record.phase for record in status.phases}
     if CutoverPhase.HALTING in entered:
-        yield "The previous release was told to cancel its orders and drain before it was stopped."
+        yield "The previous release was ordered to cancel its orders and drain before it stopped."
     if backup:
         yield (
             f"The order state was backed up before the switch: {backup.files} files,"

@@ -33,7 +33,7 @@ def _words(cutover: ReleaseCutover) -> Iterator[str]:
 
 
 def baseline(evidence: Evidence) -> str:
-    """The runner before the halt, with its positions beside those of now."""
+    """The runner before the halt, with its positions compared with those of now."""
     measured = evidence.cutover.status.baseline
     if measured is None:
         return "Nothing was measured: the active release was never halted."
@@ -83,5 +83,5 @@ def _positions(evidence: Evidence, baseline: Baseline) -> str:
         table(("Venue", "Symbol", "Before the halt", "When this was written"), rows)
         + left
         + "\n\nBoth releases traded in between: a difference has to be their fills, which the"
-        " venue tells."
+        " venue reports."
     )

@@ -45,9 +45,9 @@ def _open(cutover: ReleaseCutover, runner: TradingRunner | None) -> Iterator[str
     for record in status.checklist:
         if record.result in _OPEN:
             yield f"{record.name}: {record.result}: {record.message}"
-    told = {record.name for record in status.checklist}
+    recorded = {record.name for record in status.checklist}
     for item in cutover.spec.checklist:
-        if item.name not in told:
+        if item.name not in recorded:
             yield f"{item.name}: not checked yet"
     if lacks := unsigned(cutover, runner):
         yield lacks

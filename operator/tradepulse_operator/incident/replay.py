@@ -94,22 +94,22 @@ def replay(parts: Mapping[str, str]) -> Replay:
     )
 
 
-def _baseline(parts: Mapping[str, str], cutover: ReleaseCutover, held: Limits) -> str | None:
+def _baseline(parts: Mapping[str, str], cutover: ReleaseCutover, thresholds: Limits) -> str | None:
     """What is wrong with the baseline, measured once more on its own samples."""
     recorded = cutover.status.baseline
     if recorded is None or recorded.service is None or _BASELINE not in parts:
         return None
     _json(parts, _BASELINE)
     recording, at = samples.load(parts[_BASELINE]), instant(recorded.at)
-    reach = seconds(recorded.service.window) + held.window
+    reach = seconds(recorded.service.window) + thresholds.window
     if recording.outage or recording.since > at - reach:
         return None
-    service = service_of(recording, at, cutover.spec.baseline, held)
+    service = service_of(recording, at, cutover.spec.baseline, thresholds)
     if service != recorded.service:
         return "its samples lead to another one"
     spec = cutover.spec.guardrails
-    plain = replace(held, error_rate=spec.error_rate, p95=seconds(spec.p95_latency))
-    return "" if tighten(cutover, plain) == held else "limits.json has other limits"
+    plain = replace(thresholds, error_rate=spec.error_rate, p95=seconds(spec.p95_latency))
+    return "" if tighten(cutover, plain) == thresholds else "limits.json has other limits"
 
 
 def _limits(stored: Mapping[str, Any], custom: tuple[CustomGuardrail, ...]) -> Limits:

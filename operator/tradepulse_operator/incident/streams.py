@@ -30,7 +30,7 @@ def streams(evidence: Evidence) -> str:
     """Tables of before and now, and what differs."""
     (kafka, kafka_now), (postgres, postgres_now) = _kafka(evidence), _postgres(evidence)
     if not any((kafka, kafka_now, postgres, postgres_now)):
-        return "Neither an event bus nor a database was told of."
+        return "Neither an event bus nor a database was reported."
     parts = [bullets(cell(line) for line in _sentences(evidence))]
     if kafka or kafka_now:
         parts.append(_offsets(kafka, kafka_now))
@@ -46,15 +46,17 @@ def raw(evidence: Evidence, limit: int) -> str:
     if not any((kafka, kafka_now, postgres, postgres_now)):
         return ""
     compared = _found(evidence)
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "before": {"kafka": _bus(kafka), "postgres": postgres and postgres.wire()},
         "now": {"kafka": _bus(kafka_now), "postgres": postgres_now and postgres_now.wire()},
         "differences": compared.differences,
         "remarks": compared.remarks,
         "unknown": compared.unknown,
     }
-    while len(text := json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()) > limit:
-        if not _shorten(told):
+    while (
+        len(text := json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()) > limit
+    ):
+        if not _shorten(content):
             return ""
     return text.decode()
 
@@ -62,13 +64,13 @@ def raw(evidence: Evidence, limit: int) -> str:
 def _bus(bus: KafkaBaseline | None) -> dict[str, Any] | None:
     if bus is None:
         return None
-    told = [one.wire() | {"lag": dict(lags(one))} for one in bus.partitions]
-    return bus.wire() | {"partitions": told}
+    partitions = [one.wire() | {"lag": dict(lags(one))} for one in bus.partitions]
+    return bus.wire() | {"partitions": partitions}
 
 
-def _shorten(told: dict[str, Any]) -> bool:
+def _shorten(content: dict[str, Any]) -> bool:
     """Leave the last quarter of the longer list of partitions out; False when there is none."""
-    both = [part["kafka"] for part in (told["now"], told["before"]) if part["kafka"]]
+    both = [part["kafka"] for part in (content["now"], content["before"]) if part["kafka"]]
     longest = max(both, key=lambda bus: len(bus["partitions"]), default=None)
     if longest is None or not longest["partitions"]:
         return False
@@ -108,8 +110,8 @@ def _found(evidence: Evidence) -> Compared:
         return Compared(ended.differences + left, ended.remarks, ended.unknown)
     if before is None:
         return Compared()
-    # Until the end it is the target that runs, and tells.
-    config_changed = not evidence.final and reconfigured(cutover)
+    # Until the end it is the target that runs, and reports.
+    moved = not evidence.final and reconfigured(cutover)
     policy = cutover.spec.baseline
     compared = compare(
         before, evidence.process, None, policy, evidence.at, config_changed=config_changed
@@ -136,8 +138,8 @@ def _offsets(before: KafkaBaseline | None, now: KafkaBaseline | None) -> str:
     more = f"\n\n{left} more rows are in streams.json." if left > 0 else ""
     when = f"Kafka, asked at {before.at if before else 'no time'} before the halt, and at"
     head = ("Partition", "End before", "now", "Reader", "Committed before", "now", "Lag now")
-    told = table(head, (row[1:] for row in rows[:_MOST_ROWS]))
-    return f"{when} {now.at if now else 'no time'} when this was written:\n\n{told}{more}"
+    rows_shown = table(head, (row[1:] for row in rows[:_MOST_ROWS]))
+    return f"{when} {now.at if now else 'no time'} when this was written:\n\n{rows_shown}{more}"
 
 
 def _rows(

@@ -131,7 +131,7 @@ class App:
                 task.cancel()
 
     async def _acquired(self, stop: asyncio.Task[Any]) -> bool:
-        """Wait for the lease; False when it was told to stop first."""
+        """Wait for the lease; False when it was asked to stop first."""
         acquire = asyncio.create_task(self._stand_by(), name="acquire lease")
         await asyncio.wait({acquire, stop}, return_when=asyncio.FIRST_COMPLETED)
         self._standby = False

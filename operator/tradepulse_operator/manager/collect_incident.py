@@ -96,7 +96,7 @@ class Reporter:
         return cutover.status.report is None and not self._observer.filed(config_map, cutover).stage
 
     async def _built(self, evidence: Evidence, previous: Manifest | None) -> Manifest:
-        """The report, made beside the event loop: leases and other looks go on meanwhile. What a
+        """The report, made off the event loop: leases and other looks go on meanwhile. What a
         release chose (logs, samples, events) is left out where that takes too long or fails."""
         try:
             async with asyncio.timeout(self._building):

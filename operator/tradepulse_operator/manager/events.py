@@ -1,4 +1,4 @@
-"""Kubernetes Events for people: what the persisted status tells, each transition once.
+"""Kubernetes Events for people: what the persisted status records, each transition once.
 
 The name of an event is made of its transition, so the API server itself refuses a second one. What
 this process has created is remembered, to save the asking. Events never hold up anything.

@@ -47,6 +47,6 @@ def configure(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # A line for every event and every request tells nothing that the metrics don't.
+    # A line for every event and every request says nothing that the metrics don't.
     for chatty in ("kopf", "aiohttp.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -131,7 +131,7 @@ class Loop:
         return delay
 
     async def _unread_cutover(self, key: Key, problem: NotUnderstood) -> float | None:
-        """Its own status can't be written without being understood: an event tells."""
+        """Its own status can't be written without being understood: an event reports it."""
         meta = await self._observer.meta(key)
         if meta is None:
             self._metrics.objects.forget(key)

@@ -104,12 +104,12 @@ class Observer:
         self._default = default_prometheus
         self._needs_recording = needs_recording
         self._nonce = nonce
-        #: What this process filed, by the cutover's uid, until the status tells of it.
+        #: What this process filed, by the cutover's uid, until the status records it.
         self._filed: dict[str, Filed] = {}
 
     async def runner(self, key: Key) -> RunnerObserved | None:
         """The world around a TradingRunner as the API server has it; None when it is gone. The
-        process and what tells of a drill are still to be `asked`. Raises KubeError, and
+        process and what a drill changed are still to be `asked`. Raises KubeError, and
         NotUnderstood where it or its claimed cutover can't be parsed."""
         namespace, name = key.namespace, key.name
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
@@ -200,7 +200,7 @@ class Observer:
             self._report(key),
             self.recording(cutover, runner),
         )
-        told = self.filed(report, cutover)
+        filing = self.filed(report, cutover)
         return CutoverObserved(
             cutover=cutover,
             # After the reads: the samples must not be newer than the clock that judges them.
@@ -214,18 +214,18 @@ class Observer:
             target_config=target,
             user_config=user_config,
             recording=recording,
-            report=told.stage,
-            report_head=told.head,
+            report=filing.stage,
+            report_head=filing.head,
             check=check,
             rehearsal=rehearsal,
             rehearsal_process=rehearsing,
             nonce=self._nonce(),
         )
 
-    def noted(self, uid: str, told: Filed) -> None:
+    def noted(self, uid: str, filing: Filed) -> None:
         """A report on the cutover with that uid was filed."""
         self._filed.pop(uid, None)
-        self._filed[uid] = told
+        self._filed[uid] = filing
         while len(self._filed) > _REMEMBERED:
             del self._filed[next(iter(self._filed))]
 
@@ -249,7 +249,7 @@ class Observer:
         self, cutover: ReleaseCutover, runner: TradingRunner | None
     ) -> Recording | None:
         """Once more, the samples that the baseline was measured on; without the control series,
-        which tells nothing of them. None when none was measured."""
+        which says nothing about them. None when none was measured."""
         asked = baseline_query(cutover, runner, self._default) if runner else None
         if asked is None:
             return None

@@ -25,7 +25,7 @@ def common(runner: str) -> dict[str, str]:
 
 
 def of_pod(runner: str, release: Release) -> dict[str, str]:
-    """Labels of the pod: what it runs can be told from outside, by metrics too."""
+    """Labels of the pod: what it runs is visible from outside, in metrics too."""
     return {
         **common(runner),
         LABEL_RELEASE: release.id,

@@ -3,23 +3,19 @@ a next one that raises every schema that may be raised."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import history
 from tests.support.runner.process import ROOT, RunnerProcess
-
-#: The release that protocol 0 was frozen from, see docs/decisions/0033-protocol-0.md.
-PREVIOUS = "4049fdd75f4c208b6a446b001af8cfeec4f21dd2"
 
 
 @dataclass(frozen=True)
@@ -57,20 +53,10 @@ def this() -> Installed:
 
 def previous(folder: Path) -> Installed:
     """The release before, taken out of the repository's history into ``folder``."""
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", PREVIOUS, "--", "runner"],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.fail(
-            f"the previous release, commit {PREVIOUS}, isn't in this checkout's history:"
-            f" {done.stderr.decode().strip()}; fetch the whole history (git fetch --unshallow)",
-            pytrace=False,
-        )
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+    try:
+        history.extract(folder, "runner")
+    except history.NotInHistory as error:
+        pytest.fail(str(error), pytrace=False)
     return Installed("previous", folder / "runner")
 
 

@@ -6,17 +6,15 @@ ours.
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
+from tests.support import history
 from tests.support.cluster.drafts import draft_of
 from tests.support.cluster.progress import Progress, StepFailed
 from tests.support.cluster.settings import Paths, inputs_key
 from tests.support.images.base import REPOSITORY, PythonBase
-from tests.support.images.catalog import OPERATOR, ROOT, RUNNER, App, Image
+from tests.support.images.catalog import OPERATOR, RUNNER, App, Image
 
-#: Until there is a tag: the commit of the release before this one.
-COMMIT = "4049fdd75f4c208b6a446b001af8cfeec4f21dd2"
 OPERATOR_IMAGE = f"{REPOSITORY}/operator:previous"
 RUNNER_VERSION = "0.9.0"
 RUNNER_IMAGE = f"{REPOSITORY}/runner:{RUNNER_VERSION}"
@@ -24,7 +22,7 @@ RUNNER_IMAGE = f"{REPOSITORY}/runner:{RUNNER_VERSION}"
 
 def sources(paths: Paths | None = None) -> Path:
     """Where its sources lie, or will lie."""
-    return (paths or Paths.default()).cache / "previous" / COMMIT[:12]
+    return (paths or Paths.default()).cache / "previous" / history.PREVIOUS[:12]
 
 
 def ensure_sources(paths: Paths, progress: Progress) -> Path:
@@ -32,15 +30,10 @@ def ensure_sources(paths: Paths, progress: Progress) -> Path:
     target = sources(paths)
     with draft_of(target) as draft, progress.step("Sources of the previous release"):
         if draft:
-            packed = subprocess.run(
-                ["git", "-C", str(ROOT), "archive", COMMIT], capture_output=True, check=False
-            )
-            if packed.returncode:
-                raise StepFailed(
-                    f"the history lacks commit {COMMIT[:12]}, the previous release:"
-                    " run `git fetch --unshallow`"
-                )
-            subprocess.run(["tar", "-x", "-C", str(draft)], input=packed.stdout, check=True)
+            try:
+                history.extract(draft)
+            except history.NotInHistory as error:
+                raise StepFailed(str(error)) from None
     return target
 
 
@@ -58,7 +51,7 @@ def images(base: PythonBase) -> list[Image]:
 def _image(app: App, tag: str, base: PythonBase, arguments: dict[str, str]) -> Image:
     return Image(
         tags=(tag,),
-        key=inputs_key(COMMIT, base.image, tag),
+        key=inputs_key(history.PREVIOUS, base.image, tag),
         dockerfile=app.dockerfile,
         context=app.root,
         arguments={"PYTHON_IMAGE": base.image, **arguments},

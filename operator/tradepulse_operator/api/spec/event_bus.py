@@ -1,4 +1,4 @@
-"""Which Kafka a runner tells what happens to."""
+"""The Kafka that a runner publishes its events to."""
 
 from __future__ import annotations
 

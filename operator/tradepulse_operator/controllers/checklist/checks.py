@@ -1,8 +1,7 @@
 """The checks that the operator makes itself. Pure, a function a check.
 
-The answer of the check pod is kept once it passed; everything else is evaluated at each
-reconciliation. No message contains a value that changes from one to the next: each would be a
-status write without a change of state.
+What the check pod reported is kept once it passed; everything else is checked at each look. No
+message holds what changes from look to look: it would be a write without news.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Answer:
 
 
 def recorded(observed: CutoverObserved, name: str) -> CheckRecord | None:
-    """The record of an item in the status; None before the first."""
+    """What the status records of an item."""
     return next((one for one in observed.cutover.status.checklist if one.name == name), None)
 
 
@@ -86,7 +85,7 @@ def _secrets(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
 
 
 def _before(observed: CutoverObserved, check: Check) -> CheckOutcome:
-    """The recorded answer of an earlier pod, while this one has none."""
+    """What an earlier pod reported, while this one has reported nothing."""
     known = recorded(observed, check)
     if known is None or known.result is CheckResult.WAIVED:
         return pending("waits for the answer of the target release's check pod")

@@ -48,7 +48,7 @@ def _unserved(policy: str, field: str) -> ConfigError:
 
 
 def kafka(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
-    """Brokers answer and accept events, and no consumer group is too far behind."""
+    """Brokers answer and take every event, and no reader is too far behind."""
     runner, process = observed.runner, observed.process
     if runner is None or runner.spec.event_bus is None:
         return _not_there(Check.KAFKA, "spec.eventBus")

@@ -26,5 +26,5 @@ def failed(message: str, *, final: bool = False) -> CheckOutcome:
 
 
 def pending(message: str) -> CheckOutcome:
-    """The item is undecided yet; `message` says what it waits for."""
+    """It is not known yet."""
     return CheckOutcome(CheckResult.PENDING, message)

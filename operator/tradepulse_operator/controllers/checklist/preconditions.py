@@ -96,8 +96,8 @@ def samples(observed: CutoverObserved) -> NotYet | None:
     """Every series that the guard needs has fresh samples."""
     if observed.runner is None or observed.recording is None:
         return NotYet("waits for samples of the active release")
-    limits = bake_limits(observed.cutover, observed.runner)
-    lacks = missing(observed.recording, observed.now, limits)
+    thresholds = bake_limits(observed.cutover, observed.runner)
+    lacks = missing(observed.recording, observed.now, thresholds)
     return NotYet(f"waits for evidence: {lacks}") if lacks else None
 
 

@@ -37,14 +37,14 @@ def measured(observed: CutoverObserved) -> Baseline:
     """The baseline, of everything that is observed."""
     policy, runner, recording = observed.cutover.spec.baseline, observed.runner, observed.recording
     at, service = observed.now, None
-    if runner is not None and recording is not None:
-        limits = build_limits(
+    if runner is not None and seen is not None:
+        thresholds = limits(
             observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval
         )
-        # Up to the newest observed scrape: a later measurement has the same samples until then.
-        # And up to the very instant that is recorded, which has microseconds.
-        at = instant(timestamp(_newest(recording)))
-        service = service_of(recording, at, policy, limits)
+        # Up to the newest scrape that was seen: whoever measures again finds no other samples until
+        # then. And up to the very instant that is recorded, which has microseconds.
+        at = instant(timestamp(_newest(seen)))
+        service = service_of(seen, at, policy, thresholds)
     process = observed.process
     return Baseline(
         at=timestamp(at),
@@ -62,13 +62,13 @@ def _newest(recording: Recording) -> float:
 
 
 def service_of(
-    recording: Recording, at: float, policy: BaselinePolicy, limits: Limits
+    recording: Recording, at: float, policy: BaselinePolicy, thresholds: Limits
 ) -> ServiceBaseline | None:
     """The service baseline of the window that ends at `at` (unix seconds); None when Prometheus
     gave no answer. Pure, so that it can be derived again from the recorded samples."""
     if recording.outage:
         return None
-    measured = measure(recording, at, seconds(policy.window), limits)
+    measured = measure(recording, at, seconds(policy.window), thresholds)
     errors, p95 = own_limits(measured, policy.error_rate_increase, policy.p95_increase)
     return ServiceBaseline(
         window=policy.window,
@@ -110,7 +110,7 @@ def kafka_of(bus: BusView) -> KafkaBaseline | None:
 
 
 def partitions_of(bus: BusView) -> tuple[PartitionBaseline, ...]:
-    """Every partition that the process reports, as it is recorded."""
+    """Every partition that is reported."""
     return tuple(
         PartitionBaseline(
             topic=one.topic, partition=one.partition, end=one.end, committed=dict(one.committed)
@@ -135,10 +135,14 @@ def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
     )
 
 
-def tighten(cutover: ReleaseCutover, limits: Limits) -> Limits:
-    """`limits`, tightened by the recorded baseline."""
+def tighten(cutover: ReleaseCutover, thresholds: Limits) -> Limits:
+    """`thresholds`, tightened by the baseline that was recorded."""
     service = _service(cutover)
-    return tightened(limits, service.error_rate_limit, service.p95_limit) if service else limits
+    return (
+        tightened(thresholds, service.error_rate_limit, service.p95_limit)
+        if service
+        else thresholds
+    )
 
 
 def remaining_degradation(cutover: ReleaseCutover, tally: Tally) -> str:

@@ -50,9 +50,9 @@ def decide(observed: CutoverObserved) -> Step:
     if observed.runner_problem and not facts.final:
         return _without_runner(observed, facts)
     if not facts.final and phase is not CutoverPhase.PENDING:
-        first = _precondition(observed, facts)
-        if first:
-            return first
+        prerequisite = _held(observed, facts)
+        if prerequisite:
+            return prerequisite
     step = _step(observed, phase)
     over = facts.final and isinstance(step, Wait)
     return (delete_finished_pods(observed) if over else None) or step

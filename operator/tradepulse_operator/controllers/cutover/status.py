@@ -1,4 +1,4 @@
-"""How a cutover's status changes: a phase is entered, or the message of its wait is written.
+"""How a cutover's status changes: a phase is entered, or the wait in it is reported.
 
 Every change is a whole status, guarded by resourceVersion. A wait is written only when its
 message changes, so a cutover that waits costs no writes.

@@ -33,13 +33,13 @@ def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
     """The limits of the target while it bakes."""
     spec = cutover.spec
     patient = spec.on_inconclusive is OnInconclusive.HOLD
-    limits = build_limits(
+    thresholds = limits(
         spec.guardrails,
         runner.spec.monitoring.scrape_interval,
         required=seconds(spec.bake),
         patience=None if patient else seconds(spec.switch_deadline),
     )
-    return tighten(cutover, limits)
+    return tighten(cutover, thresholds)
 
 
 def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
@@ -83,9 +83,9 @@ def to_status(checkpoint: Checkpoint) -> BakeStatus:
     )
 
 
-def checkpoint_due(before: Checkpoint, after: Checkpoint, limits: Limits) -> bool:
+def checkpoint_due(before: Checkpoint, after: Checkpoint, thresholds: Limits) -> bool:
     """Whether `after` is far enough from the stored `before` to be stored itself."""
-    stretch = max(limits.interval, limits.required / 4)
+    stretch = max(thresholds.interval, thresholds.required / 4)
     return (
         checkpoint_overdue(before, after)
         or after.evaluated_until - before.evaluated_until >= stretch
@@ -119,7 +119,7 @@ def describe(verdict: Verdict | None, release: str) -> tuple[str, str]:
         return CutoverReason.WATCHING, f"watches release {release}: every guardrail is kept"
     if decisive.kind is VerdictKind.UNKNOWN:
         return decisive.reason, (
-            f"paused: {decisive.guardrail} of release {release} can't be evaluated"
+            f"holds: {decisive.guardrail} of release {release} can't be judged"
             f" ({decisive.reason}); the time doesn't count"
         )
     return decisive.reason, (

@@ -1,4 +1,4 @@
-"""Event bus and database at the end of a cutover, compared with the baseline; never waited for.
+"""Event bus and database at the end of a move, against the baseline: reported, never waited for.
 
 The process queries them, with its own certificates; here its reports are compared. Neither a
 rollback nor a promotion depends on the result: both services are down now and then, and trading on
@@ -28,14 +28,13 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved, Proc
 from . import kafka as streams_kafka
 from . import postgres as streams_postgres
 
-#: Seconds after which an answer is stale; the process queries several times as often.
+#: Seconds after which an answer is too old to count; the process asks several times as often.
 FRESH = 60.0
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Texts. `differences` from the baseline, `remarks` on other changes, `unknown`: why something
-    could not be compared."""
+    """In words: what is not as it has to be, what has changed besides, what isn't known."""
 
     differences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -58,9 +57,8 @@ def compare(
     *,
     config_changed: bool = False,
 ) -> Compared | None:
-    """The report of `process` at `now` (unix seconds) against the baseline; None where the runner
-    has neither event bus nor database. `config_changed`: another configuration runs than was
-    measured."""
+    """What `process` says at `now` (unix seconds) compared with the baseline; None where the runner
+    has neither event bus nor database. `moved`: it runs another configuration than was measured."""
     spec = runner.spec if runner else None
     compared = list[Compared]()
     if before.kafka or (spec and spec.event_bus):
@@ -112,7 +110,7 @@ def _unavailable(measured: bool, view: BusView | DatabaseView | None, now: float
     if not measured:
         return "nothing was reported before the halt, so there is nothing to compare with"
     if view is None:
-        return "the running release doesn't report on it"
+        return "the release that runs reports nothing of it"
     if not fresh(view, now):
         return view.problem or f"it hasn't answered the runner within {FRESH:g} s"
     return ""

@@ -13,18 +13,18 @@ def differences(
 ) -> Iterator[str]:
     """Differences from the baseline as texts, by topic and partition.
 
-    `max_lag`: records that a reader may be behind. `config_changed`: another configuration runs
-    now, so a partition or a reader that isn't reported any more may have been removed on purpose.
+    `max_lag`: records that a reader may be behind. `moved`: another configuration runs now, so a
+    partition or a reader that isn't reported any more may have been left out on purpose.
     """
     if now.problem and not before.problem:
-        yield f"Kafka doesn't accept the runner's events: {now.problem}"
-    partitions = {(one.topic, one.partition): one for one in now.partitions}
-    last = max(partitions, default=("", 0))
+        yield f"Kafka doesn't take the runner's events: {now.problem}"
+    known = {(one.topic, one.partition): one for one in now.partitions}
+    last = max(known, default=("", 0))
     for was in before.partitions:
         place = was.topic, was.partition
-        if place in partitions:
-            yield from _partition(was, partitions[place], config_changed=config_changed)
-        elif not config_changed and (not now.left_out or place < last):
+        if place in known:
+            yield from _partition(was, known[place], moved=moved)
+        elif not moved and (not now.left_out or place < last):
             yield f"{was.topic}/{was.partition} is gone, it ended at {was.end}"
     if max_lag is not None:
         yield from _behind(now, max_lag)

@@ -99,7 +99,7 @@ def _begin(view: RunnerContext, spec: KillSwitchDrill, after: float) -> RunningD
         return None
     if spec.target is DrillTarget.LIVE and now - due > _LIVE_GRACE:
         return None
-    alert = view.observed.alert
+    alert = view.seen.alert
     return RunningDrill(
         scheduled_for=timestamp(due),
         started_at=timestamp(now),

@@ -92,10 +92,8 @@ def verdict(view: RunnerContext, running: RunningDrill) -> dict[str, Any] | None
 
 def _message(running: RunningDrill, missing: list[Criterion]) -> str:
     if missing:
-        reasons = "; ".join(
-            f"{a.description}: not within {a.within:g} s: {a.reason}" for a in missing
-        )
-        return f"failed: {reasons}"
+        failures = "; ".join(f"{a.words}: not within {a.within:g} s: {a.why_not}" for a in missing)
+        return f"failed: {failures}"
     took = instant(running.cancelled_at or "") - instant(running.started_at)
     page = " and the alert delivered" if running.delivered_at else ""
     return f"engaged and everything cancelled {took:.1f} s after the order{page}; reset it by name"

@@ -18,9 +18,9 @@ class PartitionView:
 
 @dataclass(frozen=True)
 class BusView:
-    """Kafka. `at`: when brokers last reported the offsets; None before the first time."""
+    """Kafka. `at`: when brokers reported the offsets last; None before they ever did."""
 
-    #: Why brokers don't accept events; "" when they do.
+    #: Why brokers don't take the events; "" when they do.
     problem: str = ""
     at: float | None = None
     #: By topic and number.

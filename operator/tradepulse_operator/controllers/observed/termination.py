@@ -54,7 +54,7 @@ class Statement:
     refused: bool = False
 
 
-#: Sentences by which protocol 0 reports that it made no restore.
+#: Protocol 0 reports a restore that it didn't make in a sentence.
 _SENTENCES = {
     "no such backup: the new release never started": Result.MISSING,
     "the current state is kept": Result.KEPT,
@@ -83,7 +83,7 @@ def statement(message: str) -> Statement:
     backup = reported.get("backup")
     if backup is not None and _backup(backup) is None:
         return _error(f"its answer names no usable backup: {message.strip()}")
-    return _restore(reported.get("restore"), _backup(backup))
+    return _restore(said.get("restore"), _backup(backup))
 
 
 def _backup(reported: object) -> BackupRecord | None:

@@ -91,7 +91,7 @@ class ProcessView:
     bus_problem: str | None = None
     #: Why the audit trail isn't forwarded; "" when it is, None when it has no SIEM.
     siem_problem: str | None = None
-    #: State of its event bus and its database; None where it doesn't report them.
+    #: What it sees of its event bus and its database; None where it reports nothing of them.
     bus: BusView | None = None
     database: DatabaseView | None = None
     #: Free space on its state volume, and size of a backup, bytes; None when not reported.
@@ -100,7 +100,7 @@ class ProcessView:
     #: Orders that were answered or given up since it started, and those of them that failed.
     orders: int = 0
     failed_orders: int = 0
-    #: 95th percentile of their latency in its own guard's window; None while it is unknown.
+    #: 95th percentile of their latency in its own guard's window; None while it isn't known.
     p95_milliseconds: float | None = None
     #: (venue, symbol, quantity) of each position other than zero, sorted.
     positions: tuple[tuple[str, str, str], ...] = ()
@@ -111,7 +111,7 @@ class ProcessView:
 
 @dataclass(frozen=True)
 class AuxiliaryPodView:
-    """An auxiliary pod, which checks or rehearses a release. Times: unix seconds."""
+    """A pod, not the runner's own, that checks or rehearses a release. Times: unix seconds."""
 
     uid: str
     ready: bool = False

@@ -1,8 +1,8 @@
 """A drill of the kill switch: its pod and the report.
 
 The pod runs the active release's own drill, see `runner/tradepulse_runner/drill/`: the configured
-symbols and limits on paper venues, in a directory that ends with the pod. Like every pod beside the
-runner's own (`beside.py`) it gets no credentials, no token and no network.
+symbols and limits on paper venues, in a directory that ends with the pod. Like every auxiliary
+pod (`pod.py`) it gets no credentials, no token and no network.
 """
 
 from __future__ import annotations

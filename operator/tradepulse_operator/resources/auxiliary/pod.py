@@ -1,4 +1,4 @@
-"""Pods beside the runner's own, which goes on trading: they check, rehearse or drill a release.
+"""Auxiliary pods, while the runner's own goes on trading: they check, rehearse or drill a release.
 
 Each is made from the very pod that the release would get: its image, place, limits and security,
 without whatever is the runner's alone (state, lease, orders of the operator, identity). Whatever a

@@ -67,14 +67,14 @@ def test_nothing_differs_nothing_is_said_to() -> None:
 
 def test_without_either_there_is_no_part() -> None:
     data = bundle.build(evidence())["data"]
-    assert "Neither an event bus nor a database was told of." in data["report.md"]
+    assert "Neither an event bus nor a database was reported." in data["report.md"]
     assert "streams.json" not in data
 
 
 def test_a_process_that_is_silent_leaves_before_to_be_seen() -> None:
     data = bundle.build(evidence(cutover=moved(), at=NOW, process=None))["data"]
     assert f"| {ORDERS}/0 | 120 |  | settlement | 118 |  |  |" in data["report.md"]
-    assert "Not compared: Kafka: the running release doesn't report on it." in data["report.md"]
+    assert "Not compared: Kafka: the release that runs reports nothing of it." in data["report.md"]
     assert json.loads(data["streams.json"])["now"] == {"kafka": None, "postgres": None}
 
 

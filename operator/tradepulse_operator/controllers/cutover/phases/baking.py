@@ -39,31 +39,33 @@ def baking(observed: CutoverObserved) -> Step:
         return Wait("waits for samples", seconds(cutover.spec.guardrails.interval))
     if pod and pod.waiting:
         return roll_back(observed, pod.waiting, f"the new release can't run: {pod.waiting}")
-    limits = bake_limits(cutover, runner)
+    thresholds = bake_limits(cutover, runner)
     before = from_status(cutover.status.bake, entered_at(cutover.status))
-    progress = advance(before, observed.recording, observed.now, limits)
+    progress = advance(before, observed.recording, observed.now, thresholds)
     if progress.decision is not Decision.CONTINUE:
         return _decided(observed, progress)
     changes: dict[str, Any] = {}
-    if checkpoint_due(before, progress.checkpoint, limits) or _verdict_changed(observed, progress):
+    if checkpoint_due(before, progress.checkpoint, thresholds) or _verdict_changed(
+        observed, progress
+    ):
         changes["bake"] = to_status(progress.checkpoint)
         if progress.verdict:
             changes["verdict"] = record(progress.verdict)
     target = cutover.status.target
     reason, message = describe(progress.verdict, target.id if target else "")
     if progress.verdict is None and not changes:
-        return Wait(message, next_evaluation(progress.checkpoint, observed.now, limits))
-    delay = next_evaluation(progress.checkpoint, observed.now, limits)
-    return wait_with_message(observed, message, delay, reason=reason, **changes)
+        return Wait(message, next_look(progress.checkpoint, observed.now, thresholds))
+    look = next_look(progress.checkpoint, observed.now, thresholds)
+    return wait_with_message(observed, message, look, reason=reason, **changes)
 
 
 def _verdict_changed(observed: CutoverObserved, progress: BakeProgress) -> bool:
-    """Whether the guard's verdict differs from the one in the status."""
-    stored, verdict = observed.cutover.status.verdict, progress.verdict
+    """Whether the verdict is another than the one that the status records."""
+    recorded, verdict = observed.cutover.status.verdict, progress.verdict
     if verdict is None:
         return False
     decisive = verdict.decisive
-    return stored is None or (stored.verdict, stored.guardrail) != (
+    return recorded is None or (recorded.verdict, recorded.guardrail) != (
         decisive.kind,
         decisive.guardrail,
     )
@@ -75,7 +77,7 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     if verdict:
         changes["verdict"] = record(verdict)
     if progress.decision is Decision.PROMOTE:
-        compared = record_comparison(observed, config_changed=reconfigured(observed.cutover))
+        compared = record_comparison(observed, moved=reconfigured(observed.cutover))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
         return enter_phase(
             compared, CutoverPhase.SUCCEEDED, message + difference_note(compared), **changes

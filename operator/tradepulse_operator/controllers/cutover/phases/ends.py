@@ -44,11 +44,11 @@ def ended(observed: CutoverObserved) -> Step:
     cutover = observed.cutover
     if observed.report != "final":
         return FileReport(cutover_ref(cutover), final=True)
-    known = cutover.status.report
-    if known is None or observed.report_head not in ("", known.head):
-        filed = known or report_record(observed)
-        update = {"head": observed.report_head, "stage": observed.report}
-        return write_status(observed, report=filed.model_copy(update=update))
+    record = cutover.status.report
+    if record is None or observed.report_head not in ("", record.head):
+        filed = record or report_record(observed)
+        news = {"head": observed.report_head, "stage": observed.report}
+        return write_status(observed, report=filed.model_copy(update=news))
     return Wait("ended")
 
 

@@ -16,7 +16,7 @@ from tradepulse_operator.controllers.step import Step
 
 def checking(observed: CutoverObserved) -> Step:
     """Preflight and AwaitingApproval: nothing is touched before everything that a rollback needs
-    exists, and every required role has signed. All checks are repeated after the wait."""
+    is there, and everyone who must has signed. What was checked is checked again after the wait."""
     if observed.cutover.spec.abort:
         return aborted_before_switch(observed)
     outcome = superseded(observed) or preflight(observed)

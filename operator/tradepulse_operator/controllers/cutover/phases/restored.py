@@ -66,16 +66,15 @@ def _words(answer: Statement, uid: str) -> str:
             return f"the state container didn't report that backup {uid} was restored"
         case Result.RESTORED | Result.KEPT | Result.FROZEN:
             return (
-                f"the state container reports that backup {answer.id} was {answer.result}, not"
-                f" {uid}"
+                f"the state container says that backup {answer.id} was {answer.result}, not {uid}"
             )
         case _:
             assert_never(answer.result)
 
 
 def proven(observed: CutoverObserved, pod: PodView) -> CutoverObserved:
-    """`observed` with the condition whether the restore is this rollback's own: then the state
-    container reported the nonce, which nothing that the new release left can contain."""
+    """`observed` with a condition that says whether the restore is this rollback's own: then the
+    state container said the nonce, which a mark that the new release left can't hold."""
     cutover, nonce = observed.cutover, _nonce(observed.cutover)
     backup = cutover.status.backup
     if cutover.spec.rollback.state is not StateOnRollback.RESTORE or backup is None:

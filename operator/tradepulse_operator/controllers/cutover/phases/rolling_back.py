@@ -40,9 +40,8 @@ from tradepulse_operator.guard.bake import begin
 PATIENCE = seconds(Limit.EVIDENCE)
 
 
-#: Seconds that a halt may take before the evidence is collected during it, so that it is filed
-#: within 10 s of the verdict: these, a reconciliation (2 s where a process is frozen), and the
-#: reporter's 5.
+#: Seconds that a halt may take before the evidence is collected meanwhile, so that it is filed
+#: within 10 s of the verdict: these, a look (2 s where a process is frozen), the reporter's 5.
 HALT_FIRST = 2.5
 
 
@@ -63,11 +62,11 @@ def roll_back(observed: CutoverObserved, reason: str, message: str, **changes: A
 
 
 def rolling_back(observed: CutoverObserved) -> Step:
-    """One step of the rollback."""
+    """One step of a rollback."""
     rollback = observed.cutover.status.rollback
     if rollback is None:
-        # Only a status that someone else wrote: the phase alone says that it rolls back.
-        return roll_back(observed, CutoverReason.UNKNOWN, "the status states no reason")
+        # Only a status that someone else wrote: what is known is that it goes back.
+        return roll_back(observed, CutoverReason.UNKNOWN, "the status records no reason")
     match rollback.step:
         case RollbackStep.HALTING:
             return _halting(observed, rollback)
@@ -90,8 +89,10 @@ def _halting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
         return _next(observed, rollback, RollbackStep.COLLECTING_EVIDENCE)
     if left <= 0:
         observed, why = undrained(observed, target)
-        noted = rollback.model_copy(update={"message": f"{rollback.message}; {why}"[:1024]})
-        return _next(observed, noted, RollbackStep.COLLECTING_EVIDENCE)
+        undrained_rollback = rollback.model_copy(
+            update={"message": f"{rollback.message}; {why}"[:1024]}
+        )
+        return _next(observed, undrained_rollback, RollbackStep.COLLECTING_EVIDENCE)
     request = _collect_during_halt(observed, rollback)
     if request is not None:
         return request
@@ -120,14 +121,14 @@ def _never_ran(pod: PodView | None) -> bool:
 
 
 def _collecting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
-    """The evidence is collected while the pod still exists, unless it was during the halt."""
+    """The evidence is taken while the pod still exists, unless it was taken during the halt."""
     if observed.report:
         report = observed.cutover.status.report or report_record(observed)
         return _next(observed, rollback, RollbackStep.STOPPING, report=report)
     if observed.now - instant(rollback.step_at) > PATIENCE:
         message = f"{rollback.message}; the evidence could not be filed within {PATIENCE:g} s"
-        noted = rollback.model_copy(update={"message": message[:1024]})
-        return _next(observed, noted, RollbackStep.STOPPING)
+        given_up = rollback.model_copy(update={"message": message[:1024]})
+        return _next(observed, given_up, RollbackStep.STOPPING)
     return FileReport(cutover_ref(observed.cutover), final=False)
 
 

@@ -45,9 +45,9 @@ def verifying(observed: CutoverObserved) -> Step:
     if pod and pod.image_id and source.image_id not in (None, pod.image_id):
         message = f"{source.image} is now {pod.image_id}, it was {source.image_id}"
         return end_halted(observed, CutoverReason.IMAGE_CHANGED, message)
-    limits = verify_limits(cutover, runner)
+    thresholds = verify_limits(cutover, runner)
     before = from_status(cutover.status.verification, entered_at(cutover.status))
-    progress = advance(before, observed.recording, observed.now, limits)
+    progress = advance(before, observed.recording, observed.now, thresholds)
     if progress.decision is Decision.ROLLBACK and progress.verdict:
         broken = progress.verdict.decisive
         message = f"{broken.guardrail}: {broken.message}"
@@ -69,7 +69,7 @@ def verifying(observed: CutoverObserved) -> Step:
             reason=rollback.reason,
             verification=to_status(progress.checkpoint),
         )
-    return _watching(observed, rollback, before, progress, limits)
+    return _watching(observed, rollback, before, progress, thresholds)
 
 
 def _watching(
@@ -77,7 +77,7 @@ def _watching(
     rollback: RollbackStatus,
     before: Checkpoint,
     progress: BakeProgress,
-    limits: Limits,
+    thresholds: Limits,
 ) -> Step:
     source = observed.cutover.status.source
     if progress.decision is Decision.PROMOTE:
@@ -87,7 +87,7 @@ def _watching(
     reason, message = wait_reason(observed.cutover.status), observed.cutover.status.message
     if progress.verdict:
         reason, message = describe(progress.verdict, source.id if source else "")
-    delay = next_evaluation(progress.checkpoint, observed.now, limits)
+    look = next_look(progress.checkpoint, observed.now, thresholds)
     if checkpoint_overdue(before, progress.checkpoint):
         changes["verification"] = to_status(progress.checkpoint)
     return until_deadline(observed, rollback, message, seconds=delay, reason=reason, **changes)

@@ -100,7 +100,7 @@ def postgres(
             bus(PartitionView(FILLS, 0, 40)),
             [f"reader settlement of {FILLS}/0 has no offset any more, it was at 38"],
         ),
-        (bus(problem="no broker answers"), ["Kafka doesn't accept the runner's events: no broker"]),
+        (bus(problem="no broker answers"), ["Kafka doesn't take the runner's events: no broker"]),
         # Those told are the first 256: one that may be behind them isn't known to be gone.
         (bus(GONE, left_out=3), []),
         (bus(PartitionView(FILLS, 0, -1), left_out=3), [f"{FILLS}/0 is gone"]),
@@ -301,8 +301,11 @@ def test_what_differs_is_reported_and_holds_nothing_up() -> None:
 @pytest.mark.parametrize(
     ("process", "says"),
     [
-        (None, ("Kafka: the running release doesn't", "PostgreSQL: the running release doesn't")),
-        (telling(None), ("Kafka: the running release doesn't report on it",)),
+        (
+            None,
+            ("Kafka: the release that runs reports", "PostgreSQL: the release that runs reports"),
+        ),
+        (telling(None), ("Kafka: the release that runs reports nothing of it",)),
         (
             telling(bus(at=NOW - FRESH - 1, problem="no broker answers")),
             ("Kafka: no broker answers",),
