@@ -19,7 +19,7 @@ from tests.support.e2e import environment, scenario
 from tests.support.e2e.client import Cluster, Manifest, is_pod_ready, phase, wait_for
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import Guardrails
-from tradepulse_operator.guard.limits import build_limits
+from tradepulse_operator.guard.limits import limits
 from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.guard.verdict import judge
 
@@ -76,7 +76,7 @@ def until_then(recording: Recording, at: float) -> Recording:
 
 def breach_visible(recording: Recording, guardrails: Guardrails, scrape: str) -> float:
     """Timestamp of the first scrape after which the guard's own judgement is a breach."""
-    rules = build_limits(guardrails, scrape)
+    rules = limits(guardrails, scrape)
     scrapes = sorted({t for series in recording.runner for t, _ in series.points})
     for at in scrapes:
         if judge(until_then(recording, at), at, rules).kind is VerdictKind.BREACH:

@@ -24,7 +24,7 @@ from tradepulse_operator.api.policy import CutoverPolicy
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.guard.bake import Decision, advance, begin
 from tradepulse_operator.guard.baseline import measure, own_limits, tightened
-from tradepulse_operator.guard.limits import Limits, build_limits
+from tradepulse_operator.guard.limits import Limits, limits
 from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_runner.guard.slo import LATENCY_BUCKETS
 
@@ -47,7 +47,7 @@ class Release:
 
 def policy() -> Limits:
     default = CutoverPolicy()
-    return build_limits(default.guardrails, SCRAPE, required=seconds(default.bake))
+    return limits(default.guardrails, SCRAPE, required=seconds(default.bake))
 
 
 def recording(release: Release, until: float, chance: np.random.Generator) -> Recording:

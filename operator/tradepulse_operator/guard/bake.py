@@ -1,7 +1,7 @@
 """The bake: judgements at fixed instants, folded into verified seconds and a decision.
 
 The instants are `start + n · interval`. Each is judged from samples up to it, once those can have
-arrived; so the result follows from the recorded samples, not from when someone looked. Folding in
+arrived; so the result follows from the recorded samples, not from when they were judged. Folding in
 pieces, from checkpoint to checkpoint, gives what folding at once does.
 """
 

@@ -10,7 +10,7 @@ from tradepulse_operator.api.units import seconds
 
 @dataclass(frozen=True)
 class Limits:
-    """What a release is held to. All times in seconds."""
+    """The limits by which a release is judged. All times in seconds."""
 
     interval: float
     window: float
@@ -48,7 +48,7 @@ class Limits:
         return 2 * self.window + 4 * self.metric_gap + self.interval
 
 
-def build_limits(
+def limits(
     guardrails: Guardrails,
     scrape: str,
     *,

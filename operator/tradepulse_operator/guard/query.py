@@ -12,7 +12,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant
 
-from .limits import Limits, build_limits
+from .limits import Limits, limits
 from .promql import Endpoint, SampleQuery
 
 UNCONFIGURED = (
@@ -78,7 +78,7 @@ def _before(cutover: ReleaseCutover, thresholds: Limits) -> float:
 
 
 def watched(cutover: ReleaseCutover) -> Release | None:
-    """The release whose samples tell of this phase."""
+    """The release whose samples are judged in this phase."""
     status = cutover.status
     side = current(status).samples
     match side:

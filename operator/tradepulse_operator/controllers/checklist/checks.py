@@ -1,7 +1,8 @@
 """The checks that the operator makes itself. Pure, a function a check.
 
-What the check pod reported is kept once it passed; everything else is checked at each look. No
-message holds what changes from look to look: it would be a write without news.
+What the check pod reported is kept once it passed; everything else is evaluated at each
+reconciliation. No message contains a value that changes from one to the next: each would be a
+status write without a change of state.
 """
 
 from __future__ import annotations

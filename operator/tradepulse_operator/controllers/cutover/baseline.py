@@ -28,7 +28,7 @@ from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.controllers.observed.data_services import BusView, DatabaseView
 from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
 from tradepulse_operator.guard.baseline import measure, own_limits, tightened
-from tradepulse_operator.guard.limits import Limits, build_limits
+from tradepulse_operator.guard.limits import Limits, limits
 from tradepulse_operator.guard.samples import Recording
 from tradepulse_operator.guard.tally import Tally, beyond_chance
 
@@ -37,14 +37,14 @@ def measured(observed: CutoverObserved) -> Baseline:
     """The baseline, of everything that is observed."""
     policy, runner, recording = observed.cutover.spec.baseline, observed.runner, observed.recording
     at, service = observed.now, None
-    if runner is not None and seen is not None:
+    if runner is not None and recording is not None:
         thresholds = limits(
             observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval
         )
         # Up to the newest scrape that was seen: whoever measures again finds no other samples until
         # then. And up to the very instant that is recorded, which has microseconds.
-        at = instant(timestamp(_newest(seen)))
-        service = service_of(seen, at, policy, thresholds)
+        at = instant(timestamp(_newest(recording)))
+        service = service_of(recording, at, policy, thresholds)
     process = observed.process
     return Baseline(
         at=timestamp(at),

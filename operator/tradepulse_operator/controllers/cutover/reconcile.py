@@ -50,7 +50,7 @@ def decide(observed: CutoverObserved) -> Step:
     if observed.runner_problem and not facts.final:
         return _without_runner(observed, facts)
     if not facts.final and phase is not CutoverPhase.PENDING:
-        prerequisite = _held(observed, facts)
+        prerequisite = _precondition(observed, facts)
         if prerequisite:
             return prerequisite
     step = _step(observed, phase)

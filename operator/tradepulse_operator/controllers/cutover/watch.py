@@ -13,7 +13,7 @@ from tradepulse_operator.api.runner import TradingRunner
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.time import instant, timestamp
 from tradepulse_operator.guard.bake import Checkpoint, begin
-from tradepulse_operator.guard.limits import Limits, build_limits
+from tradepulse_operator.guard.limits import Limits, limits
 from tradepulse_operator.guard.results import Verdict
 from tradepulse_operator.guard.tally import Tally
 
@@ -49,7 +49,7 @@ def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
     reconciled and breaches nothing is enough. A new release is never promoted on that.
     """
     guardrails = cutover.spec.guardrails
-    return build_limits(
+    return limits(
         guardrails,
         runner.spec.monitoring.scrape_interval,
         required=seconds(guardrails.window),

@@ -34,7 +34,7 @@ FRESH = 60.0
 
 @dataclass(frozen=True)
 class Compared:
-    """In words: what is not as it has to be, what has changed besides, what isn't known."""
+    """Texts: differences from the baseline, remarks on other changes, and what isn't known."""
 
     differences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -58,7 +58,8 @@ def compare(
     config_changed: bool = False,
 ) -> Compared | None:
     """What `process` says at `now` (unix seconds) compared with the baseline; None where the runner
-    has neither event bus nor database. `moved`: it runs another configuration than was measured."""
+    has neither event bus nor database. `config_changed`: another configuration runs than was
+    measured."""
     spec = runner.spec if runner else None
     compared = list[Compared]()
     if before.kafka or (spec and spec.event_bus):

@@ -13,8 +13,8 @@ def differences(
 ) -> Iterator[str]:
     """Differences from the baseline as texts, by topic and partition.
 
-    `max_lag`: records that a reader may be behind. `moved`: another configuration runs now, so a
-    partition or a reader that isn't reported any more may have been left out on purpose.
+    `max_lag`: records that a reader may be behind. `config_changed`: another configuration runs
+    now, so a partition or a reader that isn't reported any more may have been left out on purpose.
     """
     if now.problem and not before.problem:
         yield f"Kafka doesn't take the runner's events: {now.problem}"
@@ -23,8 +23,8 @@ def differences(
     for was in before.partitions:
         place = was.topic, was.partition
         if place in known:
-            yield from _partition(was, known[place], moved=moved)
-        elif not moved and (not now.left_out or place < last):
+            yield from _partition(was, known[place], config_changed=config_changed)
+        elif not config_changed and (not now.left_out or place < last):
             yield f"{was.topic}/{was.partition} is gone, it ended at {was.end}"
     if max_lag is not None:
         yield from _behind(now, max_lag)

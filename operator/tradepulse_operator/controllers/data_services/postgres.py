@@ -20,8 +20,8 @@ def differences(
 ) -> Iterator[str]:
     """Differences from the baseline as texts.
 
-    `max_lag`: seconds that a replica may be behind. `moved`: another configuration runs now, so a
-    server that isn't reported any more may have been left out on purpose.
+    `max_lag`: seconds that a replica may be behind. `config_changed`: another configuration runs
+    now, so a server that isn't reported any more may have been left out on purpose.
     """
     if now.problem and not before.problem:
         yield f"PostgreSQL doesn't take the audit trail: {now.problem}"

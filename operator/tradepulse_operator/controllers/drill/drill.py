@@ -99,7 +99,7 @@ def _begin(view: RunnerContext, spec: KillSwitchDrill, after: float) -> RunningD
         return None
     if spec.target is DrillTarget.LIVE and now - due > _LIVE_GRACE:
         return None
-    alert = view.seen.alert
+    alert = view.observed.alert
     return RunningDrill(
         scheduled_for=timestamp(due),
         started_at=timestamp(now),

@@ -92,7 +92,9 @@ def verdict(view: RunnerContext, running: RunningDrill) -> dict[str, Any] | None
 
 def _message(running: RunningDrill, missing: list[Criterion]) -> str:
     if missing:
-        failures = "; ".join(f"{a.words}: not within {a.within:g} s: {a.why_not}" for a in missing)
+        failures = "; ".join(
+            f"{a.description}: not within {a.within:g} s: {a.reason}" for a in missing
+        )
         return f"failed: {failures}"
     took = instant(running.cancelled_at or "") - instant(running.started_at)
     page = " and the alert delivered" if running.delivered_at else ""

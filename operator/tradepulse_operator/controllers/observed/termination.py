@@ -83,7 +83,7 @@ def statement(message: str) -> Statement:
     backup = reported.get("backup")
     if backup is not None and _backup(backup) is None:
         return _error(f"its answer names no usable backup: {message.strip()}")
-    return _restore(said.get("restore"), _backup(backup))
+    return _restore(reported.get("restore"), _backup(backup))
 
 
 def _backup(reported: object) -> BackupRecord | None:

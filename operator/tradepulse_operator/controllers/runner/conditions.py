@@ -225,7 +225,7 @@ def audit_stored(view: RunnerContext) -> Content | None:
     return _stored(view, ConditionType.AUDIT_STORED, problem, "the database takes every record")
 
 
-def events_published(view: RunnerContext) -> Said | None:
+def events_published(view: RunnerContext) -> Content | None:
     """Whether the brokers, if there are any, take every event."""
     if view.runner.spec.event_bus is None:
         return None

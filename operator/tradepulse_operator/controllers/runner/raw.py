@@ -43,8 +43,8 @@ from tradepulse_operator.controllers.step import (
 from .desired_run import halt_order, halted_kill, spec_kill
 from .diff import deleting
 
-#: Seconds between two looks: no event says that another version of the operator could read it.
-_LOOK = 30.0
+#: Seconds to the next reconciliation: no event announces another version of the operator.
+_RETRY = 30.0
 
 _PHASES = {phase.value: phase for phase in CutoverPhase}
 _STEPS = {step.value: step for step in RollbackStep}

@@ -46,7 +46,7 @@ STEPS: tuple[Callable[[RunnerContext], Step | None], ...] = (
     prune_configs,
 )
 
-#: Seconds between two looks at what no watch event reports: the status of the process.
+#: Seconds between two reconciliations for what no watch event reports: the process's status.
 _SOON = 2.0
 
 

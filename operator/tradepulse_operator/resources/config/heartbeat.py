@@ -1,6 +1,6 @@
-"""Whether a healthy runner would look silent: its heartbeat must be seen within `metricGap`.
+"""Whether a healthy runner would seem silent: scrapes must show its heartbeat within `metricGap`.
 
-The schema can't tell, as the heartbeat's interval is in the user's own ConfigMap.
+The schema can't check this, as the heartbeat's interval is in the user's own ConfigMap.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.reasons import ConfigReason
 from tradepulse_operator.api.units import seconds
 from tradepulse_operator.common.names import CONFIG_FILE
-from tradepulse_operator.guard.limits import build_limits
+from tradepulse_operator.guard.limits import limits
 
 from . import yaml_text
 from .release import Rendered
@@ -24,7 +24,7 @@ _KEY = "heartbeat_interval"
 def require_heartbeat_interval(
     rendered: Rendered, config_map: str | None, guardrails: Guardrails, scrape: str, path: str
 ) -> None:
-    """Raise ConfigError when `found` beats so seldom that `guardrails` call it a gap.
+    """Raise ConfigError when `rendered` beats so seldom that `guardrails` call it a gap.
 
     `config_map`: where the user wrote it; `scrape`: the interval of scrapes, a duration; `path`: of
     the guardrails, for the message.
@@ -32,7 +32,7 @@ def require_heartbeat_interval(
     beat = _interval(rendered.text)
     if beat is None:
         return  # the runner's own default, a second, is below every gap that the schema allows
-    every, gap = seconds(scrape), build_limits(guardrails, scrape).metric_gap
+    every, gap = seconds(scrape), limits(guardrails, scrape).metric_gap
     silence = seeming_silence(beat, every)
     if silence < gap:
         return

@@ -12,7 +12,7 @@ from tests.support.operator.recordings import LIMITS, RecordedWorld, Runner, cha
 from tradepulse_operator.api.cutover_status import VerdictKind
 from tradepulse_operator.api.guardrails import CustomGuardrail, Guardrails
 from tradepulse_operator.guard.evidence import HEARTBEAT, LATENCY, OUTCOMES
-from tradepulse_operator.guard.limits import Limits, build_limits
+from tradepulse_operator.guard.limits import Limits, limits
 from tradepulse_operator.guard.results import Verdict
 from tradepulse_operator.guard.samples import Recording, Series
 from tradepulse_operator.guard.verdict import judge, missing
@@ -256,8 +256,8 @@ def test_missing_names_what_is_not_fresh() -> None:
 
 
 def test_limits_of_a_spec() -> None:
-    found = build_limits(Guardrails(), "15s", required=300)
+    found = limits(Guardrails(), "15s", required=300)
     assert (found.metric_gap, found.window, found.p95, found.settle) == (31, 60, 0.5, 1)
     own = Guardrails.model_validate({"metricGap": "7s", "interval": "2s"})
-    assert build_limits(own, "2s").metric_gap == 7
-    assert build_limits(own, "2s").settle == pytest.approx(0.2)
+    assert limits(own, "2s").metric_gap == 7
+    assert limits(own, "2s").settle == pytest.approx(0.2)

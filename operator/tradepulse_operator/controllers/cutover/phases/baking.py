@@ -54,9 +54,9 @@ def baking(observed: CutoverObserved) -> Step:
     target = cutover.status.target
     reason, message = describe(progress.verdict, target.id if target else "")
     if progress.verdict is None and not changes:
-        return Wait(message, next_look(progress.checkpoint, observed.now, thresholds))
-    look = next_look(progress.checkpoint, observed.now, thresholds)
-    return wait_with_message(observed, message, look, reason=reason, **changes)
+        return Wait(message, next_evaluation(progress.checkpoint, observed.now, thresholds))
+    delay = next_evaluation(progress.checkpoint, observed.now, thresholds)
+    return wait_with_message(observed, message, delay, reason=reason, **changes)
 
 
 def _verdict_changed(observed: CutoverObserved, progress: BakeProgress) -> bool:
@@ -77,7 +77,7 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     if verdict:
         changes["verdict"] = record(verdict)
     if progress.decision is Decision.PROMOTE:
-        compared = record_comparison(observed, moved=reconfigured(observed.cutover))
+        compared = record_comparison(observed, config_changed=reconfigured(observed.cutover))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
         return enter_phase(
             compared, CutoverPhase.SUCCEEDED, message + difference_note(compared), **changes

@@ -74,7 +74,7 @@ def _words(answer: Statement, uid: str) -> str:
 
 def proven(observed: CutoverObserved, pod: PodView) -> CutoverObserved:
     """`observed` with a condition that says whether the restore is this rollback's own: then the
-    state container said the nonce, which a mark that the new release left can't hold."""
+    state container reported the nonce, which nothing that the new release left can contain."""
     cutover, nonce = observed.cutover, _nonce(observed.cutover)
     backup = cutover.status.backup
     if cutover.spec.rollback.state is not StateOnRollback.RESTORE or backup is None:

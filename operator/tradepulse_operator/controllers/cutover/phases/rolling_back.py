@@ -41,7 +41,8 @@ PATIENCE = seconds(Limit.EVIDENCE)
 
 
 #: Seconds that a halt may take before the evidence is collected meanwhile, so that it is filed
-#: within 10 s of the verdict: these, a look (2 s where a process is frozen), the reporter's 5.
+#: within 10 s of the verdict: these, a reconciliation (2 s where a process is frozen), and
+#: the reporter's 5.
 HALT_FIRST = 2.5
 
 

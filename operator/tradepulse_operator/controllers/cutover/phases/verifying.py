@@ -87,7 +87,7 @@ def _watching(
     reason, message = wait_reason(observed.cutover.status), observed.cutover.status.message
     if progress.verdict:
         reason, message = describe(progress.verdict, source.id if source else "")
-    look = next_look(progress.checkpoint, observed.now, thresholds)
+    delay = next_evaluation(progress.checkpoint, observed.now, thresholds)
     if checkpoint_overdue(before, progress.checkpoint):
         changes["verification"] = to_status(progress.checkpoint)
     return until_deadline(observed, rollback, message, seconds=delay, reason=reason, **changes)

@@ -31,7 +31,7 @@ from tradepulse_operator.controllers.cutover.baseline import service_of
 from tradepulse_operator.controllers.cutover.reconcile import decide
 from tradepulse_operator.controllers.cutover.watch import bake_limits, verify_limits
 from tradepulse_operator.controllers.observed.views import CutoverObserved, ProcessView
-from tradepulse_operator.guard.limits import build_limits
+from tradepulse_operator.guard.limits import limits
 from tradepulse_operator.guard.samples import Recording
 
 ASKED = {"baseline": {"window": "5m", "errorRateIncrease": 0.004, "p95Increase": 0.5}}
@@ -94,7 +94,7 @@ def test_the_recorded_instant_is_the_measured_one() -> None:
     recording = Samples("ok", seconds=1000).recording()
     found = halting(ASKED, recording)
     assert instant(found.at) == max(at for one in recording.runner for at, _ in one.points)
-    held = build_limits(cutover(status(None)).spec.guardrails, "15s")
+    held = limits(cutover(status(None)).spec.guardrails, "15s")
     policy = BaselinePolicy.model_validate(ASKED["baseline"])
     assert service_of(recording, instant(found.at), policy, held) == found.service
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_seen_is_left_out() -> None:
 
 
 def _held() -> Any:
-    return build_limits(cutover(status(None)).spec.guardrails, "15s")
+    return limits(cutover(status(None)).spec.guardrails, "15s")
 
 
 def test_a_status_stays_small() -> None:

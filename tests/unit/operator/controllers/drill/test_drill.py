@@ -355,10 +355,9 @@ def test_alertmanager_is_asked_only_as_a_live_drill_comes_due_and_while_it_runs(
     assert due_observations(world.runner, due)[1] is not None
     world.alert = AlertView()
     to(world, 1)
-    assert due_observations(world.runner, world.now) == (
-        True,
-        world.runner.spec.kill_switch_drill.alert,
-    )  # type: ignore[union-attr]
+    policy = world.runner.spec.kill_switch_drill
+    assert policy
+    assert due_observations(world.runner, world.now) == (True, policy.alert)
     rehearsal = drilled()
     assert due_observations(rehearsal.runner, rehearsal.now + HOUR) == (False, None)
 
