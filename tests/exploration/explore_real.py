@@ -374,7 +374,7 @@ def _records(checks: str) -> tuple[CheckRecord, ...]:
     """What the status tells of `config` and `secrets`."""
     if not checks:
         return ()
-    waits = (CheckResult.PENDING, "waits for a pod of the target release to tell")
+    waits = (CheckResult.PENDING, "waits for the answer of the target release's check pod")
     good, missing = (CheckResult.PASS, ""), (CheckResult.FAIL, "missing")
     found = {"pending": (waits, waits), "pass": (good, good), "fail": (good, missing)}[checks]
     return tuple(

@@ -46,14 +46,18 @@ def main() -> None:
     help="URL of the Prometheus for cutovers that name none.",
 )
 @click.option(
-    "--workers", default=8, show_default=True, type=click.IntRange(1, 256), help="Looks at once."
+    "--workers",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Objects reconciled at a time.",
 )
 @click.option(
     "--resync",
     default=300.0,
     show_default=True,
     type=click.FloatRange(10, 86_400),
-    help="Seconds within which every object is looked at, even without an event.",
+    help="Seconds within which every object is reconciled, even without an event.",
 )
 @click.option("--port", default=8080, show_default=True, help="Port of the probes and metrics.")
 @click.option(
@@ -98,7 +102,7 @@ def run(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 def validate(files: tuple[Path, ...]) -> None:
-    """Say offline what the API server would refuse in TradingRunners and ReleaseCutovers."""
+    """Check TradingRunners and ReleaseCutovers offline, as the API server would."""
     problems = [line for file in files for line in _check(file)]
     for line in problems:
         click.echo(line, err=True)
@@ -138,7 +142,7 @@ def replay(report: Path) -> None:
 def readiness(file: Path) -> None:
     """Write the release readiness of a ReleaseCutover as Markdown, offline.
 
-    FILE is what `kubectl get rco NAME -o yaml` printed. With the TradingRunner beside it (`kubectl
+    FILE is what `kubectl get rco NAME -o yaml` printed. Together with the TradingRunner (`kubectl
     get rco/NAME tr/RUNNER -o yaml`) the roles that the runner asks for are known, too.
     """
     objects = [item for document in _documents(file) for item in document.get("items", [document])]

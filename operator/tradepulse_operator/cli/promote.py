@@ -56,7 +56,7 @@ class Written:
 
 
 def promote(folder: Path, validator: Validator, *, check: bool = False) -> list[str]:
-    """What was promoted to the environment of `folder`, a line each; `check`: only look.
+    """What was promoted to the environment of `folder`, a line each; `check`: write nothing.
 
     Raises Refused, when a runner's settings are wrong, when a version would change, or, with
     `check`, when something isn't promoted.
@@ -99,7 +99,7 @@ def runner_validator(command: Sequence[str]) -> Validator:
                 check=False,
             )
         try:
-            # Secrets are not here: they are looked at where they are, in the cluster.
+            # Secrets are not here: they are checked where they are, in the cluster.
             return str(json.loads(done.stdout)["config"]).replace(str(file), CONFIG_FILE)
         except (ValueError, LookupError, TypeError):
             why = (done.stderr or done.stdout).strip()[-500:]

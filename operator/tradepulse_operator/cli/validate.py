@@ -1,4 +1,4 @@
-"""Says offline what the API server would refuse, with the same messages.
+"""Offline validation, with the messages of the API server.
 
 The shape is pydantic's to judge, the rules are the same as in the CRD, and what is left (null,
 unknown fields, names) is done here as the API server does it. Two things differ: changes of a
@@ -32,7 +32,7 @@ def problems(manifest: Mapping[str, Any]) -> list[str]:
     """What makes `manifest` (a parsed YAML document) invalid, a line each: `field: remedy`.
 
     An empty list: the API server of a cluster with this CRD accepts it under strict field
-    validation, kubectl's own default. The status isn't looked at, as on creation.
+    validation, kubectl's own default. The status isn't validated, as on creation.
     """
     kind = next((each for each in KINDS if manifest.get("kind") == each.KIND), None)
     if kind is None or manifest.get("apiVersion") != API_VERSION:

@@ -31,14 +31,14 @@ class Unclear(Exception):
 
 
 class Alertmanager:
-    """The port."""
+    """The client of Alertmanager."""
 
     def __init__(self, session: aiohttp.ClientSession, *, timeout: float = TIMEOUT) -> None:
         self._session = session
         self._seconds = timeout
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
-    async def look(self, wanted: DrillAlert, namespace: str, runner: str) -> AlertView:
+    async def observe(self, wanted: DrillAlert, namespace: str, runner: str) -> AlertView:
         """The alert on that runner's kill switch, and the counters of the wanted integration."""
         labels = {
             "alertname": KILL_SWITCH_ALERT,

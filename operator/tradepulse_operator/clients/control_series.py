@@ -1,6 +1,6 @@
-"""When Prometheus scraped anything at all: asked once for all cutovers that want to know.
+"""When Prometheus scraped anything at all: queried once for all cutovers that need it.
 
-The query looks at every target of the server, at every second of its span, and its answer is the
+The query evaluates every target of the server, at every second of its span, and its answer is the
 same for everyone who may see the same: asked by each of a hundred guarded cutovers, it would be
 most of the load. A server of several tenants shows each its own targets, so an answer serves only
 those who ask as the same one: with another's scrapes, an outage of the own Prometheus would pass
@@ -33,7 +33,7 @@ class _Asked:
     answer: asyncio.Task[Answer]
 
     def serves(self, question: SampleQuery) -> bool:
-        """Whether its answer holds what `question` wants to know; a failure is no answer."""
+        """Whether its answer covers the span of `question`; a failure is no answer."""
         done = self.answer.done()
         failed = done and (self.answer.cancelled() or self.answer.exception() is not None)
         lacks = question.since < self.since or question.until > self.until + SHARED
@@ -69,5 +69,6 @@ class ControlSeries:
 
 
 def _cut(series: Series, question: SampleQuery) -> Series:
-    """Without what was scraped after `until`: no sample may be newer than the look it serves."""
+    """Without what was scraped after `until`: no sample may be newer than the reconciliation that
+    it serves."""
     return Series(series.labels, tuple(p for p in series.points if p[0] <= question.until))

@@ -31,7 +31,7 @@ class Outage(Exception):
 
 
 class Prometheus:
-    """The port."""
+    """The client of Prometheus."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Prometheus:
         self, endpoint: Endpoint, path: str, params: Mapping[str, str]
     ) -> tuple[Series, ...]:
         where = redacted_url("Prometheus", endpoint.url)
-        # The server gives up by itself before we do, and frees what the query holds.
+        # The server gives up by itself before we do, and frees what the query uses.
         params = {**params, "timeout": f"{self._seconds:g}s"}
         try:
             async with self._session.post(

@@ -1,4 +1,4 @@
-"""The parts of a runner's status that tell of its event bus and its database.
+"""The parts of a runner's status on its event bus and its database.
 
 Nothing that a rollback needs rests on them, so a part that can't be read is None and spoils nothing
 else. What is read fits into a status: numbers into int64, texts into a line.

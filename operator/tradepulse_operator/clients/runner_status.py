@@ -55,7 +55,7 @@ class Process:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None
         except Exception:
-            # No answer may end the look: the orders to halt and to kill must go on being given.
+            # No answer may end the reconciliation: it must go on giving orders to halt or kill.
             _log.exception("the status of the process at %s can't be read", address)
             return None
 
@@ -154,14 +154,14 @@ def _open_venues(venues: Any) -> tuple[str, ...] | None:
 
 
 def _positions(venues: Any) -> tuple[tuple[str, str, str], ...]:
-    """What is held, by venue and symbol; what is flat holds nothing. No decision rests on it, so
+    """The open positions, by venue and symbol. No decision rests on it, so
     what can't be read spoils nothing else."""
     try:
         positions = [
             (_name(venue), _name(symbol), quantity)
             for venue, symbols in mapping(venues).items()
             for symbol, quantity in mapping(symbols).items()
-            if _held(quantity)
+            if _is_open(quantity)
         ]
     except (ArithmeticError, Unreadable):
         return ()
@@ -172,7 +172,7 @@ def _name(value: str) -> str:
     return text(value, _LONGEST_NAME)
 
 
-def _held(quantity: Any) -> bool:
+def _is_open(quantity: Any) -> bool:
     """Whether it is a quantity other than zero. Raises Unreadable, ArithmeticError."""
     if not isinstance(quantity, str) or len(quantity) > _LONGEST_QUANTITY:
         raise Unreadable("no quantity")
@@ -192,7 +192,7 @@ def _store_problem(store: Any) -> str | None:
 
 def _problem(part: Any) -> str | None:
     """Why an optional service lacks what it should have. What is pending for a moment is none: each
-    look at the process adds to it."""
+    query of the process adds to it."""
     if not isinstance(part, dict):
         return None
     return _or("", text, part.get("problem")) if _is_text(part.get("problem")) else "unreadable"

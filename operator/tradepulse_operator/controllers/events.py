@@ -44,7 +44,7 @@ def cutover_events(cutover: ReleaseCutover) -> list[Event]:
 
 
 def not_understood(problem: str, generation: int, now: float) -> Event:
-    """That an object can't be parsed, whose status therefore can't tell."""
+    """The event for an object that can't be parsed, whose status therefore can't state it."""
     return Event(
         key=f"not-understood/{generation}",
         type=WARNING,
@@ -84,7 +84,7 @@ def _drilled(last: LastDrill) -> Event:
 
 
 def transition(condition: Condition) -> Event:
-    """That a condition became what it is."""
+    """The event for the last transition of a condition."""
     kind, status = condition.type, condition.status
     bad = (kind in _BAD_CONDITIONS and status is ConditionStatus.TRUE) or (
         kind in _GOOD_CONDITIONS and status is ConditionStatus.FALSE
@@ -93,7 +93,7 @@ def transition(condition: Condition) -> Event:
         key=f"condition/{kind}/{status}/{condition.last_transition_time}",
         type=WARNING if bad else NORMAL,
         reason=condition.reason,
-        # Two conditions may have the same reason: their type tells the events apart.
+        # Two conditions may have the same reason: their type distinguishes the events.
         message=f"{kind} is {status}: {condition.message or condition.reason}",
         at=condition.last_transition_time,
     )

@@ -1,7 +1,7 @@
-"""What a decision asks for: one request to the world, or a wait.
+"""The outcome of one reconciliation: one request to the API server, or a wait.
 
-A reconciler returns exactly one step. The engine carries it out, then observes and decides anew, so
-the process may die before or after any step and the next decision is the same.
+A reconciler returns exactly one step. The manager carries it out, then observes and decides anew,
+so the process may die before or after any step and the next decision is the same.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do now. Look again after `seconds`, or on the next event when it is None."""
+    """Nothing to do now. Reconcile again after `seconds`, or on the next event when it is None."""
 
     reason: str
     seconds: float | None = None

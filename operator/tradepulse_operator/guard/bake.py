@@ -1,7 +1,7 @@
 """The bake: judgements at fixed instants, folded into verified seconds and a decision.
 
 The instants are `start + n · interval`. Each is judged from samples up to it, once those can have
-arrived; so the result follows from the recorded samples, not from when someone looked. Folding in
+arrived; so the result follows from the recorded samples, not from when they were judged. Folding in
 pieces, from checkpoint to checkpoint, gives what folding at once does.
 """
 
@@ -85,7 +85,7 @@ def advance(
     return done
 
 
-def next_look(checkpoint: Checkpoint, now: float, limits: Limits) -> float:
+def next_evaluation(checkpoint: Checkpoint, now: float, limits: Limits) -> float:
     """Seconds until the next instant can be judged; an interval when one already waits for data."""
     due = next(_instants(checkpoint, float("inf"), limits)) + limits.settle
     return due - now if due > now else limits.interval

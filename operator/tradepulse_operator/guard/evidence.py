@@ -45,7 +45,7 @@ class Evidence:
 
     start: float
     heartbeat: Track
-    #: Times at which a scrape showed that the loop had moved.
+    #: Times at which a scrape showed progress of the loop.
     life: tuple[float, ...]
     #: Times of successful scrapes of anything.
     control: tuple[float, ...]

@@ -10,7 +10,7 @@ from tradepulse_operator.api.units import seconds
 
 @dataclass(frozen=True)
 class Limits:
-    """What a release is held to. All times in seconds."""
+    """The limits by which a release is judged. All times in seconds."""
 
     interval: float
     window: float

@@ -1,6 +1,6 @@
-"""What everything since the beginning says, besides the window.
+"""The guardrails over everything since the beginning, in addition to the window.
 
-Where orders are rare, only that many together tell a bad release from bad luck.
+Where orders are rare, only that many together distinguish a bad release from bad luck.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def overall(tally: Tally, limits: Limits) -> tuple[GuardrailResult, ...]:
 
 
 def weighed(verdict: Verdict, tally: Tally, limits: Limits) -> Verdict:
-    """`found`, of a window, with what everything together proves."""
+    """`verdict`, of a window, with what everything together proves."""
     proven = [one for one in overall(tally, limits) if one.kind is VerdictKind.BREACH]
     return replace(verdict, findings=(*verdict.findings, *proven))
 
@@ -46,5 +46,5 @@ def _above(
     message = f"{bad:g} of all {total:g} requests {what}, allowed are at most {limit:g} of them"
     if beyond_chance(bad, total, limit):
         return GuardrailResult(VerdictKind.BREACH, guardrail, reason, message, bad / total, limit)
-    doubt = f"{message}; too few to tell it from chance"
+    doubt = f"{message}; too few to rule out chance"
     return GuardrailResult(VerdictKind.UNKNOWN, guardrail, reason, doubt, bad / total, limit)

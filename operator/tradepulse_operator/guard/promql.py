@@ -19,7 +19,7 @@ METRICS = (
 #: however many targets there are. `timestamp` yields the true time of a scrape only of a plain
 #: selector; of an expression such as `up == 1` it would yield the time of the query.
 CONTROL = "max(timestamp(up) and (up == 1))"
-#: Evaluations at most: the API refuses more than 11,000, and the control query looks at every
+#: Evaluations at most: the API refuses more than 11,000, and the control query evaluates every
 #: target each time. A scrape between two evaluations may go unseen, so they are a second apart for
 #: as long as this allows.
 _STEPS = 2_000

@@ -78,7 +78,7 @@ def _before(cutover: ReleaseCutover, thresholds: Limits) -> float:
 
 
 def watched(cutover: ReleaseCutover) -> Release | None:
-    """The release whose samples tell of this phase."""
+    """The release whose samples are judged in this phase."""
     status = cutover.status
     side = current(status).samples
     match side:

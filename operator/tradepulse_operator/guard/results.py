@@ -31,13 +31,13 @@ class GuardrailResult:
 
 
 #: A silent runner's numbers are of the past, so a gap speaks before a breach; and what is proven
-#: by one guardrail stands even though another one can't tell.
+#: by one guardrail stands even though another one is unknown.
 _PRIORITY = (VerdictKind.GAP, VerdictKind.BREACH, VerdictKind.UNKNOWN, VerdictKind.OK)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of the instant `at` (unix seconds); `findings` holds at least one."""
+    """The judgement of the instant `at` (unix seconds); `findings` has at least one."""
 
     at: float
     findings: tuple[GuardrailResult, ...]
@@ -68,7 +68,7 @@ class Verdict:
 
 
 def unknown(guardrail: str, reason: GuardReason, message: str) -> GuardrailResult:
-    """A finding that can't tell."""
+    """A result without enough evidence to decide."""
     return GuardrailResult(VerdictKind.UNKNOWN, guardrail, reason, message)
 
 

@@ -1,6 +1,6 @@
-"""Is the runner silent, or is it Prometheus that doesn't look?
+"""Distinguishes a silent runner from a Prometheus that doesn't scrape.
 
-Both show as missing samples. They are told apart by the control series, the successful scrapes of
+Both show as missing samples. The control series distinguishes them, the successful scrapes of
 anything at all: only time in which Prometheus is known to have scraped counts against the runner.
 """
 

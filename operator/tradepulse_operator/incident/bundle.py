@@ -60,7 +60,7 @@ def filed(
     report: Mapping[str, Any] | None, cutover: ReleaseCutover, last: Filed | None = None
 ) -> Filed:
     """What of `report`, the ConfigMap of that name, this operator filed. `last`: what this process
-    filed last, of which the status may not tell yet.
+    filed last, which may not be in the status yet.
 
     Whoever may create ConfigMaps can have one of that name and with those annotations there first:
     it counts only with a hash that the operator itself has noted.

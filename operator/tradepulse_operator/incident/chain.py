@@ -39,7 +39,7 @@ def extend(links: list[Link], stage: str, parts: Mapping[str, str]) -> list[Link
 
 
 def broken(links: list[Link], parts: Mapping[str, str]) -> str:
-    """What doesn't hold: a message, or "" when every part is as its newest link says."""
+    """What is inconsistent: a message, or "" when every part is as its newest link says."""
     before = ""
     newest: dict[str, str] = {}
     for link in links:

@@ -1,6 +1,6 @@
 """What the guard saw, as a picture: each guardrail around the verdict, with its limit.
 
-The values are the guard's own, judged again from the recorded samples; where it could tell nothing,
+The values are the guard's own, judged again from the recorded samples; where it had no evidence,
 the line has a hole. The same samples always make the same picture.
 """
 

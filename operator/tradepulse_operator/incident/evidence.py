@@ -20,7 +20,7 @@ class Evidence:
     """Everything that was collected at one time. `at`: unix seconds.
 
     `logs`, `configs`: name → text (`runner`, `state`, `previous`; `source`, `target`).
-    `limits`: what the target is held to. `baseline`: the samples of before the halt that the
+    `limits`: by which the target is judged. `baseline`: the samples of before the halt that the
     baseline was measured on. `missing`: part → why it could not be collected.
     """
 

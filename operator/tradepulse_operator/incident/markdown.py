@@ -37,7 +37,7 @@ _STATE = {
 
 
 def render(evidence: Evidence, parts: Mapping[str, str], missing: Mapping[str, str]) -> str:
-    """Markdown: what happened, when, on what grounds, what was done, what to look at.
+    """Markdown: what happened, when, on what grounds, what was done, what to check.
 
     `missing`: part → why it isn't among `parts`, of this stage and the one before.
     """
@@ -51,7 +51,7 @@ def render(evidence: Evidence, parts: Mapping[str, str], missing: Mapping[str, s
         "## Baseline\n\n" + baseline(evidence),
         "## Event bus and database\n\n" + streams(evidence),
         "## What was done\n\n" + bullets(_done(cutover)),
-        "## What to look at\n\n" + bullets(_advice(evidence)),
+        "## What to check\n\n" + bullets(_advice(evidence)),
         "## The process when this was written\n\n" + _process(evidence),
         "## Parts\n\n" + _parts(parts, missing),
     ]
@@ -200,5 +200,5 @@ def _parts(parts: Mapping[str, str], missing: Mapping[str, str]) -> str:
     rows += [(name, f"not collected: {why}") for name, why in sorted(missing.items())]
     return (
         table(("Part", ""), rows)
-        + "\n\nmanifest.json holds a hash of every part, chained; a part that was changed shows."
+        + "\n\nmanifest.json has a hash of every part, chained; a part that was changed shows."
     )

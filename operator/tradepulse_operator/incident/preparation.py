@@ -1,4 +1,4 @@
-"""What held before anything was touched: who let it pass, and what was measured. Markdown."""
+"""What was checked, approved and measured before anything was touched. Markdown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def baseline(evidence: Evidence) -> str:
     measured = evidence.cutover.status.baseline
     if measured is None:
         return "Nothing was measured: the active release was never halted."
-    parts = [f"Measured at {measured.at}, in the last look before the halt."]
+    parts = [f"Measured at {measured.at}, in the last reconciliation before the halt."]
     if measured.service:
         parts.append(table(("", ""), _service(measured.service)))
     else:
@@ -69,9 +69,9 @@ def _positions(evidence: Evidence, baseline: Baseline) -> str:
         {(p.venue, p.symbol): p.quantity for p in baseline.book.positions} if baseline.book else {}
     )
     process = evidence.process
-    now = {(v, s): held for v, s, held in process.positions} if process else {}
+    now = {(v, s): quantity for v, s, quantity in process.positions} if process else {}
     if not before and not now:
-        return "No position was held before the halt, none is known now."
+        return "No position was open before the halt, none is known now."
     nothing = "0" if process else "unknown"
     rows = [
         (*at, before.get(at, "0" if baseline.book else "unknown"), now.get(at, nothing))

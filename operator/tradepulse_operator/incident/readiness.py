@@ -25,7 +25,7 @@ def readiness(cutover: ReleaseCutover, runner: TradingRunner | None = None) -> s
     """
     open_ones = list(_open(cutover, runner))
     verdict = (
-        "Not ready." if open_ones else "Ready: every item holds or is waived, all have signed."
+        "Not ready." if open_ones else "Ready: every item passed or is waived, all have signed."
     )
     sections = [
         f"# Release readiness: {cell(cutover.metadata.name)}",

@@ -25,7 +25,7 @@ _SECRET = (
     "credential",
 )
 _SECRET_KEY = ("apikey", "accesskey", "privatekey", "listenkey")
-#: Names that are too short to be looked for within others.
+#: Names that are too short to be searched for within others.
 _SECRET_WORDS = frozenset({"pwd", "pass", "sign", "cookie"})
 _SCHEMES = frozenset({"bearer", "basic"})
 #: Lines longer than this are cut: their names come before their values.
@@ -78,7 +78,7 @@ def shortened(text: str, limit: int) -> str:
     line cut at its end: what is searched for secrets is bounded before it is searched."""
     text, note = _without_pem(text), ""
     if len(text) > limit:
-        # The beginning of a line names what its end holds: half a line is none.
+        # The beginning of a line names what its end contains: half a line is none.
         kept = text[-max(1, limit - _NOTE) :].partition("\n")[2]
         left = len(text) - len(kept)
         note = f"[truncated: the first {left} of {len(text)} characters left out]\n"

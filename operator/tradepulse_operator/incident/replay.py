@@ -1,6 +1,6 @@
 """The verdict of an incident, derived once more from its report alone.
 
-The samples that the guard saw are in the report, and so are the limits it held them to. The verdict
+The samples that the guard saw are in the report, and so are its limits for them. The verdict
 is a pure function of both: if it can't be derived again, the report was changed, lacks samples, or
 the guard that replays is another one than the guard that decided.
 """

@@ -111,9 +111,11 @@ def _found(evidence: Evidence) -> Compared:
     if before is None:
         return Compared()
     # Until the end it is the target that runs, and reports.
-    moved = not evidence.final and reconfigured(cutover)
+    config_changed = not evidence.final and reconfigured(cutover)
     policy = cutover.spec.baseline
-    compared = compare(before, evidence.process, None, policy, evidence.at, moved=moved)
+    compared = compare(
+        before, evidence.process, None, policy, evidence.at, config_changed=config_changed
+    )
     return compared or Compared()
 
 
@@ -154,14 +156,14 @@ def _rows(
         lag = dict(lags(now)).get(reader, "") if now else ""
         first = "0" if _backwards(*ends) or _backwards(*pair) else "1"
         name = f"{at[0]}/{at[1]}"
-        yield first, name, *_told(ends), reader, *_told((*pair, lag))
+        yield first, name, *_cells(ends), reader, *_cells((*pair, lag))
 
 
 def _backwards(before: int | None, now: int | None) -> bool:
     return before is not None and (now is None or now < before)
 
 
-def _told(values: Iterable[object]) -> Iterator[str]:
+def _cells(values: Iterable[object]) -> Iterator[str]:
     yield from ("" if one is None else str(one) for one in values)
 
 
@@ -169,7 +171,7 @@ def _position(before: PostgresBaseline | None, now: PostgresBaseline | None) -> 
     both = (before, now)
 
     def row(name: str, field: str) -> tuple[str, ...]:
-        return name, *_told(getattr(one, field) if one else None for one in both)
+        return name, *_cells(getattr(one, field) if one else None for one in both)
 
     rows = [
         row("Asked at", "at"),

@@ -1,6 +1,6 @@
 """Everything wired together, started, and ended in the right order.
 
-lease → queue, audit, watch … until a signal → queue drained → watch ended → lease released
+lease → queue, resync, watch … until a signal → queue drained → watch ended → lease released
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class App:
         self._kube = kube
         clock = SystemClock()
         self._metrics = metrics
-        self._witness = WatchTracker()
+        self._tracker = WatchTracker()
         self._lease = Lease(
             Kube(Transport(leases, meter=metrics.requested)),
             clock,
@@ -89,15 +89,15 @@ class App:
             Emitter(kube, clock, options.identity),
             reconcilers=reconcilers(),
             metrics=self._metrics,
-            may_act=lambda: self._lease.held,
+            may_act=lambda: self._lease.leading,
         )
         self._queue: WorkQueue[Key] = WorkQueue(
             self._loop.reconcile, clock, workers=options.workers, meter=self._metrics
         )
-        self._audit = Resync(
+        self._resync = Resync(
             kube,
             clock,
-            self._witness,
+            self._tracker,
             self._queue.add,
             self._queue.later,
             namespaces=options.scopes,
@@ -108,8 +108,8 @@ class App:
             self._metrics,
             age=lambda: self._queue.age,
             depth=lambda: self._queue.depth,
-            watch=lambda: self._witness.lag(clock.monotonic()),
-            ready=lambda: self._standby or self._audit.done,
+            watch=lambda: self._tracker.lag(clock.monotonic()),
+            ready=lambda: self._standby or self._resync.done,
         )
         self._standby = False
         self._stop = asyncio.Event()
@@ -160,7 +160,7 @@ class App:
     async def _lead(self, stop: asyncio.Task[Any], health: asyncio.Task[Any]) -> None:
         self._metrics.leader.set(1)
         queue = asyncio.create_task(self._queue.run(), name="queue")
-        audit = asyncio.create_task(self._audit.run(), name="audit")
+        audit = asyncio.create_task(self._resync.run(), name="audit")
         lease = asyncio.create_task(self._lease.keep(), name="lease")
         watch = asyncio.create_task(self._watch(), name="watch")
         try:
@@ -197,7 +197,7 @@ class App:
         await asyncio.wait({watch}, timeout=5)
 
     async def _watch(self) -> None:
-        edge = handlers.EventRouter(self._queue.add, self._witness)
+        edge = handlers.EventRouter(self._queue.add, self._tracker)
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(edge, handlers.Login(self._connection)),
@@ -232,7 +232,7 @@ async def run(options: Options) -> None:
         metrics = Metrics()
         connection = await _connected()
         stack.push_async_callback(connection.close)
-        # A slow API server must not let looks take the connection that renews the lease.
+        # A slow API server must not let reconciliations take the connection that renews the lease.
         leases = connection.another()
         stack.push_async_callback(leases.close)
         app = App(options, connection, leases, session, metrics)

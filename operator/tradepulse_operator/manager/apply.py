@@ -1,4 +1,4 @@
-"""Carries out one step. A guard that no longer holds is no error: the world moved, look again."""
+"""Carries out one step. A failed guard is no error: the object changed, and is reconciled again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Applier:
         self._served = served
 
     async def carry_out(self, step: Step) -> bool:
-        """Send the request of `step`; False when it was based on a view that is stale by now.
+        """Send the request of `step`; False when the observed state that it was based on is stale.
 
         Raises KubeError for every other failure.
         """

@@ -1,6 +1,6 @@
 """Collects the evidence of a cutover and files it.
 
-A report must never hold up a rollback: everything together has 5 s, so that it is filed within 10 s
+A report must never delay a rollback: everything together has 5 s, so that it is filed within 10 s
 of the verdict; the outcome, which nothing waits for, has 20 s. Each part may fail by itself, and
 what is missing is named in the report.
 """
@@ -96,7 +96,7 @@ class Reporter:
         return cutover.status.report is None and not self._observer.filed(config_map, cutover).stage
 
     async def _built(self, evidence: Evidence, previous: Manifest | None) -> Manifest:
-        """The report, made off the event loop: leases and other looks go on meanwhile. What a
+        """The report, made off the event loop: lease and other objects are served meanwhile. What a
         release chose (logs, samples, events) is left out where that takes too long or fails."""
         try:
             async with asyncio.timeout(self._building):
@@ -135,7 +135,7 @@ class Reporter:
             asyncio.gather(self._logs(parts, pod), self._configs(parts, cutover)),
         )
         now = self._clock.now()
-        asked = sample_query(cutover, runner, now, self._default) if runner else None
+        query = sample_query(cutover, runner, now, self._default) if runner else None
         return Evidence(
             cutover=cutover,
             at=now,
@@ -143,7 +143,7 @@ class Reporter:
             recording=recording,
             baseline=baseline,
             limits=bake_limits(cutover, runner) if runner else None,
-            queries=queries(asked) if asked else {},
+            queries=queries(query) if query else {},
             process=process,
             pod=pod,
             events=events,

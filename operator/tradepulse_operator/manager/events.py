@@ -1,7 +1,7 @@
 """Kubernetes Events for people: what the persisted status records, each transition once.
 
 The name of an event is made of its transition, so the API server itself refuses a second one. What
-this process has created is remembered, to save the asking. Events never hold up anything.
+this process has created is remembered, to save requests. Events never delay anything.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Emitter:
             return True
         except KubeError as error:
             _log.info("event %s not created: %s", event.reason, error)
-            # A refusal stays one; everything else may work at the next look.
+            # A refusal stays one; everything else may work at the next reconciliation.
             return error.code in (400, 403, 404, 422)
         return True
 

@@ -58,15 +58,15 @@ _LOGIN_BACKOFF = 5
 class EventRouter:
     """Turns events into keys. `add`: the work queue's."""
 
-    def __init__(self, add: Callable[[Key], None], witness: WatchTracker) -> None:
+    def __init__(self, add: Callable[[Key], None], tracker: WatchTracker) -> None:
         self._add = add
-        self._witness = witness
+        self._tracker = tracker
         #: Runner → its claimed cutover, which moves on what happens to the runner's pod.
         self._claims: dict[Key, Key] = {}
 
     def runner(self, event: Mapping[str, Any]) -> None:
         """An event of a TradingRunner."""
-        key, body = self._seen(TradingRunner.KIND, event)
+        key, body = self._track(TradingRunner.KIND, event)
         claimed = (body.get("status") or {}).get("cutover")
         if event["type"] == "DELETED" or not claimed:
             self._claims.pop(key, None)
@@ -76,7 +76,7 @@ class EventRouter:
 
     def cutover(self, event: Mapping[str, Any]) -> None:
         """An event of a ReleaseCutover: its runner follows its phase."""
-        key, body = self._seen(ReleaseCutover.KIND, event)
+        key, body = self._track(ReleaseCutover.KIND, event)
         self._add(key)
         self._add(keys.runner(key.namespace, body["spec"]["runner"]))
 
@@ -93,14 +93,14 @@ class EventRouter:
         if runner in self._claims:
             self._add(self._claims[runner])
 
-    def _seen(self, kind: str, event: Mapping[str, Any]) -> tuple[Key, Mapping[str, Any]]:
+    def _track(self, kind: str, event: Mapping[str, Any]) -> tuple[Key, Mapping[str, Any]]:
         body = event["object"]
         meta = body["metadata"]
         key = Key(kind, meta["namespace"], meta["name"])
         if event["type"] == "DELETED":
-            self._witness.gone(key)
+            self._tracker.gone(key)
         else:
-            self._witness.delivered(key, meta["resourceVersion"])
+            self._tracker.delivered(key, meta["resourceVersion"])
         return key, body
 
 

@@ -15,10 +15,10 @@ from tradepulse_operator.clients.clock import Clock
 
 from .metrics import Metrics
 
-#: Seconds. A look has a deadline of 120 s, so a queue that doesn't move for longer is stuck.
+#: Seconds. A reconciliation has a deadline of 120 s: a queue that doesn't move for longer is stuck.
 LAG_LIMIT = 5.0
 AGE_LIMIT = 180.0
-#: With an audit every 30 s, a hanging watch is found within 90 s of the event it missed.
+#: With a resync every 30 s, a hanging watch is found within 90 s of the event it missed.
 WATCH_LIMIT = 60.0
 _TICK = 0.5
 

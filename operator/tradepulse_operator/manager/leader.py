@@ -1,4 +1,4 @@
-"""Leader election on a Lease: who doesn't hold it does nothing, who loses it exits.
+"""Leader election on a Lease: only the holder acts, and a process that loses it exits.
 
 Whether another holder is gone is judged by how long its record stood still on *our* clock, as
 client-go does: clocks of two nodes needn't agree. A holder stops at `renew` seconds without a
@@ -56,22 +56,22 @@ class Lease:
         self._times = times
         self._record: Any = None
         self._record_at = 0.0
-        self._held: Manifest | None = None
+        self._lease: Manifest | None = None
         self._renewed_at = 0.0
 
     @property
-    def held(self) -> bool:
+    def leading(self) -> bool:
         """Whether this process may act now."""
         age = self._clock.monotonic() - self._renewed_at
-        return self._held is not None and age < self._times.renew
+        return self._lease is not None and age < self._times.renew
 
     @property
     def epoch(self) -> int:
-        """How often the lease has changed hands, as far as this process has seen."""
-        return int(((self._held or {}).get("spec") or {}).get("leaseTransitions") or 0)
+        """How often the lease has changed hands, as far as this process has observed."""
+        return int(((self._lease or {}).get("spec") or {}).get("leaseTransitions") or 0)
 
     async def acquire(self) -> None:
-        """Return once the lease is held; failures on the way are waited out."""
+        """Return once the lease is acquired; errors until then are logged, and retried."""
         while True:
             try:
                 if await self._try():
@@ -95,20 +95,20 @@ class Lease:
                 raise LeaseLost("not renewed in time") from error
             except KubeError as error:
                 _log.warning("lease not renewed: %s", error)
-            if not self.held:
+            if not self.leading:
                 raise LeaseLost("not renewed in time")
 
     async def release(self) -> None:
         """Give the lease back, so that a successor needn't wait; best effort."""
-        if self._held is None:
+        if self._lease is None:
             return
         try:
             async with asyncio.timeout(self._times.every):
-                spec = {**self._held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._kube.replace({**self._held, "spec": spec})
+                spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+                await self._kube.replace({**self._lease, "spec": spec})
         except (KubeError, TimeoutError) as error:
             _log.warning("lease not released, it runs out by itself: %s", error)
-        self._held = None
+        self._lease = None
 
     async def _try(self) -> bool:
         live = await self._kube.get(self._ref)
@@ -129,21 +129,21 @@ class Lease:
 
     async def _renew(self) -> None:
         sent = self._clock.monotonic()
-        held = self._held
+        current = self._lease
         try:
-            self._take(await self._kube.replace(self._manifest(held)), sent)
+            self._take(await self._kube.replace(self._manifest(current)), sent)
         except Conflict:
-            # An answer that got lost, or somebody else; only a look can tell.
+            # The answer got lost, or somebody else wrote it: the live object decides.
             live = await self._kube.get(self._ref)
             if live is None or (live.get("spec") or {}).get("holderIdentity") != self._identity:
                 raise LeaseLost("somebody else holds the lease") from None
-            self._held = live
+            self._lease = live
 
     def _take(self, lease: Manifest, sent: float) -> None:
-        self._held, self._renewed_at = lease, sent
+        self._lease, self._renewed_at = lease, sent
 
     def _manifest(self, live: Manifest | None) -> Manifest:
-        """The lease with this process as its holder; `found` as it is, None when it isn't there."""
+        """The lease with this process as its holder. `live`: the present one, if there is one."""
         now = timestamp(self._clock.now())
         old = (live or {}).get("spec") or {}
         same = old.get("holderIdentity") == self._identity

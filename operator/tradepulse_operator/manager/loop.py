@@ -1,11 +1,11 @@
-"""One look at one object: observe, decide, carry out one step, tell people.
+"""One reconciliation of one object: observe, decide, carry out one step, emit events.
 
-    key → observe (live) → decide (pure) → carry out → events → look again, until Wait
+    key → observe (live) → decide (pure) → carry out → events → again, until Wait
 
-What halts a pod or engages its kill switch is decided on what the API server says alone; only then
-is the process asked, which may hang or lie.
+Orders to halt a pod or engage its kill switch are decided on the API server's objects alone; only
+then is the process queried, which may hang or lie.
 
-Every look starts from nothing, so a process that dies anywhere in it leaves nothing half known.
+Every reconciliation starts without memory, so a process that dies in one leaves nothing half done.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from .observe import Observer
 Request = Apply | Replace | Delete | Annotate | SetFinalizers | WriteStatus | FileReport
 
 #: A user's ConfigMap carries no label of ours, so no watch covers it: runners that name one are
-#: looked at again after these seconds. A change of configuration is then found within them.
-CONFIG_LOOK = 60.0
+#: reconciled again after these seconds. A change of configuration is then found within them.
+CONFIG_RESYNC = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 class Reconcilers:
     """The pure core, as functions."""
 
-    #: Orders to halt or to kill, decided before the process is asked anything.
+    #: Orders to halt or to engage the kill switch, decided before the process is queried.
     restraint: Callable[[RunnerObserved], Step | None]
     runner: Callable[[RunnerObserved], Step]
     cutover: Callable[[CutoverObserved], Step]
@@ -66,7 +66,7 @@ class Reconcilers:
 
 
 class Loop:
-    """`reconcile` is the queue's work. `may_act`: whether the lease is held at this moment."""
+    """`reconcile` is the queue's work. `may_act`: whether this process is the leader now."""
 
     def __init__(
         self,
@@ -86,7 +86,8 @@ class Loop:
         self._may_act = may_act
 
     async def reconcile(self, key: Key) -> float | None:
-        """Seconds to the next look, None for the next event, 0 for at once. Raises KubeError."""
+        """Seconds to the next reconciliation; None: at the next event, 0: at once. Raises
+        KubeError."""
         with about(key):
             try:
                 if key.kind == TradingRunner.KIND:
@@ -98,35 +99,37 @@ class Loop:
                 return await self._unread(key, problem)
 
     async def _runner(self, key: Key) -> float | None:
-        seen = await self._observer.runner(key)
-        if seen is None:
+        observed = await self._observer.runner(key)
+        if observed is None:
             self._metrics.objects.forget(key)
             return None
-        self._metrics.objects.runner(seen.runner)
-        step = self._reconcilers.restraint(seen)
+        self._metrics.objects.runner(observed.runner)
+        step = self._reconcilers.restraint(observed)
         if step is None:
-            seen = await self._observer.asked(seen)
-            step = self._reconcilers.runner(seen)
+            observed = await self._observer.with_process_status(observed)
+            step = self._reconcilers.runner(observed)
         delay = await self._carry_out(key, step)
         await self._emitter.ensure(
-            TradingRunner.KIND, seen.runner.metadata, self._reconcilers.runner_events(seen.runner)
+            TradingRunner.KIND,
+            observed.runner.metadata,
+            self._reconcilers.runner_events(observed.runner),
         )
-        if seen.runner.spec.release.config is None or delay == 0:
+        if observed.runner.spec.release.config is None or delay == 0:
             return delay
-        return CONFIG_LOOK if delay is None else min(delay, CONFIG_LOOK)
+        return CONFIG_RESYNC if delay is None else min(delay, CONFIG_RESYNC)
 
     async def _unread(self, key: Key, problem: NotUnderstood) -> float | None:
-        """A look at an object that can't be parsed, or whose claimed cutover can't."""
+        """Reconcile an object that can't be parsed, or whose claimed cutover can't."""
         if key.kind != TradingRunner.KIND:
             return await self._unread_cutover(key, problem)
-        seen = await self._observer.raw_runner(key, problem)
-        if seen is None:
+        observed = await self._observer.raw_runner(key, problem)
+        if observed is None:
             self._metrics.objects.forget(key)
             return None
         self._metrics.objects.not_understood(key)
-        delay = await self._carry_out(key, self._reconcilers.raw_runner(seen))
+        delay = await self._carry_out(key, self._reconcilers.raw_runner(observed))
         await self._emitter.ensure(
-            TradingRunner.KIND, seen.meta, self._reconcilers.raw_events(seen)
+            TradingRunner.KIND, observed.meta, self._reconcilers.raw_events(observed)
         )
         return delay
 
@@ -141,18 +144,18 @@ class Loop:
         return None
 
     async def _cutover(self, key: Key) -> float | None:
-        seen = await self._observer.cutover(key)
-        if seen is None:
+        observed = await self._observer.cutover(key)
+        if observed is None:
             self._metrics.objects.forget(key)
             return None
-        self._metrics.objects.cutover(key, seen.cutover)
-        step = self._reconcilers.cutover(seen)
+        self._metrics.objects.cutover(key, observed.cutover)
+        step = self._reconcilers.cutover(observed)
         delay = await self._carry_out(key, step)
-        self._count(seen.cutover, step)
+        self._count(observed.cutover, step)
         await self._emitter.ensure(
             ReleaseCutover.KIND,
-            seen.cutover.metadata,
-            self._reconcilers.cutover_events(seen.cutover),
+            observed.cutover.metadata,
+            self._reconcilers.cutover_events(observed.cutover),
         )
         return delay
 
@@ -167,7 +170,7 @@ class Loop:
         kind = type(step).__name__
         self._metrics.stepped(key, kind)
         done = await self._applier.carry_out(step)
-        _log.info("%s %s%s", kind, _target(step), "" if done else ": refused, looking again")
+        _log.info("%s %s%s", kind, _target(step), "" if done else ": refused, retrying")
         return 0.0
 
     def _count(self, cutover: ReleaseCutover, step: Step) -> None:

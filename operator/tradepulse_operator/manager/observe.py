@@ -1,7 +1,7 @@
-"""Live reads → what the reconcilers see.
+"""Live reads → the observed state for the reconcilers.
 
 Nothing is taken from a cache: a watch may be behind, and a decision on a stale view can run two
-writers. Reads go out together; any that fails fails the look, which is then taken again.
+writers. Reads go out together; any failure fails the reconciliation, which is retried.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tradepulse_operator.common.names import (
 )
 from tradepulse_operator.common.objects import Manifest, Ref, ref_of
 from tradepulse_operator.controllers.checklist.checklist import needs_pods
-from tradepulse_operator.controllers.drill.live import asks
+from tradepulse_operator.controllers.drill.live import due_observations
 from tradepulse_operator.controllers.observed.auxiliary import auxiliary_view
 from tradepulse_operator.controllers.observed.pods import address, drill_view, pod_view
 from tradepulse_operator.controllers.observed.views import (
@@ -62,7 +62,7 @@ from .key import Key
 
 T = TypeVar("T")
 
-#: Reports that a status may not tell of yet.
+#: Reports that may not be in a status yet.
 _REMEMBERED = 1024
 
 #: Children that carry the runner's own name.
@@ -80,7 +80,7 @@ _NAMED = (
 
 
 class Observer:
-    """Reads the world around one object."""
+    """Reads the state that one object's reconciliation depends on."""
 
     def __init__(
         self,
@@ -108,8 +108,9 @@ class Observer:
         self._filed: dict[str, Filed] = {}
 
     async def runner(self, key: Key) -> RunnerObserved | None:
-        """The world around a TradingRunner as the API server has it; None when it is gone. The
-        process and what a drill changed are still to be `asked`. Raises KubeError, and
+        """The observed state of a TradingRunner; None when it is gone. The
+        process and what a drill changed are added by
+        `with_process_status`. Raises KubeError, and
         NotUnderstood where it or its claimed cutover can't be parsed."""
         namespace, name = key.namespace, key.name
         live = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
@@ -138,7 +139,7 @@ class Observer:
         )
 
     async def raw_runner(self, key: Key, problem: NotUnderstood) -> RawRunner | None:
-        """What can be seen of a runner that can't be parsed; None when it is gone. Raises
+        """The observed state of a runner that can't be parsed; None when it is gone. Raises
         KubeError."""
         namespace, name = key.namespace, key.name
         manifest = await self._kube.get(kinds.ref(kinds.RUNNER, namespace, name))
@@ -170,15 +171,15 @@ class Observer:
         """Unix seconds."""
         return self._clock.now()
 
-    async def asked(self, seen: RunnerObserved) -> RunnerObserved:
-        """`seen` with what its process says, and of a live drill the metric and the alert."""
+    async def with_process_status(self, observed: RunnerObserved) -> RunnerObserved:
+        """`observed` with the process's status, and of a live drill the metric and the alert."""
         process, (metric, alert) = await asyncio.gather(
-            self.process(seen.address), self._drilled(seen.runner)
+            self.process(observed.address), self._drilled(observed.runner)
         )
-        return replace(seen, now=self._clock.now(), process=process, metric=metric, alert=alert)
+        return replace(observed, now=self._clock.now(), process=process, metric=metric, alert=alert)
 
     async def cutover(self, key: Key) -> CutoverObserved | None:
-        """The world around a ReleaseCutover; None when it is gone. Raises KubeError, and
+        """The observed state of a ReleaseCutover; None when it is gone. Raises KubeError, and
         NotUnderstood where it can't be parsed itself."""
         namespace = key.namespace
         manifest = await self._kube.get(kinds.ref(kinds.CUTOVER, namespace, key.name))
@@ -240,20 +241,20 @@ class Observer:
         if runner is None or not (always or self._needs_recording(cutover)):
             return None
         now = self._clock.now()
-        asked = sample_query(cutover, runner, now, self._default)
-        if asked is None:
+        query = sample_query(cutover, runner, now, self._default)
+        if query is None:
             return Recording(now, now, outage=UNCONFIGURED)
-        return await self._prometheus.record(asked)
+        return await self._prometheus.record(query)
 
     async def baseline(
         self, cutover: ReleaseCutover, runner: TradingRunner | None
     ) -> Recording | None:
         """Once more, the samples that the baseline was measured on; without the control series,
         which says nothing about them. None when none was measured."""
-        asked = baseline_query(cutover, runner, self._default) if runner else None
-        if asked is None:
+        query = baseline_query(cutover, runner, self._default) if runner else None
+        if query is None:
             return None
-        return replace(await self._prometheus.record(asked), control=())
+        return replace(await self._prometheus.record(query), control=())
 
     async def process(self, where: str) -> ProcessView | None:
         """What the process at that address says; None when it says nothing, or "" is given."""
@@ -331,15 +332,15 @@ class Observer:
         return tuple(drill_view(pod) for pod in pods)
 
     async def _drilled(self, runner: TradingRunner) -> tuple[MetricView | None, AlertView | None]:
-        """What a live drill moved: the metric, where a Prometheus is known, and the alert."""
+        """The evidence of a live drill: the metric, where a Prometheus is known, and the alert."""
         now, meta = self._clock.now(), runner.metadata
-        by_metric, alert = asks(runner, now)
+        by_metric, alert = due_observations(runner, now)
         url = runner.spec.cutover.template.guardrails.prometheus or self._default
         where = meta.namespace, meta.name
         prometheus = Endpoint(url) if by_metric and url else None
         metric, routed = await asyncio.gather(
             _given(self._prometheus.engaged(prometheus, *where, now) if prometheus else None),
-            _given(self._alertmanager.look(alert, *where) if alert else None),
+            _given(self._alertmanager.observe(alert, *where) if alert else None),
         )
         return metric, routed
 
@@ -375,7 +376,7 @@ def _runner_of(live: Manifest | None) -> tuple[TradingRunner | None, str]:
 
 
 async def _given(wanted: Awaitable[T] | None) -> T | None:
-    """What is asked for, if anything is."""
+    """The result of `wanted`; None without one."""
     return None if wanted is None else await wanted
 
 

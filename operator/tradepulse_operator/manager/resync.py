@@ -1,7 +1,7 @@
-"""Looks at everything now and then, for events that never come.
+"""Reconciles every object periodically, in case events were lost.
 
 Every 30 s the metadata of both kinds is listed and compared with what the watch delivered; every
-`resync` seconds each object is looked at regardless, spread over that time.
+`resync` seconds each object is reconciled regardless, spread over that time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Resync:
         self,
         kube: Kube,
         clock: Clock,
-        witness: WatchTracker,
+        tracker: WatchTracker,
         add: Callable[[Key], None],
         later: Callable[[Key, float], None],
         *,
@@ -41,7 +41,7 @@ class Resync:
     ) -> None:
         self._kube = kube
         self._clock = clock
-        self._witness = witness
+        self._tracker = tracker
         self._add = add
         self._later = later
         self._namespaces = namespaces
@@ -49,21 +49,21 @@ class Resync:
         self._every = every
         self._resynced: float | None = None
         self._chance = Random()
-        #: Whether a whole audit has succeeded since the start.
+        #: Whether a whole comparison has succeeded since the start.
         self.done = False
 
     async def run(self) -> None:
-        """Audit for ever; a failure is tried again the next time."""
+        """Compare periodically, for ever; a failure is tried again the next time."""
         while True:
             try:
                 await self.once()
             except KubeError as error:
-                _log.warning("audit failed: %s", error)
+                _log.warning("resync failed: %s", error)
             await asyncio.sleep(self._every)
 
     async def once(self) -> None:
-        """One audit. Raises KubeError."""
-        known = self._witness.known()
+        """One comparison. Raises KubeError."""
+        known = self._tracker.known()
         listed: list[tuple[Key, str]] = []
         for kind in (kinds.RUNNER, kinds.CUTOVER):
             for namespace in self._namespaces:
@@ -72,7 +72,7 @@ class Resync:
                     key = Key(kind[1], meta["namespace"], meta["name"])
                     listed.append((key, meta["resourceVersion"]))
         now = self._clock.monotonic()
-        for key in self._witness.listed(listed, known, now):
+        for key in self._tracker.listed(listed, known, now):
             self._add(key)
         if self._resynced is None or now - self._resynced >= self._resync:
             self._resynced = now

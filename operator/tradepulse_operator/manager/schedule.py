@@ -1,13 +1,13 @@
 """Which key is worked on next, and when; pure bookkeeping, time is handed in.
 
-DESIGN. An event says only "look at this object", never what to do, so events of one key fold:
+DESIGN. An event says only that an object is to be reconciled, so events of one key fold:
 
 - A key is in one place: waiting for its turn (`ready`, first come first served), waiting for its
   time (`due`), or being worked on (`running`). Never is it worked on twice at once.
 - An event for a key that is running marks it `dirty`: it runs again as soon as it is done, for
   what was read before the event may be stale. Nothing that arrives is ever lost.
-- Work ends with the time of the next look, with None (the next event), or with 0 (again, behind
-  the others: one step at a time is fair to all keys).
+- Work ends with the time of the next reconciliation, with None (the next event), or with 0 (again,
+  behind the others: one step at a time is fair to all keys).
 - A failure waits, twice as long each time, with jitter. Events don't shorten that wait: whatever
   fails and writes would else wake itself. It is short enough (30 s) for a person to sit out.
 - A key that asks for "again" too often in a row is treated as a failure: two controllers that
@@ -29,13 +29,13 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True)
 class Limits:
-    """`rate`: looks per second over all keys; `burst`: at once; `base`, `cap`: seconds."""
+    """`rate`: reconciliations per second of all keys; `burst`: at once; `base`, `cap`: seconds."""
 
     rate: float = 100.0
     burst: int = 200
     base: float = 0.25
     cap: float = 30.0
-    #: Looks in a row that may ask for another one at once. A cutover takes about 20 steps.
+    #: Reconciliations in a row that may ask for another at once. A cutover takes about 20 steps.
     streak: int = 100
 
 
@@ -51,7 +51,7 @@ class Schedule(Generic[K]):
         #: (time, order, key); an entry that `_due` doesn't confirm is void.
         self._heap: list[tuple[float, int, K]] = []
         self._order = 0
-        self._held: set[K] = set()
+        self._backing_off: set[K] = set()
         self._dirty: set[K] = set()
         self._running: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -74,15 +74,15 @@ class Schedule(Generic[K]):
         return now - self._since[self._ready[0]] if self._ready else 0.0
 
     def add(self, key: K, now: float) -> None:
-        """Something happened to `key`: look at it as soon as possible."""
+        """Something happened to `key`: reconcile it as soon as possible."""
         if key in self._running:
             self._dirty.add(key)
-        elif key not in self._held and key not in self._since:
+        elif key not in self._backing_off and key not in self._since:
             self._due.pop(key, None)
             self._push(key, now)
 
     def later(self, key: K, now: float, delay: float) -> None:
-        """Look at `key` in `delay` seconds, unless it is looked at earlier anyway."""
+        """Reconcile `key` in `delay` seconds, unless it is reconciled earlier anyway."""
         if key in self._running or key in self._since:
             return
         when = now + delay
@@ -103,7 +103,8 @@ class Schedule(Generic[K]):
         return key
 
     def done(self, key: K, now: float, again: float | None) -> None:
-        """Work on `key` ended well. `again`: seconds to the next look, None for the next event."""
+        """Work on `key` ended well. `again`: seconds to the next reconciliation; None: at the next
+        event."""
         if again is not None and again <= 0:
             self._streak[key] = self._streak.get(key, 0) + 1
             if self._streak[key] >= self._limits.streak:
@@ -126,7 +127,7 @@ class Schedule(Generic[K]):
         self._dirty.discard(key)
         count = self._failures[key] = self._failures.get(key, 0) + 1
         longest = min(self._limits.cap, self._limits.base * 2 ** min(count - 1, 30))
-        self._held.add(key)
+        self._backing_off.add(key)
         self._at(key, now + longest * self._chance.uniform(0.5, 1.0))
 
     def next(self, now: float) -> float | None:
@@ -153,7 +154,7 @@ class Schedule(Generic[K]):
             when, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == when:
                 del self._due[key]
-                self._held.discard(key)
+                self._backing_off.discard(key)
                 self._push(key, now)
 
     def _refill(self, now: float) -> None:

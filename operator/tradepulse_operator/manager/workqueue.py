@@ -1,4 +1,4 @@
-"""The work queue: runs `work(key)` for every key that has something to look at.
+"""The work queue: runs `work(key)` for every key that is to be reconciled.
 
 The rules are those of `schedule.py`; this adds tasks, a deadline for each piece of work, and a stop
 that lets running work finish its one request.
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Meter(Protocol):
-    """Told of what the queue does. `result`: ok, again, error or timeout."""
+    """Is called for what the queue does. `result`: ok, again, error or timeout."""
 
     def waited(self, seconds: float) -> None:
         """A key's turn came after that long."""
@@ -31,7 +31,7 @@ class Meter(Protocol):
 
 
 class WorkQueue(Generic[K]):
-    """`work(key)` → seconds to the next look, None for the next event, 0 for again."""
+    """`work(key)` → seconds to the next reconciliation; None: at the next event, 0: again."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class WorkQueue(Generic[K]):
         return self._schedule.oldest(self._clock.monotonic())
 
     def add(self, key: K) -> None:
-        """Look at `key` as soon as possible."""
+        """Reconcile `key` as soon as possible."""
         self._schedule.add(key, self._clock.monotonic())
         self._wake.set()
 
     def later(self, key: K, delay: float) -> None:
-        """Look at `key` in `delay` seconds, unless it is looked at earlier anyway."""
+        """Reconcile `key` in `delay` seconds, unless it is reconciled earlier anyway."""
         self._schedule.later(key, self._clock.monotonic(), delay)
         self._wake.set()
 

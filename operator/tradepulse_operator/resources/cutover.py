@@ -12,7 +12,7 @@ from .manifest import metadata
 
 
 def cutover_name(runner: TradingRunner, target: Release) -> str:
-    """The same for the same wish, so that asking twice makes one cutover."""
+    """Name of the automatic cutover; the same for the same change, so that there is one."""
     return f"{runner.metadata.name}-{target.id}-g{runner.metadata.generation}"
 
 
@@ -34,5 +34,5 @@ def automatic_cutover(runner: TradingRunner, target: Release) -> Manifest:
 
 
 def is_automatic(cutover: ReleaseCutover, runner: TradingRunner) -> bool:
-    """Whether the operator started it for what the runner's spec meant; else a person wrote it."""
+    """Whether the operator created it for the runner's spec; else a person did."""
     return any(owner.uid == runner.metadata.uid for owner in cutover.metadata.owner_references)

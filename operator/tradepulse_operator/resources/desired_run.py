@@ -15,7 +15,7 @@ from tradepulse_operator.api.release import Release
 class Prepare:
     """What the state container does before the process starts; each keyed and done once.
 
-    `image`: release whose code handles the state, always the one moved away from: it wrote it.
+    `image`: release whose code handles the state, always the source, which wrote it.
     """
 
     image: str

@@ -1,7 +1,7 @@
 """Resource quantities in the form that the API server returns them in.
 
 It rewrites `1024Mi` to `1Gi` and `0.5` to `500m`; a desired value in another form than the live
-one would look like drift for ever. Source: k8s.io/apimachinery, pkg/api/resource/quantity.go.
+one would count as drift for ever. Source: k8s.io/apimachinery, pkg/api/resource/quantity.go.
 """
 
 from __future__ import annotations

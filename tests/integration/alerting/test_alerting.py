@@ -75,7 +75,7 @@ async def test_the_operators_drill_sees_connectors_metric_alert_and_page(
         async def look() -> tuple[MetricView, AlertView, ProcessView | None]:
             return await asyncio.gather(
                 OfPrometheus(session).engaged(endpoint, "live", "drilled", time.time()),
-                OfAlertmanager(session).look(wanted, "live", "drilled"),
+                OfAlertmanager(session).observe(wanted, "live", "drilled"),
                 OfProcess(session, port=port).status("127.0.0.1"),
             )
 

@@ -58,7 +58,7 @@ def wanted(url: str, **more: str) -> DrillAlert:
 
 async def look(alert: DrillAlert, runner: str) -> AlertView:
     async with aiohttp.ClientSession() as session:
-        return await Alertmanager(session).look(alert, "live", runner)
+        return await Alertmanager(session).observe(alert, "live", runner)
 
 
 async def test_an_alert_is_routed_and_its_page_is_counted_once_it_was_taken(

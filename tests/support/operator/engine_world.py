@@ -115,7 +115,7 @@ class FakeAlertmanager:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
 
-    async def look(self, wanted: DrillAlert, namespace: str, runner: str) -> AlertView:
+    async def observe(self, wanted: DrillAlert, namespace: str, runner: str) -> AlertView:
         self.asked.append((wanted.alertmanager, namespace, runner))
         return AlertView(taken=7)
 

@@ -26,7 +26,7 @@ from .token import Token, from_file, from_plugin
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _DEFAULT_KUBECONFIG = "~/.kube/config"
-#: Connections at once: a look sends about fifteen requests.
+#: Connections at once: a reconciliation sends about fifteen requests.
 CONNECTIONS = 16
 _BEARER = "Bearer "
 

@@ -20,7 +20,7 @@ class NotFound(KubeError):
 
 
 class Conflict(KubeError):
-    """A guard (resourceVersion, uid) no longer holds, or the object exists already."""
+    """A guard (resourceVersion, uid) no longer matches, or the object exists already."""
 
 
 class Invalid(KubeError):
@@ -34,7 +34,7 @@ class Unavailable(KubeError):
 def failure(code: int, body: Any, text: str) -> KubeError:
     """The error that an answer with HTTP status `code` stands for.
 
-    `body`: the decoded `Status` object when the answer held one; `text`: the answer otherwise.
+    `body`: the decoded `Status` object when the answer has one; `text`: the answer otherwise.
     """
     status = body if isinstance(body, dict) else {}
     reason = str(status.get("reason") or "")

@@ -47,7 +47,7 @@ class Call:
     idempotent: bool = False
 
 
-#: Told of every attempt: the call, and the HTTP status (0: no answer).
+#: Called after every attempt: the call, and the HTTP status (0: no answer).
 Meter = Callable[[Call, int], None]
 #: Awaited before and after every attempt with "before" or "after"; may raise. For tests.
 Fault = Callable[[str, Call], Awaitable[None]]

@@ -138,7 +138,7 @@ def _plain(where: str, token: str) -> str:
     if not token:
         raise _missing(f"{where}: the token is empty")
     if not _PLAIN.fullmatch(token):
-        raise _missing(f"{where}: the token holds blanks, line breaks or what isn't ASCII")
+        raise _missing(f"{where}: the token contains blanks, line breaks or what isn't ASCII")
     return token
 
 

@@ -1,1 +1,1 @@
-"""What must hold before a cutover touches anything."""
+"""The preconditions of a cutover: checked before the running release is touched."""

@@ -10,10 +10,10 @@ from tradepulse_operator.api.runner import TradingRunner
 
 
 def roles(cutover: ReleaseCutover, runner: TradingRunner | None) -> tuple[str, ...]:
-    """Who must sign: what the cutover says, and what the runner asks of every cutover. Whoever
-    writes a cutover by hand can't leave out what the runner's owner asks for."""
-    asked = runner.spec.cutover.template.approvals.required if runner else ()
-    wanted = (*asked, *cutover.spec.approvals.required)
+    """The roles that must sign: those of the cutover, and those that the runner requires of every
+    cutover. A manually created cutover can't omit what the runner's owner requires."""
+    owners = runner.spec.cutover.template.approvals.required if runner else ()
+    wanted = (*owners, *cutover.spec.approvals.required)
     return tuple(dict.fromkeys(wanted))
 
 

@@ -1,9 +1,9 @@
-"""The checklist of a cutover: what is found of each item, and the pods that are needed to find it.
+"""The checklist of a cutover: the outcome of each item, and the pods that determine it.
 
 Every item has to pass, or a named person goes on without it. One that can't come true any more
-refuses the cutover, any other holds it: nothing was touched yet. A pod is made once its answer is
-needed, and removed once that is in the status; one that came too late (a request that was on its
-way) is removed as well, before anything is touched and after the end.
+fails the cutover, any other delays it: nothing was touched yet. A pod is created once its answer is
+needed, and deleted once that is in the status; one that was created late (a request that was under
+way) is deleted as well, before anything is touched and after the end.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from .checks import IN_A_POD, check, recorded, settled
 from .outcome import CheckOutcome, failed, pending
 from .rehearsal import rehearsed
 
-#: Seconds after which a pod that found a fault is made anew: someone may have put it right.
+#: Seconds after which a check pod that failed is created again: the fault may be fixed by then.
 RECHECK = 30.0
 
 
 def items(cutover: ReleaseCutover, runner: TradingRunner) -> tuple[ChecklistItem, ...]:
-    """What the runner asks of every cutover, then what this one adds. Whoever writes a cutover by
-    hand can't leave out what the runner's owner asks for."""
+    """The items that the runner requires of every cutover, then those of this one. A manually
+    created cutover can't omit what the runner's owner requires."""
     wanted = (*runner.spec.cutover.template.checklist, *cutover.spec.checklist)
     return tuple({item.name: item for item in reversed(wanted)}[name] for name in _names(wanted))
 
@@ -55,8 +55,8 @@ def _names(wanted: Iterable[ChecklistItem]) -> Iterator[str]:
 def rehearsal_policy(cutover: ReleaseCutover, runner: TradingRunner) -> RehearsalPolicy | None:
     """How the target is to be rehearsed: as the runner asks of every cutover, else as this one
     does; None when it isn't."""
-    asked = (runner.spec.cutover.template.rehearsal, cutover.spec.rehearsal)
-    return next((policy for policy in asked if policy.required), None)
+    policies = (runner.spec.cutover.template.rehearsal, cutover.spec.rehearsal)
+    return next((policy for policy in policies if policy.required), None)
 
 
 def needs_pods(cutover: ReleaseCutover, runner: TradingRunner | None) -> tuple[bool, bool]:
@@ -108,8 +108,8 @@ def _outcomes(
             yield item.name, CheckOutcome(CheckResult.WAIVED, waiver.reason, by=waiver.by)
         elif item.manual is None:
             yield item.name, check(observed, item)
-        elif said := vouched.get(item.name):
-            yield item.name, CheckOutcome(CheckResult.PASS, said.note, by=said.by)
+        elif confirmation := vouched.get(item.name):
+            yield item.name, CheckOutcome(CheckResult.PASS, confirmation.note, by=confirmation.by)
         else:
             yield item.name, pending(f"waits for someone to vouch for it: {item.manual}")
     policy = rehearsal_policy(observed.cutover, runner)
@@ -126,7 +126,7 @@ def _outcomes(
 def _status_changes(
     observed: CutoverObserved, runner: TradingRunner, outcomes: dict[str, CheckOutcome]
 ) -> dict[str, Any]:
-    """What of the findings isn't in the status yet."""
+    """The changes that bring the outcomes into the status."""
     status, changes = observed.cutover.status, dict[str, Any]()
     records = tuple(_record(observed, name, each) for name, each in outcomes.items())
     if records != status.checklist:
@@ -156,7 +156,7 @@ def _record(observed: CutoverObserved, name: str, outcome: CheckOutcome) -> Chec
 
 
 def _pods(observed: CutoverObserved, runner: TradingRunner) -> Iterator[Step]:
-    """Pods that are missing, and those that have to make room for another try."""
+    """Pods that are missing, and those that are deleted for another attempt."""
     cutover, target = observed.cutover, observed.cutover.status.target
     if target is None:
         return
@@ -202,7 +202,7 @@ def _settled(observed: CutoverObserved, name: str) -> bool:
 
 
 def delete_finished_pods(observed: CutoverObserved) -> Step | None:
-    """Remove a pod that has nothing to answer any more."""
+    """Delete a pod whose answer is no longer needed."""
     uid = observed.cutover.metadata.uid
     for pod, name, wanted in (
         (observed.check, check_pod_name(uid), check_wanted),

@@ -1,7 +1,8 @@
-"""What the operator finds of each check that it makes itself. Pure, a function a check.
+"""The checks that the operator makes itself. Pure, a function a check.
 
-What the check pod reported is kept once it passed; everything else is checked at each look. No
-message holds what changes from look to look: it would be a write without news.
+What the check pod reported is kept once it passed; everything else is evaluated at each
+reconciliation. No message contains a value that changes from one to the next: each would be a
+status write without a change of state.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _SIGNALS = 128
 
 @dataclass(frozen=True)
 class Answer:
-    """What a check pod said: "" is good. `lost`: why it said nothing."""
+    """The answer of a check pod; `config`, `secrets`: the error, "" when there is none. `lost`: why
+    there is no answer."""
 
     config: str = ""
     secrets: str = ""
@@ -56,7 +58,7 @@ def recorded(observed: CutoverObserved, name: str) -> CheckRecord | None:
 
 
 def settled(record: CheckRecord | None) -> bool:
-    """Whether it holds, or someone goes on without."""
+    """Whether the item passed or was waived."""
     return record is not None and record.result in (CheckResult.PASS, CheckResult.WAIVED)
 
 
@@ -68,26 +70,26 @@ def _image(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
 
 
 def _config(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
-    said = answer(observed.check)
-    if said is None:
+    reply = answer(observed.check)
+    if reply is None:
         return _before(observed, Check.CONFIG)
-    if said.lost:
-        return failed(said.lost, final=said.misunderstood)
-    return failed(said.config, final=True) if said.config else PASSED
+    if reply.lost:
+        return failed(reply.lost, final=reply.misunderstood)
+    return failed(reply.config, final=True) if reply.config else PASSED
 
 
 def _secrets(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
-    said = answer(observed.check)
-    if said is None or said.lost:
+    reply = answer(observed.check)
+    if reply is None or reply.lost:
         return _before(observed, Check.SECRETS)
-    return failed(said.secrets) if said.secrets else PASSED
+    return failed(reply.secrets) if reply.secrets else PASSED
 
 
 def _before(observed: CutoverObserved, check: Check) -> CheckOutcome:
     """What an earlier pod reported, while this one has reported nothing."""
     known = recorded(observed, check)
     if known is None or known.result is CheckResult.WAIVED:
-        return pending("waits for a pod of the target release to tell")
+        return pending("waits for the answer of the target release's check pod")
     return CheckOutcome(known.result, known.message)
 
 
@@ -98,19 +100,19 @@ def answer(pod: AuxiliaryPodView | None) -> Answer | None:
     if pod.exit_code is None or pod.exit_code >= _SIGNALS:
         why = pod.message or f"exit code {pod.exit_code}"
         return Answer(lost=f"the check pod was ended before it answered: {why}")
-    said = _said(pod.message)
-    if said is None:
+    reply = _parsed(pod.message)
+    if reply is None:
         lost = f"the target release gave no answer (exit code {pod.exit_code}): {pod.message}"
         return Answer(lost=lost, misunderstood=True)
-    good = not said["config"] and not said["secrets"]
-    if not (said["ok"] == good == (pod.exit_code == 0)):
+    good = not reply["config"] and not reply["secrets"]
+    if not (reply["ok"] == good == (pod.exit_code == 0)):
         lost = f"the target release contradicts itself (exit code {pod.exit_code}): {pod.message}"
         return Answer(lost=lost, misunderstood=True)
-    return Answer(said["config"], said["secrets"])
+    return Answer(reply["config"], reply["secrets"])
 
 
-def _said(message: str) -> Mapping[str, Any] | None:
-    """The answer of `config check`, which has had these members from the first release on; None
+def _parsed(message: str) -> Mapping[str, Any] | None:
+    """The answer of `config check`, which has had these members since the first release; None
     for anything else."""
     parsed = answered(message)
     wanted = {"ok": bool, "config": str, "secrets": str}
@@ -138,9 +140,12 @@ def _as_preflight(refusal: NotYet | None) -> CheckOutcome:
 def _space(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     process = observed.process
     if process is None:
-        return pending("waits for the active release to tell how much space is free")
+        return pending("waits for the active release to report its free space")
     if process.free_bytes is None or process.backup_bytes is None:
-        return failed("the active release doesn't tell how much space is free: look, and waive it")
+        return failed(
+            "the active release doesn't report its free space: check the state volume, and"
+            " waive the item"
+        )
     if process.free_bytes < 2 * process.backup_bytes + _SPARE:
         return failed(
             "the state volume has no room for a backup and as much again: raise spec.state.size, or"
@@ -176,7 +181,7 @@ CHECKS: Mapping[Check, Callable[[CutoverObserved, ChecklistItem], CheckOutcome]]
 
 
 def check(observed: CutoverObserved, item: ChecklistItem) -> CheckOutcome:
-    """What is found of an item that the operator checks itself."""
+    """The outcome of an item that the operator checks itself."""
     known = {each.value: each for each in CHECKS}
     if item.name not in known:
         return failed("this operator doesn't know the check: upgrade it, or waive the check")

@@ -1,7 +1,8 @@
-"""What is asked of event bus and database before a release is touched. Pure.
+"""Checks of the event bus and the database before a release is touched. Pure.
 
-The running release answers: it asks with the certificates, and from the place in the network, that
-have to work. No message holds a count or a lag, which change at each look.
+The running release reports their state: it connects with the certificates, and from the place in
+the network, that have to work. No message contains a count or a lag, which change at each
+reconciliation.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _NAMED = 4
 
 
 def require_served(policy: BaselinePolicy, runner: TradingRunnerSpec) -> None:
-    """Raise ConfigError where `policy` asks something of what the runner doesn't have."""
+    """Raise ConfigError where `policy` names a data service that the runner doesn't have."""
     if policy.kafka and not (runner.event_bus and runner.event_bus.readers):
         raise _unserved("spec.baseline.kafka", "spec.eventBus.readers")
     if policy.postgres and runner.database is None:
@@ -52,7 +53,7 @@ def kafka(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     if runner is None or runner.spec.event_bus is None:
         return _not_there(Check.KAFKA, "spec.eventBus")
     if process is None:
-        return pending("waits for the active release to tell of Kafka")
+        return pending("waits for the active release to report on Kafka")
     bus, policy = process.bus, observed.cutover.spec.baseline.kafka
     lacks = _unreachable(bus, observed.now, "Kafka", "the brokers, and spec.eventBus")
     if lacks or bus is None:
@@ -74,7 +75,7 @@ def _late(bus: BusView, readers: Iterable[str], most: int) -> str:
     more = f" and {len(late) - _NAMED} more" if len(late) > _NAMED else ""
     return (
         f"more than {most} records behind (baseline.kafka.maxLag): {', '.join(late[:_NAMED])}"
-        f"{more}: look at the reader, and let it catch up"
+        f"{more}: check the reader, and let it catch up"
         if late
         else ""
     )
@@ -93,14 +94,14 @@ def postgres(observed: CutoverObserved, _: ChecklistItem) -> CheckOutcome:
     if runner is None or runner.spec.database is None:
         return _not_there(Check.POSTGRES, "spec.database")
     if process is None:
-        return pending("waits for the active release to tell of PostgreSQL")
+        return pending("waits for the active release to report on PostgreSQL")
     database, policy = process.database, observed.cutover.spec.baseline.postgres
     lacks = _unreachable(database, observed.now, "PostgreSQL", "the servers, and spec.database")
     if lacks or database is None:
         return failed(lacks)
     longest = policy.max_replica_lag if policy else None
     if database.primary is None:
-        return failed("there is no primary: look at the servers, and spec.database.hosts")
+        return failed("there is no primary: check the servers, and spec.database.hosts")
     wrong = next(filter(None, (_replica(one, longest) for one in database.replicas)), "")
     return failed(wrong) if wrong else PASSED
 
@@ -113,11 +114,11 @@ def _replica(one: ReplicaView, longest: str | None) -> str:
     if longest is None:
         return ""
     if one.lag_seconds is None:
-        return f"replica {one.host} doesn't tell how far it is behind: look at its replication"
+        return f"replica {one.host} doesn't report its lag: check its replication"
     if behind(one, seconds(longest)):
         return (
             f"replica {one.host} is more than {longest} behind (baseline.postgres.maxReplicaLag):"
-            " look at its replication, and let it catch up"
+            " check its replication, and let it catch up"
         )
     return ""
 
@@ -127,16 +128,16 @@ def _not_there(check: Check, field: str) -> CheckOutcome:
 
 
 def _unreachable(view: BusView | DatabaseView | None, now: float, what: str, where: str) -> str:
-    """Why it can't be counted on, and what to do; "" when it can."""
+    """Why it is unavailable, and what to do; "" when it is available."""
     if view is None:
-        return f"the active release doesn't tell of {what}: look at it yourself, and waive the item"
+        return f"the active release doesn't report on {what}: check it yourself, and waive the item"
     if view.problem:
-        return _with(f"look at {where}", view.problem)
+        return _with(f"check {where}", view.problem)
     if not fresh(view, now):
-        return f"{what} hasn't answered the active release within {FRESH:g} s: look at {where}"
+        return f"{what} hasn't answered the active release within {FRESH:g} s: check {where}"
     return ""
 
 
 def _with(remedy: str, problem: str) -> str:
-    """The process names a remedy where it knows one."""
+    """`problem` with a remedy: the one that the process names, else `remedy`."""
     return problem if "remedy: " in problem else f"{problem}; remedy: {remedy}"

@@ -1,4 +1,4 @@
-"""What was found of an item of the checklist."""
+"""The outcome of an item of the checklist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tradepulse_operator.api.checklist import CheckResult
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What was found. `final`: it can't come true any more. `by`: who said so."""
+    """The outcome of a check. `final`: it can't pass any more. `by`: who confirmed or waived it."""
 
     result: CheckResult
     message: str = ""
@@ -21,7 +21,7 @@ PASSED = CheckOutcome(CheckResult.PASS)
 
 
 def failed(message: str, *, final: bool = False) -> CheckOutcome:
-    """It doesn't hold."""
+    """The item fails."""
     return CheckOutcome(CheckResult.FAIL, message, final)
 
 

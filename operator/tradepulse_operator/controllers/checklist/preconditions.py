@@ -1,4 +1,4 @@
-"""What must hold before a running release is touched, as a table of checks.
+"""Preconditions for touching a running release, as a table of checks.
 
 A check that can come true by itself is waited for, however long: nothing was touched yet. One that
 can't is refused, with the remedy.
@@ -34,7 +34,7 @@ Outcome = NotYet | Refusal | None
 
 
 def require_running(observed: CutoverObserved) -> Refusal | None:
-    """The runner is to go on running."""
+    """The runner exists, isn't being deleted and isn't suspended."""
     runner = observed.runner
     if runner is None:
         return Refusal(
@@ -102,14 +102,14 @@ def samples(observed: CutoverObserved) -> NotYet | None:
 
 
 def one_cutover(observed: CutoverObserved) -> NotYet | None:
-    """The runner is given to this cutover, and so to no other one."""
+    """The runner has claimed this cutover, and so no other one."""
     runner, name = observed.runner, observed.cutover.metadata.name
     if runner is None or runner.status.cutover != name:
         return NotYet(f"waits until TradingRunner {observed.cutover.spec.runner} is free for it")
     return None
 
 
-#: Refusals first, so that nobody waits for what can't be.
+#: Refusals first, so that no cutover waits for what can't come true.
 CHECKS: tuple[tuple[str, Callable[[CutoverObserved], Outcome]], ...] = (
     ("the runner runs on", require_running),
     ("the release is another one", _another),
@@ -121,5 +121,5 @@ CHECKS: tuple[tuple[str, Callable[[CutoverObserved], Outcome]], ...] = (
 
 
 def preflight(observed: CutoverObserved) -> Outcome:
-    """The first check that doesn't hold; None when all do."""
+    """The outcome of the first check that fails; None when all pass."""
     return next((outcome for _, check in CHECKS if (outcome := check(observed))), None)

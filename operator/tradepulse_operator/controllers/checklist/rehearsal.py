@@ -1,8 +1,8 @@
 """Whether the target release traded well on paper. Pure.
 
-Counters of its own process are what it is judged by: they are whole however often the operator was
-away. What was seen is in the status, under the uid of the pod that showed it, so another pod (the
-first was lost with its node) begins anew.
+It is judged by the counters of its own process, which are complete even if the operator was
+restarted. What was observed is in the status, under the uid of its pod, so another pod (the first
+was lost with its node) starts a new rehearsal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TRADING = "TRADING"
 def rehearsed(
     observed: CutoverObserved, policy: RehearsalPolicy
 ) -> tuple[CheckOutcome, RehearsalStatus | None]:
-    """What is found of it, and what of it belongs in the status."""
+    """The outcome of the rehearsal, and its record for the status."""
     known, pod = observed.cutover.status.rehearsal, observed.rehearsal
     if known and known.result:
         return CheckOutcome(known.result, known.message), known
@@ -87,11 +87,11 @@ def _trading(
     if not why and over < 0:
         return pending(_on(policy)), known
     why = why or next(_late(process, guardrails, policy), "")
-    seen = known.model_copy(update=_counts(process))
+    counted = known.model_copy(update=_counts(process))
     if why:
-        return _closed(seen, CheckResult.FAIL, why, now)
+        return _closed(counted, CheckResult.FAIL, why, now)
     traded = f"traded {process.orders} orders in {policy.duration}"
-    return _closed(seen, CheckResult.PASS, traded, now)
+    return _closed(counted, CheckResult.PASS, traded, now)
 
 
 def _on(policy: RehearsalPolicy) -> str:
@@ -110,7 +110,7 @@ def _why(process: ProcessView | None, pod: AuxiliaryPodView) -> str:
 
 
 def _early(process: ProcessView, guardrails: Guardrails) -> Iterator[str]:
-    """What need not be watched to the end."""
+    """Failures that end the rehearsal early."""
     if process.kill_switch:
         yield f"its kill switch engaged: {process.kill_switch_reason}"
     if beyond_chance(process.failed_orders, process.orders, guardrails.error_rate):
@@ -145,5 +145,5 @@ def _closed(
 ) -> tuple[CheckOutcome, RehearsalStatus]:
     update = {"result": result, "message": message[:1024], "finished_at": timestamp(now)}
     record = known.model_copy(update=update)
-    finding = failed(message) if result is CheckResult.FAIL else CheckOutcome(result, message)
-    return finding, record
+    outcome = failed(message) if result is CheckResult.FAIL else CheckOutcome(result, message)
+    return outcome, record

@@ -1,6 +1,6 @@
-"""The runner is measured in the last look before its release is halted.
+"""The runner's baseline, measured in the last reconciliation before its release is halted.
 
-Recorded with the very write that begins the halt: whoever decides later finds the same limits, and
+It is recorded with the very write that begins the halt: later decisions use the same limits, and
 nothing is measured of a release that already drains. A further part of a baseline is one function
 more here, from what was observed to its record.
 """
@@ -34,17 +34,17 @@ from tradepulse_operator.guard.tally import Tally, beyond_chance
 
 
 def measured(observed: CutoverObserved) -> Baseline:
-    """The baseline, of what there is to see."""
-    policy, runner, seen = observed.cutover.spec.baseline, observed.runner, observed.recording
+    """The baseline, of everything that is observed."""
+    policy, runner, recording = observed.cutover.spec.baseline, observed.runner, observed.recording
     at, service = observed.now, None
-    if runner is not None and seen is not None:
+    if runner is not None and recording is not None:
         thresholds = limits(
             observed.cutover.spec.guardrails, runner.spec.monitoring.scrape_interval
         )
         # Up to the newest scrape that was seen: whoever measures again finds no other samples until
         # then. And up to the very instant that is recorded, which has microseconds.
-        at = instant(timestamp(_newest(seen)))
-        service = service_of(seen, at, policy, thresholds)
+        at = instant(timestamp(_newest(recording)))
+        service = service_of(recording, at, policy, thresholds)
     process = observed.process
     return Baseline(
         at=timestamp(at),
@@ -64,7 +64,7 @@ def _newest(recording: Recording) -> float:
 def service_of(
     recording: Recording, at: float, policy: BaselinePolicy, thresholds: Limits
 ) -> ServiceBaseline | None:
-    """What `recording` says of the window that ends at `at` (unix seconds); None when Prometheus
+    """The service baseline of the window that ends at `at` (unix seconds); None when Prometheus
     gave no answer. Pure, so that it can be derived again from the recorded samples."""
     if recording.outage:
         return None
@@ -97,7 +97,7 @@ def _book(process: ProcessView | None) -> BookBaseline | None:
 
 
 def kafka_of(bus: BusView) -> KafkaBaseline | None:
-    """`bus` as it is recorded; None before brokers ever answered."""
+    """`bus` as it is recorded; None before brokers first answered."""
     if bus.at is None:
         return None
     partitions = partitions_of(bus)
@@ -120,7 +120,7 @@ def partitions_of(bus: BusView) -> tuple[PartitionBaseline, ...]:
 
 
 def postgres_of(database: DatabaseView) -> PostgresBaseline | None:
-    """`database` as it is recorded; None before it ever answered."""
+    """`database` as it is recorded; None before it first answered."""
     if database.at is None:
         return None
     return PostgresBaseline(
@@ -145,16 +145,16 @@ def tighten(cutover: ReleaseCutover, thresholds: Limits) -> Limits:
     )
 
 
-def remaining_degradation(cutover: ReleaseCutover, seen: Tally) -> str:
-    """A remark, where even the release of before fails more than it did: then it isn't the new
-    release that made the difference. "" otherwise."""
+def remaining_degradation(cutover: ReleaseCutover, tally: Tally) -> str:
+    """A remark where even the previous release fails more than before: then the new release isn't
+    the cause. "" otherwise."""
     service = _service(cutover)
     limit = service.error_rate_limit if service else None
-    if limit is None or not beyond_chance(seen.failed, seen.requests, limit):
+    if limit is None or not beyond_chance(tally.failed, tally.requests, limit):
         return ""
     return (
-        f" ({seen.failed:g} of its {seen.requests:g} requests failed, more than before the cutover:"
-        " look at the venue, too)"
+        f" ({tally.failed:g} of its {tally.requests:g} requests failed, more than before the"
+        " cutover: check the venue, too)"
     )
 
 

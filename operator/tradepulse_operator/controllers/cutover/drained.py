@@ -1,7 +1,7 @@
-"""What is said of a release that is ended before it has drained.
+"""The condition of a release that is ended before it has drained.
 
 Halting first is an order, and a process that is frozen, or whose image doesn't know the order,
-doesn't follow it. It is ended all the same once haltDeadline has passed: that must not look like a
+doesn't follow it. It is ended all the same once haltDeadline has passed: that must not count as a
 halt.
 """
 
@@ -17,7 +17,7 @@ from tradepulse_operator.controllers.observed.views import CutoverObserved
 
 
 def undrained(observed: CutoverObserved, release: Release | None) -> tuple[CutoverObserved, str]:
-    """The cutover with the condition that `release` is ended undrained, and that in words."""
+    """The cutover with the condition that `release` is ended undrained, and the message of it."""
     name = release.id if release else "unknown"
     message = f"haltDeadline passed and release {name} is ended by SIGTERM: {_why(observed)}"
     cutover = observed.cutover
@@ -48,7 +48,7 @@ def _why(observed: CutoverObserved) -> str:
 
 
 def drained_reason(observed: CutoverObserved, release: Release | None) -> str:
-    """Why the process of `release` sends no more orders, in words; "" while it may."""
+    """Why the process of `release` sends no more orders; "" while it may."""
     pod, process = observed.pod, observed.process
     if pod is None or release is None or pod.release != release.id:
         return "its pod is gone"

@@ -1,4 +1,4 @@
-"""A release's move: (cutover, what was observed) → one step.
+"""The ReleaseCutover reconciler: (cutover, what was observed) → one step.
 
 The cutover writes its own status and nothing that runs. What a phase means for the runner's pod is
 derived from it in `controllers/runner/desired_run.py`, so this decision can be taken again at any
@@ -50,7 +50,7 @@ def decide(observed: CutoverObserved) -> Step:
     if observed.runner_problem and not facts.final:
         return _without_runner(observed, facts)
     if not facts.final and phase is not CutoverPhase.PENDING:
-        prerequisite = _held(observed, facts)
+        prerequisite = _precondition(observed, facts)
         if prerequisite:
             return prerequisite
     step = _step(observed, phase)
@@ -87,7 +87,7 @@ def _step(observed: CutoverObserved, phase: CutoverPhase) -> Step:  # noqa: C901
 
 
 def _without_runner(observed: CutoverObserved, facts: PhaseFacts) -> Step:
-    """Nothing is decided on a runner that can't be parsed, but for what a person asks for."""
+    """Nothing is decided for a runner that can't be parsed, except an abort by a person."""
     if observed.cutover.spec.abort:
         match facts.on_abort:
             case OnAbort.ROLL_BACK:
@@ -103,15 +103,15 @@ def _without_runner(observed: CutoverObserved, facts: PhaseFacts) -> Step:
     return wait_with_message(observed, message, 10 * POLL, reason=CutoverReason.NOT_UNDERSTOOD)
 
 
-def _held(observed: CutoverObserved, facts: PhaseFacts) -> Step | None:
-    """What comes before the phase's own decision, if anything."""
+def _precondition(observed: CutoverObserved, facts: PhaseFacts) -> Step | None:
+    """The step that precedes the phase's own decision, if any."""
     cutover, runner = observed.cutover, observed.runner
     if runner is None:
         message = f"TradingRunner {cutover.spec.runner} was deleted"
         end = end_failed if facts.on_abort is OnAbort.END else end_halted
         return end(observed, CutoverReason.RUNNER_GONE, message)
     if runner.status.cutover != cutover.metadata.name:
-        # Not the runner's cutover any more: whatever is seen of the pod isn't ours to judge.
+        # Not the runner's cutover any more: its pod isn't judged here.
         return Wait("isn't the runner's cutover", 10 * POLL)
     if facts.on_abort is OnAbort.ROLL_BACK and cutover.spec.abort:
         return roll_back(observed, CutoverReason.ABORTED, "aborted by spec.abort")

@@ -1,7 +1,7 @@
 """How a cutover's status changes: a phase is entered, or the wait in it is reported.
 
-Every change is a whole status, guarded by resourceVersion. A wait is written only when it says
-something new, so a cutover that waits costs no writes.
+Every change is a whole status, guarded by resourceVersion. A wait is written only when its
+message changes, so a cutover that waits costs no writes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ READY, RECONCILING, STALLED = ConditionType.READY, ConditionType.RECONCILING, Co
 #: Reason of Reconciling while the runner is suspended.
 PAUSED = CutoverReason.PAUSED
 _MOST_PHASES = 64
-#: Seconds between two looks at a pod or a process; most changes come as an event before that.
+#: Seconds between two reconciliations; most changes come as an event before that.
 POLL = 1.0
 
 
@@ -108,9 +108,12 @@ def wait_with_message(
     reason: str = "",
     **changes: Any,
 ) -> Step:
-    """Wait and say for what; write it first if it isn't what was said before.
+    """Wait with `message`; write that first if it differs from the status.
 
-    `message` must not hold what changes from look to look. `changes` are written in any case.
+    `seconds`: to the next reconciliation; None: at the next event.
+
+    `message` must not contain values that change at each reconciliation. `changes` are always
+    written.
     """
     cutover, status = observed.cutover, observed.cutover.status
     phase = status.phase or CutoverPhase.PENDING
@@ -129,7 +132,7 @@ def wait_with_message(
 def _conditions(
     observed: CutoverObserved, phase: CutoverPhase, reason: str, message: str
 ) -> Conditions:
-    """kstatus: Ready always, Reconciling while it moves, Stalled after a bad end; never both."""
+    """kstatus: Ready always, Reconciling while in progress, Stalled after a bad end; never both."""
     result = observed.cutover.status.conditions
     generation = observed.cutover.metadata.generation
 

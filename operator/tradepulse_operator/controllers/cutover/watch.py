@@ -1,4 +1,4 @@
-"""Between the guard, which counts in seconds, and the status of a cutover, which keeps its word."""
+"""Conversions between the guard, which counts in seconds, and the status of a cutover."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tradepulse_operator.guard.tally import Tally
 
 from .baseline import tighten
 
-#: The longest time between two checkpoints: what lies between is judged again at every look.
+#: The longest time between two checkpoints: each reconciliation judges again what is between.
 _LONGEST_STRETCH = 300.0
 
 
@@ -30,7 +30,7 @@ def needs_recording(cutover: ReleaseCutover) -> bool:
 
 
 def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
-    """What the target is held to while it bakes."""
+    """The limits of the target while it bakes."""
     spec = cutover.spec
     patient = spec.on_inconclusive is OnInconclusive.HOLD
     thresholds = limits(
@@ -43,7 +43,7 @@ def bake_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
 
 
 def verify_limits(cutover: ReleaseCutover, runner: TradingRunner) -> Limits:
-    """What the source is held to once it is back: a whole window of good seconds.
+    """The limits of the source once it is back: a whole window of good seconds.
 
     A quiet market is no reason to halt a release that traded well before: that it lives, has
     reconciled and breaches nothing is enough. A new release is never promoted on that.
@@ -72,7 +72,7 @@ def from_status(stored: BakeStatus | None, at: float) -> Checkpoint:
 
 
 def to_status(checkpoint: Checkpoint) -> BakeStatus:
-    """`found` as the status keeps it."""
+    """The checkpoint as it is persisted."""
     return BakeStatus(
         started_at=timestamp(checkpoint.started_at),
         evaluated_until=timestamp(checkpoint.evaluated_until),
@@ -111,7 +111,7 @@ def record(verdict: Verdict) -> VerdictRecord:
 
 
 def describe(verdict: Verdict | None, release: str) -> tuple[str, str]:
-    """(reason, message) of a watch that goes on; the same as long as the finding is."""
+    """(reason, message) of a bake that goes on; unchanged as long as the verdict is."""
     if verdict is None:
         return CutoverReason.WATCHING, f"watches release {release}"
     decisive = verdict.decisive

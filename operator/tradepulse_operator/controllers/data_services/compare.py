@@ -1,8 +1,8 @@
 """Event bus and database at the end of a move, against the baseline: reported, never waited for.
 
-The process asks them, with its own certificates; here its words are compared. Neither a rollback
-nor a promotion depends on it: both are down now and then, and a person can mend neither by
-trading on the worse release. What was found is in the very write that ends the move.
+The process queries them, with its own certificates; here its reports are compared. Neither a
+rollback nor a promotion depends on the result: both services are down now and then, and trading on
+with the worse release repairs neither. The result is in the very write that ends the cutover.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FRESH = 60.0
 
 @dataclass(frozen=True)
 class Compared:
-    """In words: what is not as it has to be, what has changed besides, what isn't known."""
+    """Texts: differences from the baseline, remarks on other changes, and what isn't known."""
 
     differences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -55,45 +55,58 @@ def compare(
     policy: BaselinePolicy,
     now: float,
     *,
-    moved: bool = False,
+    config_changed: bool = False,
 ) -> Compared | None:
     """What `process` says at `now` (unix seconds) compared with the baseline; None where the runner
-    has neither event bus nor database. `moved`: it runs another configuration than was measured."""
+    has neither event bus nor database. `config_changed`: another configuration runs than was
+    measured."""
     spec = runner.spec if runner else None
     compared = list[Compared]()
     if before.kafka or (spec and spec.event_bus):
-        compared.append(_kafka(before, process.bus if process else None, policy, now, moved))
+        compared.append(
+            _kafka(before, process.bus if process else None, policy, now, config_changed)
+        )
     if before.postgres or (spec and spec.database):
         compared.append(
-            _postgres(before, process.database if process else None, policy, now, moved)
+            _postgres(before, process.database if process else None, policy, now, config_changed)
         )
     return sum(compared, Compared()) if compared else None
 
 
 def _kafka(
-    before: Baseline, bus: BusView | None, policy: BaselinePolicy, now: float, moved: bool
+    before: Baseline, bus: BusView | None, policy: BaselinePolicy, now: float, config_changed: bool
 ) -> Compared:
-    why = _untold(before.kafka is not None, bus, now)
+    why = _unavailable(before.kafka is not None, bus, now)
     if why or bus is None or before.kafka is None:
         return Compared(unknown=(f"Kafka: {why}",))
     most = policy.kafka.max_lag if policy.kafka else None
-    return Compared(tuple(streams_kafka.differences(before.kafka, bus, most, moved=moved)))
+    return Compared(
+        tuple(streams_kafka.differences(before.kafka, bus, most, config_changed=config_changed))
+    )
 
 
 def _postgres(
-    before: Baseline, database: DatabaseView | None, policy: BaselinePolicy, now: float, moved: bool
+    before: Baseline,
+    database: DatabaseView | None,
+    policy: BaselinePolicy,
+    now: float,
+    config_changed: bool,
 ) -> Compared:
-    why = _untold(before.postgres is not None, database, now)
+    why = _unavailable(before.postgres is not None, database, now)
     if why or database is None or before.postgres is None:
         return Compared(unknown=(f"PostgreSQL: {why}",))
     most = seconds(policy.postgres.max_replica_lag) if policy.postgres else None
     return Compared(
-        tuple(streams_postgres.differences(before.postgres, database, most, moved=moved)),
+        tuple(
+            streams_postgres.differences(
+                before.postgres, database, most, config_changed=config_changed
+            )
+        ),
         tuple(streams_postgres.remarks(before.postgres, database)),
     )
 
 
-def _untold(measured: bool, view: BusView | DatabaseView | None, now: float) -> str:
+def _unavailable(measured: bool, view: BusView | DatabaseView | None, now: float) -> str:
     """Why nothing can be compared; "" when it can."""
     if not measured:
         return "nothing was reported before the halt, so there is nothing to compare with"
@@ -115,12 +128,19 @@ def reconfigured(cutover: ReleaseCutover) -> bool:
     return not (source and target and source.config_hash == target.config_hash)
 
 
-def record_comparison(observed: CutoverObserved, *, moved: bool = False) -> CutoverObserved:
-    """`observed` with what was found in the cutover's status, for the write that ends it."""
+def record_comparison(
+    observed: CutoverObserved, *, config_changed: bool = False
+) -> CutoverObserved:
+    """`observed` with the comparison in the cutover's status, for the write that ends it."""
     cutover = observed.cutover
     before = cutover.status.baseline
     result = before and compare(
-        before, observed.process, observed.runner, cutover.spec.baseline, observed.now, moved=moved
+        before,
+        observed.process,
+        observed.runner,
+        cutover.spec.baseline,
+        observed.now,
+        config_changed=config_changed,
     )
     if not result:
         return observed
@@ -141,7 +161,7 @@ def record_comparison(observed: CutoverObserved, *, moved: bool = False) -> Cuto
 
 
 def record(compared: Compared, now: float) -> StreamsRecord:
-    """`found` as the status keeps it."""
+    """The comparison as it is persisted; `now`: unix seconds."""
     return StreamsRecord(
         at=timestamp(now),
         differences=compared.differences[:MOST_DIFFERENCES],
@@ -162,7 +182,7 @@ def _verdict(compared: Compared) -> tuple[ConditionStatus, CutoverReason, str]:
 
 
 def difference_note(observed: CutoverObserved) -> str:
-    """A remark on what `compared` found; "" when all is as it has to be."""
+    """A remark on differences from the baseline; "" when there are none."""
     record = observed.cutover.status.streams
     if record is None or not record.differences:
         return ""

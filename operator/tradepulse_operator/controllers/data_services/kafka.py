@@ -1,4 +1,4 @@
-"""The event bus at the end of a move, against the baseline. Pure."""
+"""The event bus at the end of a cutover, compared with the baseline. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tradepulse_operator.controllers.observed.data_services import BusView, Part
 
 
 def differences(
-    before: KafkaBaseline, now: BusView, max_lag: int | None = None, *, moved: bool = False
+    before: KafkaBaseline, now: BusView, max_lag: int | None = None, *, config_changed: bool = False
 ) -> Iterator[str]:
-    """What is not as it has to be, in words, by topic and partition.
+    """Differences from the baseline as texts, by topic and partition.
 
-    `max_lag`: records that a reader may be behind. `moved`: another configuration runs now, so a
-    partition or a reader that isn't reported any more may have been left out on purpose.
+    `max_lag`: records that a reader may be behind. `config_changed`: another configuration runs
+    now, so a partition or a reader that isn't reported any more may have been left out on purpose.
     """
     if now.problem and not before.problem:
         yield f"Kafka doesn't take the runner's events: {now.problem}"
@@ -23,14 +23,16 @@ def differences(
     for was in before.partitions:
         place = was.topic, was.partition
         if place in known:
-            yield from _partition(was, known[place], moved=moved)
-        elif not moved and (not now.left_out or place < last):
+            yield from _partition(was, known[place], config_changed=config_changed)
+        elif not config_changed and (not now.left_out or place < last):
             yield f"{was.topic}/{was.partition} is gone, it ended at {was.end}"
     if max_lag is not None:
         yield from _behind(now, max_lag)
 
 
-def _partition(was: PartitionBaseline, now: PartitionView, *, moved: bool) -> Iterator[str]:
+def _partition(
+    was: PartitionBaseline, now: PartitionView, *, config_changed: bool
+) -> Iterator[str]:
     name = f"{was.topic}/{was.partition}"
     if now.end < was.end:
         yield (
@@ -39,7 +41,7 @@ def _partition(was: PartitionBaseline, now: PartitionView, *, moved: bool) -> It
         )
     for group, offset in sorted(was.committed.items()):
         at = now.committed.get(group)
-        if at is None and not moved:
+        if at is None and not config_changed:
             yield f"reader {group} of {name} has no offset any more, it was at {offset}"
         elif at is not None and at < offset:
             yield f"reader {group} of {name} was set back from {offset} to {at}: it reads again"

@@ -1,4 +1,4 @@
-"""The database at the end of a move, against the baseline. Pure."""
+"""The database at the end of a cutover, compared with the baseline. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def differences(
     now: DatabaseView,
     max_lag: float | None = None,
     *,
-    moved: bool = False,
+    config_changed: bool = False,
 ) -> Iterator[str]:
-    """What is not as it has to be, in words.
+    """Differences from the baseline as texts.
 
-    `max_lag`: seconds that a replica may be behind. `moved`: another configuration runs now, so a
-    server that isn't reported any more may have been left out on purpose.
+    `max_lag`: seconds that a replica may be behind. `config_changed`: another configuration runs
+    now, so a server that isn't reported any more may have been left out on purpose.
     """
     if now.problem and not before.problem:
         yield f"PostgreSQL doesn't take the audit trail: {now.problem}"
@@ -31,14 +31,14 @@ def differences(
         yield from _set_back(before, now)
     if _less(now.audit_rows, before.audit_rows):
         yield (
-            f"the audit trail has {now.audit_rows} rows, it had {before.audit_rows}: look whether"
+            f"the audit trail has {now.audit_rows} rows, it had {before.audit_rows}: check whether"
             " the runner still sends what is missing"
         )
-    yield from _replicas(before, now, max_lag, moved=moved)
+    yield from _replicas(before, now, max_lag, config_changed=config_changed)
 
 
 def remarks(before: PostgresBaseline, now: DatabaseView) -> Iterator[str]:
-    """What has changed and lost nothing."""
+    """Changes that lost no data, as texts."""
     if _other(before, now):
         return
     if before.timeline is not None and now.timeline is not None and now.timeline > before.timeline:
@@ -81,12 +81,12 @@ def position(lsn: str) -> int | None:
 
 
 def _replicas(
-    before: PostgresBaseline, now: DatabaseView, max_lag: float | None, *, moved: bool
+    before: PostgresBaseline, now: DatabaseView, max_lag: float | None, *, config_changed: bool
 ) -> Iterator[str]:
     there = {one.host for one in now.replicas} | {now.primary}
     troubled = {one.host for one in before.replicas if one.problem}
     for was in before.replicas:
-        if was.host not in there and not moved:
+        if was.host not in there and not config_changed:
             yield f"replica {was.host} is gone"
     for one in now.replicas:
         if one.problem and one.host not in troubled:

@@ -1,13 +1,13 @@
 """Scheduled drills of the kill switch: at most one at a time, none lost, none made up for twice.
 
-What is due follows from the schedule, from when it was first seen and from the last drill; what is
-under way is in the status before anything happens. So an operator that dies anywhere goes on, and
-one that was away makes up for one drill, however many it missed.
+What is due follows from the schedule, from when it was first observed and from the last drill; a
+drill is in the status before it starts. So an operator may be restarted at any time, and one that
+was down makes up for one drill, however many it missed.
 
     due → running (status) → pod → report → last drill (status) → pod deleted → not running (status)
 
-A live drill has no pod: the order to engage the kill switch is part of the runner's intent while it
-runs, see `intent`; its report is made of what the process says.
+A live drill has no pod: the order to engage the kill switch is part of the desired run while it
+lasts, see `desired_run`; its report is made of what the process reports.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tradepulse_operator.resources.auxiliary.drill import LONGEST, drill_pod, dr
 from .live import marked, verdict
 from .schedule import coming, missed
 
-#: Seconds that a pod may take to be scheduled and to pull its image, besides the drill itself.
+#: Seconds that a pod may take to be scheduled and to pull its image, in addition to the drill.
 _START = 300.0
 #: Seconds that a report may fail to be filed before the drill is recorded without it.
 _FILING = 300.0
@@ -48,20 +48,20 @@ _FILING = 300.0
 _LIVE_GRACE = 900.0
 #: Reports kept.
 KEPT = 10
-#: Seconds between two looks at a drill that something stands in the way of, and at a running one.
+#: Seconds to the next reconciliation of a blocked drill, and of a running one.
 _BLOCKED, _SOON = 30.0, 2.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a drill ended, as JSON values (`model.drill.read`)."""
+    """The result of a drill, as JSON values (`resources.auxiliary.drill.read`)."""
 
-    found: dict[str, Any]
+    content: dict[str, Any]
 
     @property
     def result(self) -> DrillResult:
         """Passed or not."""
-        return DrillResult.PASSED if self.found["passed"] else DrillResult.FAILED
+        return DrillResult.PASSED if self.content["passed"] else DrillResult.FAILED
 
 
 # -- the status ----------------------------------------------------------------------------------
@@ -75,8 +75,8 @@ def progress(view: RunnerContext) -> dict[str, Any]:
     if spec is None or spec.suspend:
         return {"drill": None}
     if drill is None or drill.schedule != spec.schedule:
-        now = timestamp(view.seen.now)
-        after = coming(spec.schedule, view.seen.now)
+        now = timestamp(view.observed.now)
+        after = coming(spec.schedule, view.observed.now)
         fresh = DrillStatus(schedule=spec.schedule, since=now, next=timestamp(after))
         return {"drill": fresh}
     after = _after(view, drill)
@@ -93,13 +93,13 @@ def _after(view: RunnerContext, drill: DrillStatus) -> float:
 
 
 def _begin(view: RunnerContext, spec: KillSwitchDrill, after: float) -> RunningDrill | None:
-    now, active = view.seen.now, view.status.active_release
+    now, active = view.observed.now, view.status.active_release
     due = missed(spec.schedule, after, now)
     if due is None or active is None or _blocked(view, spec.target):
         return None
     if spec.target is DrillTarget.LIVE and now - due > _LIVE_GRACE:
         return None
-    alert = view.seen.alert
+    alert = view.observed.alert
     return RunningDrill(
         scheduled_for=timestamp(due),
         started_at=timestamp(now),
@@ -113,9 +113,9 @@ def _blocked(view: RunnerContext, target: DrillTarget) -> str:
     """Why no drill begins now, although one is due; "" when one may."""
     if view.deleting or view.runner.spec.suspend:
         return "the runner is suspended or being deleted"
-    if view.status.cutover is not None or view.moving:
+    if view.status.cutover is not None or view.cutting_over:
         return "a cutover is in progress"
-    process = view.seen.process
+    process = view.observed.process
     latched = process is not None and process.kill_switch
     if (
         latched
@@ -161,7 +161,7 @@ def recorded(view: RunnerContext, running: RunningDrill) -> bool:
 
 
 def _record(view: RunnerContext, running: RunningDrill, outcome: Outcome) -> LastDrill:
-    now, before = timestamp(view.seen.now), view.status.last_drill
+    now, before = timestamp(view.observed.now), view.status.last_drill
     passed = outcome.result is DrillResult.PASSED
     return LastDrill(
         at=now,
@@ -170,7 +170,7 @@ def _record(view: RunnerContext, running: RunningDrill, outcome: Outcome) -> Las
         result=outcome.result,
         release=running.release,
         report=_name(view, running) if _report(view, running) else None,
-        message=outcome.found["message"],
+        message=outcome.content["message"],
         passed_at=now if passed else before.passed_at if before else None,
     )
 
@@ -189,7 +189,7 @@ def _rehearsed(view: RunnerContext, running: RunningDrill) -> Outcome | None:
 
 
 def _live(view: RunnerContext, running: RunningDrill) -> Outcome | None:
-    process = view.seen.process
+    process = view.observed.process
     engaged = process is not None and process.kill_switch
     if process is not None and engaged and running.scheduled_for not in process.kill_switch_reason:
         other = process.kill_switch_reason
@@ -215,7 +215,7 @@ def _filed(view: RunnerContext, running: RunningDrill, outcome: Outcome) -> bool
 
 
 def _age(view: RunnerContext, running: RunningDrill) -> float:
-    return view.seen.now - instant(running.started_at)
+    return view.observed.now - instant(running.started_at)
 
 
 def _name(view: RunnerContext, running: RunningDrill) -> str:
@@ -224,18 +224,18 @@ def _name(view: RunnerContext, running: RunningDrill) -> str:
 
 def _pod(view: RunnerContext, running: RunningDrill) -> DrillPodView | None:
     name = _name(view, running)
-    return next((pod for pod in view.seen.drills if pod.name == name), None)
+    return next((pod for pod in view.observed.drills if pod.name == name), None)
 
 
 def _report(view: RunnerContext, running: RunningDrill) -> Manifest | None:
     return view.child("v1", "ConfigMap", _name(view, running))
 
 
-# -- what is asked for ---------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------
 
 
 def drill(view: RunnerContext) -> Step | None:
-    """The next request of the drill that is under way; or the removal of what is left of others."""
+    """The next request of the running drill; else the deletion of what others left."""
     status = view.status.drill
     running = status.running if status else None
     if running is not None:
@@ -252,7 +252,7 @@ def _advance(view: RunnerContext, running: RunningDrill) -> Step | None:
     if outcome is not None:
         if _report(view, running) is not None:
             return None
-        return Apply(drill_report(view.runner, running, outcome.found))
+        return Apply(drill_report(view.runner, running, outcome.content))
     active = view.status.active_release
     if running.target is DrillTarget.LIVE or _pod(view, running) is not None or active is None:
         return None
@@ -263,12 +263,12 @@ def _prune(view: RunnerContext, running: RunningDrill | None) -> Step | None:
     """Pods of drills that are recorded, and reports beyond those that are kept."""
     meta = view.runner.metadata
     kept = _name(view, running) if running and not recorded(view, running) else ""
-    for pod in view.seen.drills:
+    for pod in view.observed.drills:
         if pod.name != kept and not pod.deleting:
             return Delete(Ref("v1", "Pod", meta.namespace, pod.name), pod.uid)
     reports = [
         (ref, live)
-        for ref, live in view.seen.children.items()
+        for ref, live in view.observed.children.items()
         if ref.kind == "ConfigMap" and LABEL_DRILL in (live["metadata"].get("labels") or {})
     ]
     for ref, live in sorted(reports, key=lambda item: item[0].name)[:-KEPT]:
@@ -278,22 +278,22 @@ def _prune(view: RunnerContext, running: RunningDrill | None) -> Step | None:
 
 
 def pause(view: RunnerContext) -> float | None:
-    """Seconds until time alone changes what drills ask for; None: it doesn't."""
+    """Seconds until time alone requires a reconciliation for drills; None: it doesn't."""
     status, spec = view.status.drill, view.runner.spec.kill_switch_drill
     if status is None:
         return None
     if status.running is not None:
         return _SOON
-    due = instant(status.next) - view.seen.now
+    due = instant(status.next) - view.observed.now
     waits = [due if due > 0 else _BLOCKED]
     last = view.status.last_drill
     if spec is not None and spec.max_age and last is not None and last.passed_at:
-        old = instant(last.passed_at) + seconds(spec.max_age) - view.seen.now
+        old = instant(last.passed_at) + seconds(spec.max_age) - view.observed.now
         waits += [old] if old > 0 else []
     return min(waits)
 
 
-# -- what is said --------------------------------------------------------------------------------
+# -- the condition -------------------------------------------------------------------------------
 
 
 def current(view: RunnerContext) -> tuple[ConditionStatus, RunnerReason, str] | None:
@@ -312,7 +312,7 @@ def current(view: RunnerContext) -> tuple[ConditionStatus, RunnerReason, str] | 
             f"the last drill failed: {last.message}",
         )
     since = last.passed_at if last else status.since if status else None
-    if spec.max_age and since and view.seen.now - instant(since) > seconds(spec.max_age):
+    if spec.max_age and since and view.observed.now - instant(since) > seconds(spec.max_age):
         return (
             ConditionStatus.FALSE,
             RunnerReason.DRILL_TOO_OLD,

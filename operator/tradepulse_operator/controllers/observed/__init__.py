@@ -1,1 +1,1 @@
-"""What the decisions see of the world."""
+"""The observed state that decisions are based on."""

@@ -36,16 +36,17 @@ def auxiliary_view(pod: Mapping[str, Any], uid: str) -> AuxiliaryPodView | None:
 
 
 def _own_end(status: Mapping[str, Any], ended: Mapping[str, Any]) -> int | None:
-    """How the process ended by itself; None when the pod was ended: evicted, or its time was up."""
+    """Exit code of a process that ended by itself; None when the pod was evicted or timed out."""
     code = ended.get("exitCode")
     return None if status.get("reason") or code is None else int(code)
 
 
 def _waiting(container: Mapping[str, Any]) -> str:
-    """The same words at every try, of which the kubelet makes two reasons in turn."""
+    """Why the container waits; one text for the two reasons between which the kubelet alternates
+    when an image can't be pulled."""
     reason = stuck(container)
     if "Image" in reason:
-        return "the image can't be had: is its name right, and may the node pull it?"
+        return "the image can't be pulled: check its name, and whether the node may pull it"
     return reason
 
 

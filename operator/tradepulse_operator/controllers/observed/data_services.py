@@ -1,4 +1,4 @@
-"""Event bus and database, in the words of the process that uses them. `at`: unix seconds."""
+"""Event bus and database, as reported by the process that uses them. `at`: unix seconds."""
 
 from __future__ import annotations
 

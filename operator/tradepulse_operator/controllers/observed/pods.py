@@ -1,4 +1,4 @@
-"""A pod's manifest → what decisions need of it. Pure."""
+"""Views of pods, as far as decisions need them. Pure."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def drill_view(pod: Mapping[str, Any]) -> DrillPodView:
 
 
 def address(pod: Mapping[str, Any]) -> str:
-    """The IP at which its process can be asked; "" while it doesn't run."""
+    """The IP at which its process can be queried; "" while it doesn't run."""
     status = pod.get("status") or {}
     state = container_status(status, "containerStatuses", CONTAINER).get("state") or {}
     return str(status.get("podIP") or "") if "running" in state else ""
@@ -88,7 +88,7 @@ def _ended(container: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def message_of(ended: Mapping[str, Any]) -> str:
-    """What the process left when it ended: its own words, cleaned and cut."""
+    """The termination message, cleaned and truncated."""
     return clean(str(ended.get("message") or "")[:_LONGEST_MESSAGE])
 
 

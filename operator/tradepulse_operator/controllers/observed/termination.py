@@ -1,9 +1,9 @@
-"""The state container's last word, its termination message, as a typed result.
+"""The state container's termination message, as a typed result.
 
 Two forms are understood. A release that names its `result` says one of `Result`. One of protocol 0
-doesn't: its answers are enumerated here, word by word, and never grow (tests/contract/v0). Anything
-else is an error: an image that says nothing, or something unknown, has done nothing that could be
-relied on.
+doesn't: its answers are enumerated here, verbatim, and never grow (tests/contract/v0). Anything
+else is an error: an image that reports nothing, or something unknown, has done nothing that could
+be relied on.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Statement:
-    """What the state container said. `id`, `sha256`: of the backup that a restore was asked of and
-    of its manifest. `problem`: in words, for `Result.ERROR`."""
+    """The answer of the state container. `id`: of the backup to restore; `sha256`: of its manifest.
+    `problem`: the text of an error, for `Result.ERROR`."""
 
     result: Result
     id: str = ""
     sha256: str = ""
     backup: BackupRecord | None = None
     problem: str = ""
-    #: The rollback that a restore was made for; None where that isn't said.
+    #: The rollback that a restore was made for; None where that isn't reported.
     nonce: str | None = None
     #: Whether it refused a restore for good: the backup isn't the one that was expected.
     refused: bool = False
@@ -74,16 +74,16 @@ def answered(message: str) -> Mapping[str, Any] | None:
 
 def statement(message: str) -> Statement:
     """The termination message `message` of a state container that ended with 0 or not."""
-    said = answered(message)
-    if said is None:
+    reported = answered(message)
+    if reported is None:
         return _error(f"its answer is no JSON object: {message.strip()}" if message.strip() else "")
-    if said.get("ok") is not True:
-        problem = str(said.get("error") or message.strip())[:_LONGEST_PROBLEM]
-        return Statement(Result.ERROR, problem=problem, refused=said.get("refused") is True)
-    backup = said.get("backup")
+    if reported.get("ok") is not True:
+        problem = str(reported.get("error") or message.strip())[:_LONGEST_PROBLEM]
+        return Statement(Result.ERROR, problem=problem, refused=reported.get("refused") is True)
+    backup = reported.get("backup")
     if backup is not None and _backup(backup) is None:
         return _error(f"its answer names no usable backup: {message.strip()}")
-    return _restore(said.get("restore"), _backup(backup))
+    return _restore(reported.get("restore"), _backup(backup))
 
 
 def _backup(reported: object) -> BackupRecord | None:
@@ -94,48 +94,52 @@ def _backup(reported: object) -> BackupRecord | None:
     return BackupRecord(**{key: reported[key] for key in known})
 
 
-def _restore(said: object, backup: BackupRecord | None) -> Statement:
-    if said is None:
+def _restore(reported: object, backup: BackupRecord | None) -> Statement:
+    if reported is None:
         return Statement(Result.NOTHING, backup=backup)
-    result = _result(said) if isinstance(said, dict) and _typed(said, {"id": str}) else None
-    if result is None or not isinstance(said, dict):
-        return _error(f"its answer about the restore isn't a known one: {json.dumps(said)}")
-    sha256 = said.get("sha256") if result is Result.RESTORED else ""
+    result = (
+        _result(reported) if isinstance(reported, dict) and _typed(reported, {"id": str}) else None
+    )
+    if result is None or not isinstance(reported, dict):
+        return _error(f"its answer about the restore isn't a known one: {json.dumps(reported)}")
+    sha256 = reported.get("sha256") if result is Result.RESTORED else ""
     if not isinstance(sha256, str) or (result is Result.RESTORED and not sha256):
-        return _error(f"backup {said['id']} was restored, but not said which: it has no sha256")
-    nonce = said.get("nonce")
+        return _error(
+            f"backup {reported['id']} was restored, but can't be identified: it has no sha256"
+        )
+    nonce = reported.get("nonce")
     if nonce is not None and not isinstance(nonce, str):
-        return _error(f"its answer about the restore isn't a known one: {json.dumps(said)}")
-    return Statement(result, said["id"], sha256, backup, nonce=nonce)
+        return _error(f"its answer about the restore isn't a known one: {json.dumps(reported)}")
+    return Statement(result, reported["id"], sha256, backup, nonce=nonce)
 
 
-def _result(said: Mapping[str, Any]) -> Result | None:
-    if "result" in said:
-        words = {each.value: each for each in Result if each is not Result.ERROR}
-        word = said["result"]
-        return words.get(word) if isinstance(word, str) else None
-    return _protocol_0(said)
+def _result(reported: Mapping[str, Any]) -> Result | None:
+    if "result" in reported:
+        results = {each.value: each for each in Result if each is not Result.ERROR}
+        name = reported["result"]
+        return results.get(name) if isinstance(name, str) else None
+    return _protocol_0(reported)
 
 
-def _protocol_0(said: Mapping[str, Any]) -> Result | None:
+def _protocol_0(reported: Mapping[str, Any]) -> Result | None:
     """The known shapes, exactly; None for any other."""
-    if _typed(said, {"id": str, "files": int, "bytes": int, "sha256": str}, only=True):
+    if _typed(reported, {"id": str, "files": int, "bytes": int, "sha256": str}, only=True):
         return Result.RESTORED
-    if _typed(said, {"id": str, "skipped": str, "sha256": str}, only=True):
-        return Result.RESTORED if said["skipped"] == "restored already" else None
-    if _typed(said, {"id": str, "skipped": str}, only=True):
-        return _SENTENCES.get(said["skipped"])
-    if _typed(said, {"id": str, "frozen": bool}, only=True):
-        return Result.FROZEN if said["frozen"] else None
+    if _typed(reported, {"id": str, "skipped": str, "sha256": str}, only=True):
+        return Result.RESTORED if reported["skipped"] == "restored already" else None
+    if _typed(reported, {"id": str, "skipped": str}, only=True):
+        return _SENTENCES.get(reported["skipped"])
+    if _typed(reported, {"id": str, "frozen": bool}, only=True):
+        return Result.FROZEN if reported["frozen"] else None
     return None
 
 
-def _typed(said: Mapping[str, Any], wanted: Mapping[str, type], *, only: bool = False) -> bool:
+def _typed(reported: Mapping[str, Any], wanted: Mapping[str, type], *, only: bool = False) -> bool:
     """Whether each of `wanted` is there and of exactly that type; `only`: and nothing else."""
-    if only and said.keys() != wanted.keys():
+    if only and reported.keys() != wanted.keys():
         return False
-    return all(type(said.get(key)) is kind for key, kind in wanted.items())
+    return all(type(reported.get(key)) is kind for key, kind in wanted.items())
 
 
 def _error(problem: str) -> Statement:
-    return Statement(Result.ERROR, problem=problem[:_LONGEST_PROBLEM] or "it said nothing")
+    return Statement(Result.ERROR, problem=problem[:_LONGEST_PROBLEM] or "it reported nothing")

@@ -1,4 +1,4 @@
-"""What the reconcilers see of the world, read live before every decision."""
+"""The observed state of the cluster, read live before every decision."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DrillPodView:
 @dataclass(frozen=True)
 class MetricView:
     """What Prometheus has of the kill switch's metric. `engaged_at`: unix seconds of the newest
-    sample that says engaged; None while none does. `problem`: why Prometheus can't tell."""
+    sample that says engaged; None while none does. `problem`: why Prometheus has no answer."""
 
     engaged_at: float | None = None
     problem: str = ""
@@ -59,7 +59,7 @@ class AlertView:
     """What Alertmanager has of the kill switch's alert, and what its receiver took.
 
     `receivers`: where the active alert is routed; empty while there is none. `taken`, `refused`:
-    notifications since Alertmanager started. `problem`: why it can't tell.
+    notifications since Alertmanager started. `problem`: why Alertmanager has no answer.
     """
 
     receivers: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class AlertView:
 
 @dataclass(frozen=True)
 class ProcessView:
-    """The runner's own word, from its status endpoint."""
+    """The state that the runner's process reports at its status endpoint."""
 
     state: str
     halt_token: str = ""
@@ -80,21 +80,21 @@ class ProcessView:
     kill_switch_reason: str = ""
     open_orders: int = 0
     unknown_orders: int = 0
-    #: Venues that take new orders by its word; None when that release doesn't tell.
+    #: Venues that take new orders; None when that release doesn't report them.
     open_venues: tuple[str, ...] | None = None
     writer_epoch: int | None = None
     #: Why its backups aren't all in the object store; "" when they are, None when it has none.
     store_problem: str | None = None
-    #: Why the database lacks records; "": it takes them, None: not said, or there is none.
+    #: Why the database lacks records; "": it takes them, None: not reported, or there is none.
     database_problem: str | None = None
-    #: Why the brokers lack events; "": they take them, None: not said, or there is no bus.
+    #: Why the brokers lack events; "": they take them, None: not reported, or there is no bus.
     bus_problem: str | None = None
     #: Why the audit trail isn't forwarded; "" when it is, None when it has no SIEM.
     siem_problem: str | None = None
     #: What it sees of its event bus and its database; None where it reports nothing of them.
     bus: BusView | None = None
     database: DatabaseView | None = None
-    #: Room on its state volume, bytes; None when that release doesn't tell.
+    #: Free space on its state volume, and size of a backup, bytes; None when not reported.
     free_bytes: int | None = None
     backup_bytes: int | None = None
     #: Orders that were answered or given up since it started, and those of them that failed.
@@ -130,7 +130,7 @@ class AuxiliaryPodView:
 
 @dataclass(frozen=True)
 class RunnerObserved:
-    """The world around a TradingRunner. `now`: unix seconds."""
+    """A TradingRunner and everything that its reconciliation depends on. `now`: unix seconds."""
 
     runner: TradingRunner
     now: float
@@ -140,15 +140,15 @@ class RunnerObserved:
     #: Live children by reference; a child that doesn't exist is absent.
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     pod: PodView | None = None
-    #: IP at which its process can be asked; "" while it doesn't run.
+    #: IP at which its process can be queried; "" while it doesn't run.
     address: str = ""
     process: ProcessView | None = None
     #: `runner.yaml` of the ConfigMap that spec.release.config names; None when it doesn't exist.
     user_config: str | None = None
-    #: Pods of drills; looked for only where drills are scheduled, or one is under way.
+    #: Pods of drills; listed only where drills are scheduled, or one is under way.
     drills: tuple[DrillPodView, ...] = ()
     #: Of a live drill: the metric, None where no Prometheus is known; the alert, None when it isn't
-    #: asked for.
+    #: required.
     metric: MetricView | None = None
     alert: AlertView | None = None
     #: Kinds that this API server has no definition of, e.g. ServiceMonitor: such children are
@@ -158,7 +158,7 @@ class RunnerObserved:
 
 @dataclass(frozen=True)
 class CutoverObserved:
-    """The world around a ReleaseCutover. `now`: unix seconds."""
+    """A ReleaseCutover and everything that its reconciliation depends on. `now`: unix seconds."""
 
     cutover: ReleaseCutover
     now: float
@@ -174,12 +174,12 @@ class CutoverObserved:
     user_config: str | None = None
     #: Samples of the release that is judged; None in phases that judge nothing.
     recording: Recording | None = None
-    #: The pods that check and rehearse the target, where they exist, and the rehearsal's own word.
+    #: Pods that check and rehearse the target, where they exist, and what the rehearsal reports.
     check: AuxiliaryPodView | None = None
     rehearsal: AuxiliaryPodView | None = None
     rehearsal_process: ProcessView | None = None
     #: Stage of the filed report: "", "evidence" or "final"; and its newest hash.
     report: str = ""
     report_head: str = ""
-    #: Random text that nobody could know before this look.
+    #: Random text, new in each reconciliation and unknown to anyone before it.
     nonce: str = ""

@@ -1,4 +1,4 @@
-"""The children: kept as they should be, one request a time, and the pod under orders."""
+"""The children: kept as desired, one request a time; and the halt and kill-switch orders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .faults import state_lost, unstartable
 
 
 def enforce_halt(view: RunnerContext) -> Step | None:
-    """Halt the pod, or engage its kill switch, before anything else is looked at.
+    """Halt the pod, or engage its kill switch, before anything else is reconciled.
 
     The kill switch goes on any pod; a halt is for the release that it was decided for.
     """
@@ -35,7 +35,7 @@ def enforce_halt(view: RunnerContext) -> Step | None:
 
 
 def lift_halt(view: RunnerContext) -> Step | None:
-    """Let the pod trade again: only one of the intended release, and when its template is right."""
+    """Lift the halt: only of a pod of the desired release, and once its template is right."""
     pod, run = view.own_pod, view.run
     if pod is None or run is None:
         return None
@@ -55,19 +55,19 @@ def pod_ref(view: RunnerContext) -> Ref:
 
 
 def desired(view: RunnerContext) -> tuple[Manifest, ...]:
-    """What the children should be; nothing before the first start."""
+    """The desired children; empty before the first start."""
     if view.run is None:
         return ()
     return children(view.runner, view.run, view.configs, view.claim)
 
 
 def apply_children(view: RunnerContext) -> Step | None:
-    """Put the first child right that the pod needs."""
+    """Repair the first child that the pod needs."""
     return next(_repairs(view, auxiliary=False), None)
 
 
 def apply_optional_children(view: RunnerContext) -> Step | None:
-    """Put right what the pod can do without: whatever refuses these must not hold up the rest."""
+    """Repair what the pod can do without: a failure here must not delay anything else."""
     return next(_repairs(view, auxiliary=True), None)
 
 
@@ -75,8 +75,8 @@ def _repairs(view: RunnerContext, *, auxiliary: bool) -> Iterator[Step]:
     lost = state_lost(view) is not None
     for manifest in desired(view):
         ref = ref_of(manifest)
-        live = view.seen.children.get(ref)
-        if ref.kind in view.seen.unserved or _is_auxiliary(ref, live) is not auxiliary:
+        live = view.observed.children.get(ref)
+        if ref.kind in view.observed.unserved or _is_auxiliary(ref, live) is not auxiliary:
             continue
         if live is not None and taken(live, view.runner.metadata):
             continue
@@ -97,20 +97,21 @@ def _is_auxiliary(ref: Ref, live: Manifest | None) -> bool:
 def delete_outdated_pod(view: RunnerContext) -> Step | None:
     """Delete a pod that isn't what the StatefulSet would start now.
 
-    Not while the intent keeps it, even if it is stuck: a failed release's pod is its evidence.
+    Not while the desired run keeps it, even if it is stuck: a failed release's pod is its evidence.
     """
     pod, run = view.pod, view.run
     if pod is None or run is None or pod.deleting or run.replicas == 0 or not run.replace:
         return None
-    if unstartable(view) or not template_seen(view):
+    if unstartable(view) or not template_observed(view):
         return None
     if pod.release != run.release.id or _stuck_on_old_template(view):
         return Delete(pod_ref(view), pod.uid)
     return None
 
 
-def template_seen(view: RunnerContext) -> bool:
-    """Whether the StatefulSet's controller has seen the template; else it starts the old one."""
+def template_observed(view: RunnerContext) -> bool:
+    """Whether the StatefulSet's controller has observed the template; until then it starts the
+    old one."""
     live = view.stateful_set
     if live is None:
         return False
@@ -132,7 +133,7 @@ def _stuck_on_old_template(view: RunnerContext) -> bool:
 
 def old_configs(view: RunnerContext) -> Iterator[tuple[Ref, Manifest]]:
     """The runner's own versioned ConfigMaps that live, with their references."""
-    for ref, live in view.seen.children.items():
+    for ref, live in view.observed.children.items():
         meta = live["metadata"]
         owners = [r["uid"] for r in meta.get("ownerReferences") or [] if is_controller(r)]
         mine = owners == [view.runner.metadata.uid]

@@ -1,4 +1,4 @@
-"""What has served its time: finished cutovers and configurations that nothing refers to."""
+"""Garbage collection: finished cutovers and configurations that nothing refers to."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .context import RunnerContext
 def prune_cutovers(view: RunnerContext) -> Step | None:
     """Delete the oldest finished cutover over the limit.
 
-    Only those that the operator made: one by hand may be in Git, which would make it again. The
-    one that the spec would stamp now stays: its being there is why it isn't stamped again.
+    Only those that the operator created: a manual one may be in Git, which would create it again.
+    The one that the present spec would create stays: its existence prevents a second one.
     """
     finished = [item for item in view.cutovers if _finished(view, item)]
     over = len(finished) - view.runner.spec.cutover.history_limit
@@ -48,7 +48,7 @@ def prune_configs(view: RunnerContext) -> Step | None:
     open_ones = [c for c in view.cutovers if not final(c.status)]
     if any(cutover.status.target is None for cutover in open_ones) or view.run is None:
         return None
-    if view.seen.unread_cutovers:
+    if view.observed.unread_cutovers:
         return None  # nobody knows what they refer to
     kept = {view.run.release.config_map}
     if view.wanted:

@@ -1,4 +1,4 @@
-"""What the status says about a runner, each condition by a function of its own.
+"""The conditions of a runner, a function each.
 
 Ready, TradingEnabled, KillSwitch, ReleaseDrift and Monitored are always there, BackupsStored where
 there is an object store, AuditStored where there is a database, EventsPublished where there is an
@@ -32,7 +32,7 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 
 
 @dataclass(frozen=True)
-class Said:
+class Content:
     """Content of a condition. `reason`: of `api.reasons`, or a phase's name."""
 
     status: ConditionStatus
@@ -70,31 +70,31 @@ def _running(view: RunnerContext) -> RunnerPhase:
 
 
 def trades(view: RunnerContext) -> bool:
-    """Whether its pod says so by being ready, and its process doesn't say otherwise."""
-    pod, process = view.own_pod, view.seen.process
-    # The pod is ready only while it trades; a status request that failed must not look like a halt.
+    """Whether its pod is ready, and its process doesn't report another state than TRADING."""
+    pod, process = view.own_pod, view.observed.process
+    # The pod is ready only while it trades; a status request that failed must not count as a halt.
     return pod is not None and pod.ready and (process is None or process.state == "TRADING")
 
 
 def process_halted(view: RunnerContext) -> bool:
-    """Whether the process runs and keeps from trading."""
-    process = view.seen.process
+    """Whether the process runs but doesn't trade."""
+    process = view.observed.process
     if process is None:
         return False
     return process.state == "HALTED" or process.kill_switch
 
 
-def ready(view: RunnerContext) -> Said:
+def ready(view: RunnerContext) -> Content:
     """Whether the release that should run does, and trades."""
     if trades(view):
-        return Said(TRUE, RunnerPhase.TRADING, _WHY[RunnerPhase.TRADING])
+        return Content(TRUE, RunnerPhase.TRADING, _WHY[RunnerPhase.TRADING])
     problem = fault(view)
     if problem and phase(view) in (RunnerPhase.STALLED, RunnerPhase.HALTED):
-        return Said(FALSE, problem.reason, problem.message)
+        return Content(FALSE, problem.reason, problem.message)
     pod = view.own_pod
     if pod is not None and pod.waiting:
-        return Said(FALSE, pod.waiting, f"the pod can't proceed: {pod.waiting}")
-    return Said(FALSE, phase(view), _WHY[phase(view)])
+        return Content(FALSE, pod.waiting, f"the pod can't proceed: {pod.waiting}")
+    return Content(FALSE, phase(view), _WHY[phase(view)])
 
 
 _WHY = {
@@ -109,122 +109,127 @@ _WHY = {
 }
 
 
-def trading_enabled(view: RunnerContext) -> Said:
+def trading_enabled(view: RunnerContext) -> Content:
     """Whether orders may leave it now."""
     if trades(view):
-        return Said(TRUE, RunnerPhase.TRADING, "orders may leave the runner")
+        return Content(TRUE, RunnerPhase.TRADING, "orders may leave the runner")
     switch = kill_switch(view)
     if switch.status is TRUE:
-        return Said(FALSE, RunnerReason.KILL_SWITCH, switch.message)
-    return Said(FALSE, phase(view), f"no order leaves the runner: {_WHY[phase(view)]}")
+        return Content(FALSE, RunnerReason.KILL_SWITCH, switch.message)
+    return Content(FALSE, phase(view), f"no order leaves the runner: {_WHY[phase(view)]}")
 
 
-def kill_switch(view: RunnerContext) -> Said:
+def kill_switch(view: RunnerContext) -> Content:
     """Whether it is engaged: by the operator, or latched in the process, which alone resets it."""
-    process, asked = view.seen.process, view.run.kill_switch if view.run else ""
+    process, requested = view.observed.process, view.run.kill_switch if view.run else ""
     if process is not None and process.kill_switch:
-        return Said(
+        return Content(
             TRUE, RunnerReason.LATCHED, process.kill_switch_reason or "latched in the process"
         )
-    if asked:
-        return Said(TRUE, RunnerReason.ENGAGED, asked)
+    if requested:
+        return Content(TRUE, RunnerReason.ENGAGED, requested)
     before = find_condition(view.status.conditions, ConditionType.KILL_SWITCH)
     if process is None and before is not None and before.status is TRUE:
-        # The latch is on disk: no word from the process doesn't mean that it was reset.
-        return Said(TRUE, before.reason, before.message)
-    return Said(FALSE, RunnerReason.RELEASED, "the kill switch is not engaged")
+        # The latch is on disk: a process that doesn't answer hasn't reset it.
+        return Content(TRUE, before.reason, before.message)
+    return Content(FALSE, RunnerReason.RELEASED, "the kill switch is not engaged")
 
 
-def release_drift(view: RunnerContext) -> Said:
+def release_drift(view: RunnerContext) -> Content:
     """Whether the spec means another release than the one that is active."""
     if view.wanted is None or view.status.active_release is None:
         why = view.problem.reason if view.problem else RunnerReason.NOT_STARTED
-        return Said(UNKNOWN, why, "no release of the spec to compare with yet")
+        return Content(UNKNOWN, why, "no release of the spec to compare with yet")
     image = view.wanted.release.image
     if not view.drifted:
-        return Said(FALSE, RunnerReason.AS_WANTED, "the active release is the one of the spec")
+        return Content(FALSE, RunnerReason.AS_WANTED, "the active release is the one of the spec")
     if view.status.cutover is not None:
         reason = RunnerReason.CUTOVER_HALTED if view.halted else RunnerPhase.CUTTING_OVER
-        return Said(TRUE, reason, f"{view.status.cutover} decides")
+        return Content(TRUE, reason, f"{view.status.cutover} decides")
     refused = rejected(view)
     if refused:
-        return Said(TRUE, refused.reason, refused.message)
+        return Content(TRUE, refused.reason, refused.message)
     reason, message = _drift_reason(view)
-    return Said(TRUE, reason, f"the spec means {image}: {message}")
+    return Content(TRUE, reason, f"the spec means {image}: {message}")
 
 
 def _drift_reason(view: RunnerContext) -> tuple[RunnerReason | RunnerPhase, str]:
     if manually_diverged(view):
         return (
             RunnerReason.MOVED_BY_HAND,
-            "a cutover by hand moved away from it; write what runs to the spec",
+            "a manual cutover changed the active release; write the running release to the spec",
         )
     if view.runner.spec.suspend:
         return RunnerPhase.SUSPENDED, "it is cut over to when the runner is resumed"
     if view.runner.spec.cutover.mode is CutoverMode.MANUAL:
-        return RunnerReason.MANUAL, "create a ReleaseCutover to move there"
+        return RunnerReason.MANUAL, "create a ReleaseCutover to switch to it"
     ended = view.named(view.stamp or "")
     if ended is not None:
-        return RunnerReason.CUTOVER_ENDED, f"{view.stamp} did not get there; delete it to try again"
+        return (
+            RunnerReason.CUTOVER_ENDED,
+            f"{view.stamp} ended without promoting it; delete it to try again",
+        )
     return RunnerReason.CUTOVER_PENDING, "a cutover is about to start"
 
 
-def monitored(view: RunnerContext) -> Said:
+def monitored(view: RunnerContext) -> Content:
     """Whether Prometheus can find it; without that a cutover has no evidence to go on."""
-    if "ServiceMonitor" in view.seen.unserved:
+    if "ServiceMonitor" in view.observed.unserved:
         message = "this cluster has no ServiceMonitor: install the Prometheus operator"
-        return Said(FALSE, RunnerReason.SERVICE_MONITOR_MISSING, message)
-    return Said(TRUE, RunnerReason.SERVICE_MONITOR, "a ServiceMonitor makes Prometheus scrape it")
+        return Content(FALSE, RunnerReason.SERVICE_MONITOR_MISSING, message)
+    return Content(
+        TRUE, RunnerReason.SERVICE_MONITOR, "a ServiceMonitor makes Prometheus scrape it"
+    )
 
 
-def reconciling(view: RunnerContext) -> Said | None:
+def reconciling(view: RunnerContext) -> Content | None:
     """Whether something is under way that ends by itself."""
-    if view.moving or (view.status.cutover is not None and not view.halted):
-        return Said(TRUE, RunnerPhase.CUTTING_OVER, f"{view.status.cutover} is in progress")
+    if view.cutting_over or (view.status.cutover is not None and not view.halted):
+        return Content(TRUE, RunnerPhase.CUTTING_OVER, f"{view.status.cutover} is in progress")
     now = phase(view)
     if now in (RunnerPhase.PENDING, RunnerPhase.STARTING, RunnerPhase.STOPPING):
-        return Said(TRUE, now, _WHY[now])
+        return Content(TRUE, now, _WHY[now])
     return None
 
 
-def image_moved(view: RunnerContext) -> Said | None:
-    """Whether the tag of the active release names other bytes than when it became active."""
+def image_moved(view: RunnerContext) -> Content | None:
+    """Whether the tag of the active release names another digest than when it became active."""
     active, pod = view.status.active_release, view.pod
     if active is None or pod is None or pod.release != active.id:
         return None
     if not pod.image_id or not active.image_id or pod.image_id == active.image_id:
         return None
-    return Said(
+    return Content(
         TRUE,
         RunnerReason.IMAGE_CHANGED,
         f"{active.image} is now {pod.image_id}, it was {active.image_id}: write digests, tags move",
     )
 
 
-def backups_stored(view: RunnerContext) -> Said | None:
-    """Whether the object store, if there is one, holds every backup and report."""
+def backups_stored(view: RunnerContext) -> Content | None:
+    """Whether the object store, if there is one, has every backup and report."""
     if view.runner.spec.state.backups.object_store is None:
         return None
-    process = view.seen.process
+    process = view.observed.process
     problem = process.store_problem if process else None
-    fine = "the object store holds every backup and report of the volume"
+    fine = "the object store has every backup and report of the volume"
     return _stored(view, ConditionType.BACKUPS_STORED, problem, fine)
 
 
-def audit_stored(view: RunnerContext) -> Said | None:
+def audit_stored(view: RunnerContext) -> Content | None:
     """Whether the database, if there is one, takes the audit trail."""
     if view.runner.spec.database is None:
         return None
-    process = view.seen.process
+    process = view.observed.process
     problem = process.database_problem if process else None
     return _stored(view, ConditionType.AUDIT_STORED, problem, "the database takes every record")
 
 
-def events_published(view: RunnerContext) -> Said | None:
+def events_published(view: RunnerContext) -> Content | None:
     """Whether the brokers, if there are any, take every event."""
     if view.runner.spec.event_bus is None:
         return None
-    process = view.seen.process
+    process = view.observed.process
     problem = process.bus_problem if process else None
     fine = "the brokers take every event"
     return _stored(view, ConditionType.EVENTS_PUBLISHED, problem, fine, RunnerReason.PUBLISHED)
@@ -236,26 +241,26 @@ def _stored(
     problem: str | None,
     fine: str,
     reason: RunnerReason = RunnerReason.STORED,
-) -> Said:
-    """What the process says of an optional service; while it says nothing, what it said last."""
+) -> Content:
+    """The condition of an optional service by the process's report; unchanged without one."""
     if problem is None:
         before = find_condition(view.status.conditions, kind)
         if before is None:
-            return Said(
+            return Content(
                 UNKNOWN,
                 RunnerReason.STATUS_UNAVAILABLE,
                 "the runner's status has not been read yet",
             )
-        return Said(before.status, before.reason, before.message)
-    return Said(FALSE, RunnerReason.BEHIND, problem) if problem else Said(TRUE, reason, fine)
+        return Content(before.status, before.reason, before.message)
+    return Content(FALSE, RunnerReason.BEHIND, problem) if problem else Content(TRUE, reason, fine)
 
 
-def audit_forwarded(view: RunnerContext) -> Said | None:
+def audit_forwarded(view: RunnerContext) -> Content | None:
     """Whether the SIEM, if there is one, takes the audit trail."""
     admin = view.runner.spec.admin
     if admin is None or admin.siem is None:
         return None
-    process = view.seen.process
+    process = view.observed.process
     problem = process.siem_problem if process else None
     fine = "the SIEM takes the audit trail"
     return _stored(view, ConditionType.AUDIT_FORWARDED, problem, fine, RunnerReason.FORWARDED)
@@ -264,45 +269,47 @@ def audit_forwarded(view: RunnerContext) -> Said | None:
 def conditions(view: RunnerContext) -> Conditions:
     """All conditions, as they are to be written."""
     result = view.status.conditions
-    for kind, said in (
+    for kind, content in (
         (ConditionType.READY, ready(view)),
         (ConditionType.TRADING_ENABLED, trading_enabled(view)),
         (ConditionType.KILL_SWITCH, kill_switch(view)),
         (ConditionType.RELEASE_DRIFT, release_drift(view)),
         (ConditionType.MONITORED, monitored(view)),
     ):
-        result = _set(view, result, kind, said)
+        result = _set(view, result, kind, content)
     result = _while_true(view, result, ConditionType.BACKUPS_STORED, backups_stored(view))
     result = _while_true(view, result, ConditionType.AUDIT_STORED, audit_stored(view))
     result = _while_true(view, result, ConditionType.EVENTS_PUBLISHED, events_published(view))
     result = _while_true(view, result, ConditionType.AUDIT_FORWARDED, audit_forwarded(view))
     broken = fault(view)
-    stalled = Said(TRUE, broken.reason, broken.message) if broken and not view.moving else None
+    stalled = (
+        Content(TRUE, broken.reason, broken.message) if broken and not view.cutting_over else None
+    )
     result = _while_true(view, result, ConditionType.STALLED, stalled)
     busy = None if is_true(result, ConditionType.STALLED) else reconciling(view)
     result = _while_true(view, result, ConditionType.RECONCILING, busy)
     drills = drill.current(view)
     result = _while_true(
-        view, result, ConditionType.DRILL_CURRENT, Said(*drills) if drills else None
+        view, result, ConditionType.DRILL_CURRENT, Content(*drills) if drills else None
     )
     return _while_true(view, result, ConditionType.IMAGE_MOVED, image_moved(view))
 
 
 def _while_true(
-    view: RunnerContext, conditions: Conditions, kind: ConditionType, said: Said | None
+    view: RunnerContext, conditions: Conditions, kind: ConditionType, content: Content | None
 ) -> Conditions:
-    return _set(view, conditions, kind, said) if said else drop_condition(conditions, kind)
+    return _set(view, conditions, kind, content) if content else drop_condition(conditions, kind)
 
 
 def _set(
-    view: RunnerContext, conditions: Conditions, kind: ConditionType, said: Said
+    view: RunnerContext, conditions: Conditions, kind: ConditionType, content: Content
 ) -> Conditions:
     return set_condition(
         conditions,
         kind,
-        said.status,
-        said.reason,
-        said.message,
-        now=view.seen.now,
+        content.status,
+        content.reason,
+        content.message,
+        now=view.observed.now,
         generation=view.runner.metadata.generation,
     )

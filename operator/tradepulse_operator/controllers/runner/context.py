@@ -1,4 +1,4 @@
-"""What a decision about a runner rests on, worked out once from what was observed."""
+"""The input of every decision about a runner, derived once from the observed state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tradepulse_operator.common.names import API_VERSION, CONFIG_FILE, pvc_name
 from tradepulse_operator.common.objects import Manifest, Ref
 from tradepulse_operator.controllers.observed.views import PodView, RunnerObserved
 from tradepulse_operator.controllers.step import WriteStatus
-from tradepulse_operator.resources.config.heartbeat import require_seen
+from tradepulse_operator.resources.config.heartbeat import require_heartbeat_interval
 from tradepulse_operator.resources.config.release import Rendered, render_release, short_hash
 from tradepulse_operator.resources.config.render import ConfigError
 from tradepulse_operator.resources.cutover import cutover_name
@@ -26,14 +26,14 @@ from .desired_run import desired_run
 
 @dataclass(frozen=True)
 class RunnerContext:
-    """The world around a runner, with what follows from it.
+    """The observed state of a runner, with what follows from it.
 
-    `wanted`: what the spec means, or `problem`: why it means nothing. `cutover`: the one that is
-    claimed, if it exists. `run`: what the children should do; None before the first start.
-    `configs`: hash → text of every configuration in use whose text can be had.
+    `wanted`: the release of the spec, or `problem`: why it can't be rendered. `cutover`: the
+    claimed one, if it exists. `run`: the desired run; None before the first start.
+    `configs`: hash → text of every configuration in use whose text is available.
     """
 
-    seen: RunnerObserved
+    observed: RunnerObserved
     wanted: Rendered | None = None
     problem: ConfigError | None = None
     cutover: ReleaseCutover | None = None
@@ -43,32 +43,32 @@ class RunnerContext:
     @property
     def runner(self) -> TradingRunner:
         """The runner itself."""
-        return self.seen.runner
+        return self.observed.runner
 
     @property
     def status(self) -> TradingRunnerStatus:
         """Its status as it is persisted."""
-        return self.seen.runner.status
+        return self.observed.runner.status
 
     @property
     def pod(self) -> PodView | None:
         """Its pod."""
-        return self.seen.pod
+        return self.observed.pod
 
     @property
     def deleting(self) -> bool:
-        """Whether the runner is on its way out."""
+        """Whether the runner is being deleted."""
         return self.runner.metadata.deletion_timestamp is not None
 
     @property
     def drifted(self) -> bool:
-        """Whether the spec means another release than the active one."""
+        """Whether the spec asks for another release than the active one."""
         wanted, active = self.wanted, self.status.active_release
         return wanted is not None and active is not None and wanted.release.id != active.id
 
     @property
-    def moving(self) -> bool:
-        """Whether a claimed cutover is at work."""
+    def cutting_over(self) -> bool:
+        """Whether a claimed cutover is in progress."""
         return self.cutover is not None and not final(self.cutover.status)
 
     @property
@@ -78,7 +78,7 @@ class RunnerContext:
 
     @property
     def own_pod(self) -> PodView | None:
-        """Its pod, when it is of the release that should run and stays."""
+        """Its pod, when it is of the desired release and isn't being deleted."""
         pod, run = self.pod, self.run
         if pod is None or run is None or pod.deleting or pod.release != run.release.id:
             return None
@@ -86,7 +86,9 @@ class RunnerContext:
 
     def child(self, api_version: str, kind: str, name: str) -> Manifest | None:
         """A live child."""
-        return self.seen.children.get(Ref(api_version, kind, self.runner.metadata.namespace, name))
+        return self.observed.children.get(
+            Ref(api_version, kind, self.runner.metadata.namespace, name)
+        )
 
     @property
     def stateful_set(self) -> Manifest | None:
@@ -105,16 +107,16 @@ class RunnerContext:
     @property
     def cutovers(self) -> tuple[ReleaseCutover, ...]:
         """The runner's cutovers, oldest first."""
-        mine = (c for c in self.seen.cutovers if c.spec.runner == self.runner.metadata.name)
+        mine = (c for c in self.observed.cutovers if c.spec.runner == self.runner.metadata.name)
         return tuple(sorted(mine, key=lambda c: (c.metadata.creation_timestamp, c.metadata.name)))
 
     @property
     def stamp(self) -> str | None:
-        """Name of the automatic cutover to what the spec means."""
+        """Name of the automatic cutover to the release of the spec."""
         return cutover_name(self.runner, self.wanted.release) if self.wanted else None
 
     def write(self, status: TradingRunnerStatus) -> WriteStatus | None:
-        """The request that persists `status`; None when that is what is there."""
+        """The request that persists `status`; None when it is unchanged."""
         if status == self.status:
             return None
         meta = self.runner.metadata
@@ -127,25 +129,27 @@ def runner_ref(runner: TradingRunner) -> Ref:
     return Ref(API_VERSION, TradingRunner.KIND, meta.namespace, meta.name)
 
 
-def build_context(seen: RunnerObserved) -> RunnerContext:
-    """The view of what was observed."""
+def build_context(observed: RunnerObserved) -> RunnerContext:
+    """The context of `observed`."""
     wanted, problem = None, None
     try:
-        wanted = _wanted(seen.runner, seen.user_config)
+        wanted = _wanted(observed.runner, observed.user_config)
     except ConfigError as error:
         problem = error
-    view = orders_of(seen)
+    view = orders_of(observed)
     used = view.status.active_release, view.run.release if view.run else None
-    return replace(view, wanted=wanted, problem=problem, configs=_configs(seen, wanted, used))
+    return replace(view, wanted=wanted, problem=problem, configs=_configs(observed, wanted, used))
 
 
-def orders_of(seen: RunnerObserved) -> RunnerContext:
-    """The view of what the pod is to do: nothing that a release says or is made of is in it."""
-    runner = seen.runner
-    cutover = RunnerContext(seen).named(runner.status.cutover) if runner.status.cutover else None
+def orders_of(observed: RunnerObserved) -> RunnerContext:
+    """The context for orders to the pod, without anything that a release reports or consists of."""
+    runner = observed.runner
+    cutover = (
+        RunnerContext(observed).named(runner.status.cutover) if runner.status.cutover else None
+    )
     active = runner.status.active_release
     run = desired_run(runner, active, cutover) if active else None
-    return RunnerContext(seen, cutover=cutover, run=run)
+    return RunnerContext(observed, cutover=cutover, run=run)
 
 
 def _wanted(runner: TradingRunner, user_config: str | None) -> Rendered:
@@ -153,23 +157,23 @@ def _wanted(runner: TradingRunner, user_config: str | None) -> Rendered:
     rendered = render_release(runner, spec.release, user_config)
     guardrails, scrape = spec.cutover.template.guardrails, spec.monitoring.scrape_interval
     path = "spec.cutover.template.guardrails"
-    require_seen(rendered, spec.release.config, guardrails, scrape, path)
+    require_heartbeat_interval(rendered, spec.release.config, guardrails, scrape, path)
     return rendered
 
 
 def _configs(
-    seen: RunnerObserved, wanted: Rendered | None, used: tuple[Release | None, ...]
+    observed: RunnerObserved, wanted: Rendered | None, used: tuple[Release | None, ...]
 ) -> dict[str, str]:
     """Texts of the configurations in use. A text counts only when its hash is the right one."""
-    known = {short_hash(text): text for text in _texts(seen, wanted)}
+    known = {short_hash(text): text for text in _texts(observed, wanted)}
     needed = {release.config_hash for release in used if release}
     return {config_hash: known[config_hash] for config_hash in needed if config_hash in known}
 
 
-def _texts(seen: RunnerObserved, wanted: Rendered | None) -> Iterator[str]:
+def _texts(observed: RunnerObserved, wanted: Rendered | None) -> Iterator[str]:
     if wanted:
         yield wanted.text
-    for ref, live in seen.children.items():
+    for ref, live in observed.children.items():
         if ref.kind == "StatefulSet":
             yield from copies(live).values()
         text = (live.get("data") or {}).get(CONFIG_FILE) if ref.kind == "ConfigMap" else None

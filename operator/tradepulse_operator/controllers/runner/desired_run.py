@@ -1,4 +1,4 @@
-"""What a runner's children should be, given how far its cutover has come.
+"""The desired run of a runner, given the phase of its cutover.
 
 The cutover reconciler writes only the cutover's status; the runner reconciler reads it here and
 owns every child. So two loops never write the same object.
@@ -75,7 +75,7 @@ def _under(
         halt=halt_order(cutover.metadata.uid, facts.runs) if facts.halted else "",
         kill_switch=kill,
         prepare=_prepare(facts, cutover, source),
-        # A halted process has orders to cancel: its pod is left alone.
+        # A halted process has orders to cancel: its pod isn't replaced.
         replace=not facts.halted,
     )
 
@@ -91,7 +91,7 @@ def _of(side: Side, source: Release, target: Release) -> Release:
 
 
 def _prepare(facts: PhaseFacts, cutover: ReleaseCutover, source: Release) -> Prepare | None:
-    """What is done with the order state; the source's code handles it, for it wrote it."""
+    """The preparation of the order state, by the code of the source, which wrote it."""
     match facts.state:
         case OrderState.AS_IS:
             return None

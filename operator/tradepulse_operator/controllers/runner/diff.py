@@ -1,10 +1,10 @@
-"""Does a live child satisfy the desired manifest, and if not, what puts it right?
+"""Compares a live child with its desired manifest, and gives the request that repairs it.
 
 The API server fills in defaults and other controllers add fields, so equality is too much to ask:
 everything that is desired must be there, lists must have the desired length, and selectors must be
 equal. What is no longer desired shows in the hash of the manifest as it was applied.
 
-Values that another hand adds in fields which the operator doesn't set are left alone.
+Values that others add in fields which the operator doesn't set are ignored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MERGED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 
 def deleting(live: Manifest) -> bool:
-    """Whether it is on its way out; writing to it would be in vain."""
+    """Whether it is being deleted; writing to it would be in vain."""
     return bool(live["metadata"].get("deletionTimestamp"))
 
 
@@ -74,21 +74,21 @@ def repair(live: Manifest | None, desired: Manifest) -> Step | None:
 
 
 def satisfies(live: Manifest, desired: Manifest) -> bool:
-    """Whether `live` holds all of `desired`, and was applied from it."""
+    """Whether `live` contains all of `desired`, and was applied from it."""
     applied = (live["metadata"].get("annotations") or {}).get(ANNOTATION_APPLIED)
     wanted = (desired["metadata"].get("annotations") or {}).get(ANNOTATION_APPLIED)
-    return applied == wanted and _holds(live, desired, "")
+    return applied == wanted and _contains(live, desired, "")
 
 
-def _holds(live: Any, desired: Any, field: str) -> bool:
+def _contains(live: Any, desired: Any, field: str) -> bool:
     if isinstance(desired, Mapping):
         if not isinstance(live, Mapping) or (field in _EXACT and live.keys() != desired.keys()):
             return False
-        return all(key in live and _holds(live[key], desired[key], key) for key in desired)
+        return all(key in live and _contains(live[key], desired[key], key) for key in desired)
     if isinstance(desired, list):
         if not isinstance(live, list) or len(live) != len(desired):
             return False
-        return all(_holds(one, other, field) for one, other in zip(live, desired, strict=True))
+        return all(_contains(one, other, field) for one, other in zip(live, desired, strict=True))
     return bool(live == desired)
 
 

@@ -1,4 +1,4 @@
-"""What only a person can put right about a runner."""
+"""Faults of a runner that only a person can fix."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def name_taken(view: RunnerContext) -> Fault | None:
 
 def _taken(view: RunnerContext) -> list[Ref]:
     meta = view.runner.metadata
-    live = view.seen.children.items()
+    live = view.observed.children.items()
     return [ref for ref, item in live if taken(item, meta) and not deleting(item)]
 
 
@@ -94,7 +94,7 @@ def fault(view: RunnerContext) -> Fault | None:
     if view.halted and view.cutover:
         return Fault(
             RunnerReason.CUTOVER_HALTED,
-            f"{view.cutover.metadata.name} could neither finish nor be rolled back: look at the"
+            f"{view.cutover.metadata.name} could neither finish nor be rolled back: check the"
             " positions, then delete it or create another ReleaseCutover",
         )
     first = name_taken(view) or state_lost(view) or config_lost(view)
@@ -110,7 +110,7 @@ def unstartable(view: RunnerContext) -> bool:
 
 
 def _had_started(view: RunnerContext) -> bool:
-    """Proof that the claim had been made: what comes after it is there."""
+    """Whether the claim must have existed: something that is created after it exists."""
     status, active = view.status, view.status.active_release
     ran = active is not None and (active.image_id is not None or status.writer_epoch is not None)
     return ran or status.previous_release is not None or view.stateful_set is not None

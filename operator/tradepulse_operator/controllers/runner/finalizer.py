@@ -23,12 +23,12 @@ def ensure_finalizer(view: RunnerContext) -> Step | None:
 
 
 def finalize(view: RunnerContext) -> Step | None:
-    """Scale to nothing, wait until the pod is gone, then let go of the runner."""
+    """Scale to zero, wait until the pod is gone, then remove the finalizer."""
     meta = view.runner.metadata
     if not view.deleting:
         return None
     if CLEAN_STOP not in meta.finalizers:
-        return Wait("others hold the runner that is being deleted")
+        return Wait("waits for the other finalizers of the deleted runner")
     return _stop(view) or report(view) or _remove_finalizer(view)
 
 

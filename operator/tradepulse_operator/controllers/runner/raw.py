@@ -1,8 +1,8 @@
-"""What is done for a runner that this operator can't parse, or whose claimed cutover it can't.
+"""Reconciles a runner that this operator can't parse, or whose claimed cutover it can't.
 
-Only what stops: orders are delivered and a runner is scaled down by facts that are read one by one
-from the raw objects. Nothing is started, moved or lifted, as nobody knows what was meant; and a
-condition names the field for a person.
+Only what stops trading is done: orders to halt are delivered, and a runner is scaled down, by
+fields that are read one by one from the raw objects. Nothing is started, replaced or resumed, as
+the desired state is unknown; a condition names the field for a person.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from tradepulse_operator.controllers.step import (
 from .desired_run import halt_order, halted_kill, spec_kill
 from .diff import deleting
 
-#: Seconds between two looks: no event says that another version of the operator could read it.
-_LOOK = 30.0
+#: Seconds to the next reconciliation: no event announces another version of the operator.
+_RETRY = 30.0
 
 _PHASES = {phase.value: phase for phase in CutoverPhase}
 _STEPS = {step.value: step for step in RollbackStep}
@@ -52,8 +52,8 @@ _STEPS = {step.value: step for step in RollbackStep}
 
 @dataclass(frozen=True)
 class RawRunner:
-    """The world around such a runner. `manifest`, `cutover`: as the API server has them; the latter
-    is the one that is claimed. `now`: unix seconds. `problem`: what can't be parsed."""
+    """The observed state of such a runner. `manifest`: as the API server has it; `cutover`: the
+    claimed one, likewise. `now`: unix seconds. `problem`: what can't be parsed."""
 
     manifest: Manifest
     now: float
@@ -64,21 +64,21 @@ class RawRunner:
 
     @property
     def meta(self) -> Meta:
-        """Metadata, which the API server itself keeps in shape."""
+        """Metadata, whose form the API server guarantees."""
         return Meta.model_validate(self.manifest["metadata"])
 
 
-def decide_raw(seen: RawRunner) -> Step:
+def decide_raw(observed: RawRunner) -> Step:
     """The next request for it, or a wait."""
-    for step in (_order, _template, _stop, _tell, _let_go):
-        if request := step(seen):
+    for step in (_order, _template, _stop, _report, _remove_finalizer):
+        if request := step(observed):
             return request
-    return Wait(str(seen.problem), _LOOK)
+    return Wait(str(observed.problem), _RETRY)
 
 
-def raw_events(seen: RawRunner) -> list[Event]:
-    """That it isn't understood, once that is in its status."""
-    stalled = _stalled(seen)
+def raw_events(observed: RawRunner) -> list[Event]:
+    """The event that it isn't understood, once that is in its status."""
+    stalled = _stalled(observed)
     return (
         [transition(stalled)] if stalled and stalled.reason == RunnerReason.NOT_UNDERSTOOD else []
     )
@@ -87,24 +87,24 @@ def raw_events(seen: RawRunner) -> list[Event]:
 # -- what stops it -----------------------------------------------------------------------------
 
 
-def _orders(seen: RawRunner, release: str) -> dict[str, str]:
+def _orders(observed: RawRunner, release: str) -> dict[str, str]:
     """The annotations that a pod of `release` needs in order to stop; none for one that may go
     on."""
     orders = {}
-    if kill := _kill_switch(seen):
+    if kill := _kill_switch(observed):
         orders[ANNOTATION_KILL_SWITCH] = kill
-    if halt := _halt(seen.cutover, release):
+    if halt := _halt(observed.cutover, release):
         orders[ANNOTATION_TRADING] = halt
     return orders
 
 
-def _kill_switch(seen: RawRunner) -> str:
-    """Why the kill switch is to be engaged; "" when nothing says so."""
-    phase = _facts(seen.cutover)
+def _kill_switch(observed: RawRunner) -> str:
+    """Why the kill switch is to be engaged; "" when it isn't."""
+    phase = _facts(observed.cutover)
     if phase is not None and phase.kill_switch:
-        return halted_kill(text(seen.cutover, "metadata", "name"))
-    if true(seen.manifest, "spec", "killSwitch", "engaged"):
-        return spec_kill(text(seen.manifest, "spec", "killSwitch", "reason"))
+        return halted_kill(text(observed.cutover, "metadata", "name"))
+    if true(observed.manifest, "spec", "killSwitch", "engaged"):
+        return spec_kill(text(observed.manifest, "spec", "killSwitch", "reason"))
     return ""
 
 
@@ -122,19 +122,19 @@ def _halt(cutover: Manifest | None, release: str) -> str:
 
 
 def _facts(cutover: Manifest | None) -> PhaseFacts | None:
-    """What holds in the claimed cutover's phase; None for a phase that this operator doesn't know.
+    """The facts of the claimed cutover's phase; None for a phase that this operator doesn't know.
     A step that it doesn't know counts as a rollback's first."""
     phase = _PHASES.get(text(cutover, "status", "phase"))
     step = _STEPS.get(text(cutover, "status", "rollback", "step"))
     return None if phase is None else facts(phase, step)
 
 
-def _order(seen: RawRunner) -> Step | None:
-    pod = seen.pod
+def _order(observed: RawRunner) -> Step | None:
+    pod = observed.pod
     if pod is None or pod.deleting:
         return None
-    missing: dict[str, str | None] = dict(_missing(_orders(seen, pod.release), pod.annotations))
-    meta = seen.meta
+    missing: dict[str, str | None] = dict(_missing(_orders(observed, pod.release), pod.annotations))
+    meta = observed.meta
     ref = Ref("v1", "Pod", meta.namespace, pod_name(meta.name))
     return Annotate(ref, pod.uid, missing) if missing else None
 
@@ -143,15 +143,15 @@ def _missing(wanted: Mapping[str, str], live: Mapping[str, str]) -> Iterator[tup
     return ((key, value) for key, value in wanted.items() if live.get(key) != value)
 
 
-def _template(seen: RawRunner) -> Step | None:
+def _template(observed: RawRunner) -> Step | None:
     """The same orders for a pod that is lost now and made again."""
-    live = seen.stateful_set
+    live = observed.stateful_set
     if live is None or deleting(live):
         return None
     template = raw(live, "spec", "template", "metadata")
     annotations = raw(template, "annotations")
     known = annotations if isinstance(annotations, Mapping) else {}
-    missing = dict(_missing(_orders(seen, text(template, "labels", LABEL_RELEASE)), known))
+    missing = dict(_missing(_orders(observed, text(template, "labels", LABEL_RELEASE)), known))
     if not missing:
         return None
     changed = copy.deepcopy(live)
@@ -159,62 +159,64 @@ def _template(seen: RawRunner) -> Step | None:
     return Replace(changed)
 
 
-def _stop(seen: RawRunner) -> Step | None:
-    live = seen.stateful_set
-    ends = seen.meta.deletion_timestamp is not None or true(seen.manifest, "spec", "suspend")
+def _stop(observed: RawRunner) -> Step | None:
+    live = observed.stateful_set
+    ends = observed.meta.deletion_timestamp is not None or true(
+        observed.manifest, "spec", "suspend"
+    )
     if not ends or live is None or deleting(live) or live["spec"].get("replicas", 1) == 0:
         return None
     return Replace({**live, "spec": {**live["spec"], "replicas": 0}})
 
 
-def _let_go(seen: RawRunner) -> Step | None:
+def _remove_finalizer(observed: RawRunner) -> Step | None:
     """The runner is being deleted, and its pod is gone."""
-    meta = seen.meta
+    meta = observed.meta
     if meta.deletion_timestamp is None or CLEAN_STOP not in meta.finalizers:
         return None
-    if seen.pod is not None:
+    if observed.pod is not None:
         return Wait("the pod cancels its orders and stops", 2)
     left = tuple(item for item in meta.finalizers if item != CLEAN_STOP)
-    return SetFinalizers(_ref(seen), meta.resource_version, left)
+    return SetFinalizers(_ref(observed), meta.resource_version, left)
 
 
-# -- what is said ------------------------------------------------------------------------------
+# -- the status -------------------------------------------------------------------------------
 
 
-def _tell(seen: RawRunner) -> Step | None:
-    """Say so in the status, and leave the rest of it as it is."""
-    old, meta = _stalled(seen), seen.meta
+def _report(observed: RawRunner) -> Step | None:
+    """Set the condition Stalled, and leave the rest of the status unchanged."""
+    old, meta = _stalled(observed), observed.meta
     lasts = old is not None and old.status is ConditionStatus.TRUE
     new = Condition(
         type=ConditionType.STALLED,
         status=ConditionStatus.TRUE,
         reason=RunnerReason.NOT_UNDERSTOOD,
-        message=str(seen.problem),
-        last_transition_time=old.last_transition_time if old and lasts else timestamp(seen.now),
+        message=str(observed.problem),
+        last_transition_time=old.last_transition_time if old and lasts else timestamp(observed.now),
         observed_generation=meta.generation,
     )
     if new == old:
         return None
     others = [
         each
-        for each in _conditions(seen)
+        for each in _conditions(observed)
         if raw(each, "type") not in (ConditionType.STALLED, ConditionType.RECONCILING)
     ]
-    status = raw(seen.manifest, "status")
+    status = raw(observed.manifest, "status")
     kept = dict(status) if isinstance(status, Mapping) else {}
     return WriteStatus(
-        _ref(seen), meta.resource_version, {**kept, "conditions": [*others, new.wire()]}
+        _ref(observed), meta.resource_version, {**kept, "conditions": [*others, new.wire()]}
     )
 
 
-def _conditions(seen: RawRunner) -> list[object]:
-    result = raw(seen.manifest, "status", "conditions")
+def _conditions(observed: RawRunner) -> list[object]:
+    result = raw(observed.manifest, "status", "conditions")
     return result if isinstance(result, list) else []
 
 
-def _stalled(seen: RawRunner) -> Condition | None:
+def _stalled(observed: RawRunner) -> Condition | None:
     live = next(
-        (each for each in _conditions(seen) if raw(each, "type") == ConditionType.STALLED), None
+        (each for each in _conditions(observed) if raw(each, "type") == ConditionType.STALLED), None
     )
     try:
         return Condition.model_validate(live) if live else None
@@ -222,5 +224,5 @@ def _stalled(seen: RawRunner) -> Condition | None:
         return None
 
 
-def _ref(seen: RawRunner) -> Ref:
-    return Ref(API_VERSION, TradingRunner.KIND, seen.meta.namespace, seen.meta.name)
+def _ref(observed: RawRunner) -> Ref:
+    return Ref(API_VERSION, TradingRunner.KIND, observed.meta.namespace, observed.meta.name)

@@ -2,7 +2,7 @@
 
 A chain of small pure steps; the first that has a request decides. Their order is the safety of it:
 what stops trading comes first, what starts it comes after everything that it rests on, and what the
-pod can do without comes last, so that nothing auxiliary holds up a rollback.
+pod can do without comes last, so that nothing auxiliary delays a rollback.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .children import (
     delete_outdated_pod,
     enforce_halt,
     lift_halt,
-    template_seen,
+    template_observed,
 )
 from .cleanup import prune_configs, prune_cutovers
 from .context import RunnerContext, build_context, orders_of
@@ -46,13 +46,13 @@ STEPS: tuple[Callable[[RunnerContext], Step | None], ...] = (
     prune_configs,
 )
 
-#: Seconds between two looks at what no watch event reports: the status of the process.
+#: Seconds between two reconciliations for what no watch event reports: the process's status.
 _SOON = 2.0
 
 
 def restraint(observed: RunnerObserved) -> Step | None:
-    """The order to halt or to kill that the pod lacks, if any. The process need not have been asked
-    for it: one that hangs or lies must not keep an order from its pod."""
+    """The order to halt or to engage the kill switch that the pod lacks, if any. It doesn't depend
+    on the process: one that hangs or lies must not keep an order from its pod."""
     return enforce_halt(orders_of(observed))
 
 
@@ -75,14 +75,14 @@ def _until(wait: Wait, seconds: float | None) -> Wait:
 
 def _wait(view: RunnerContext) -> Wait:
     pod = view.pod
-    if any(deleting(live) for live in view.seen.children.values()):
+    if any(deleting(live) for live in view.observed.children.values()):
         return Wait("a child is being deleted", _SOON)
     if pod is None:
         return Wait("no pod")
     if pod.deleting or not pod.ready:
-        return Wait("the pod is on its way", _SOON)
-    if view.stateful_set is not None and not template_seen(view):
-        return Wait("the StatefulSet's controller has not seen its template yet", _SOON)
-    if view.seen.process is None:
+        return Wait("the pod isn't ready", _SOON)
+    if view.stateful_set is not None and not template_observed(view):
+        return Wait("the StatefulSet's controller has not observed its template yet", _SOON)
+    if view.observed.process is None:
         return Wait("the process does not answer", _SOON)
-    return Wait("all is as it should be")
+    return Wait("the observed state is the desired one")

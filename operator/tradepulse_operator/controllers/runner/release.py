@@ -1,4 +1,4 @@
-"""Which release is active: the first start, the claim of a cutover, and what came of it.
+"""The active release: the first start, the claim of a cutover, and its result.
 
 Each step persists what it decides before any child changes.
 """
@@ -25,7 +25,7 @@ KEPT = 10
 
 
 def record_result(view: RunnerContext) -> Step | None:
-    """Take over how the claimed cutover ended. One that ended Halted stays claimed."""
+    """Record how the claimed cutover ended. One that ended Halted stays claimed."""
     cutover = view.cutover
     if cutover is None or not final(cutover.status):
         return None
@@ -42,7 +42,7 @@ def record_result(view: RunnerContext) -> Step | None:
 
 def _promoted(view: RunnerContext, cutover: ReleaseCutover, target: Release) -> dict[str, Any]:
     status, name = view.status, cutover.metadata.name
-    since = cutover.status.finished_at or timestamp(view.seen.now)
+    since = cutover.status.finished_at or timestamp(view.observed.now)
     entry = HistoryEntry(release=target, since=since, cutover=name)
     changes: dict[str, Any] = {
         "active_release": target,
@@ -52,8 +52,8 @@ def _promoted(view: RunnerContext, cutover: ReleaseCutover, target: Release) -> 
         ),
     }
     if is_automatic(cutover, view.runner):
-        # Spec and active release agreed on it, even where the spec has moved on meanwhile: the new
-        # wish must not be taken for one that a person's own cutover moved away from.
+        # Spec and active release agreed on it, even where the spec has changed since: the new
+        # release must not count as one that a manual cutover replaced.
         changes["agreed_release"] = target.id
     if status.active_release and status.active_release.id != target.id:
         changes["previous_release"] = status.active_release
@@ -68,14 +68,14 @@ def _refused(view: RunnerContext, cutover: ReleaseCutover, target: Release) -> d
         release=target,
         cutover=name,
         reason=rollback.reason if rollback else CutoverPhase.ROLLED_BACK,
-        at=cutover.status.finished_at or timestamp(view.seen.now),
+        at=cutover.status.finished_at or timestamp(view.observed.now),
     )
     others = (item for item in status.rejected_releases if item.release.id != target.id)
     return {"rejected_releases": (entry, *others)[:KEPT]}
 
 
 def claim(view: RunnerContext) -> Step | None:
-    """Give the runner to its oldest waiting cutover, when none has it or the one that has ended."""
+    """Claim the oldest waiting cutover, when none is claimed or the claimed one has ended."""
     status = view.status
     if view.cutover is not None and not view.halted:
         return None
@@ -87,33 +87,33 @@ def claim(view: RunnerContext) -> Step | None:
 
 
 def start(view: RunnerContext) -> Step | None:
-    """Decide the first release. One that never ran may still be put right in the spec."""
+    """Set the first release. One that never ran may still be corrected in the spec."""
     status = view.status
     if view.wanted is None or view.runner.spec.suspend or status.cutover is not None:
         return None
     wanted, active = view.wanted.release, status.active_release
     if active is not None and (active.id == wanted.id or not _never_ran(view)):
         return None
-    entry = HistoryEntry(release=wanted, since=timestamp(view.seen.now))
+    entry = HistoryEntry(release=wanted, since=timestamp(view.observed.now))
     changes = {"active_release": wanted, "history": (entry,), "agreed_release": wanted.id}
     return view.write(status.model_copy(update=changes))
 
 
 def create_cutover(view: RunnerContext) -> Step | None:
-    """Start an automatic cutover to what the spec means."""
+    """Create an automatic cutover to the release of the spec."""
     if not view.drifted or view.wanted is None or view.cutover is not None:
         return None
     if view.runner.spec.cutover.mode is not CutoverMode.AUTOMATIC or view.runner.spec.suspend:
         return None
     if manually_diverged(view) or view.named(view.stamp or "") or fault(view):
         return None
-    if view.stamp in view.seen.unread_cutovers:
+    if view.stamp in view.observed.unread_cutovers:
         return None  # it is there already
     return Apply(automatic_cutover(view.runner, view.wanted.release))
 
 
 def manually_diverged(view: RunnerContext) -> bool:
-    """Whether a cutover by hand moved away from what the spec still means."""
+    """Whether a manual cutover replaced the release that the spec still asks for."""
     return (
         view.drifted
         and view.wanted is not None
@@ -122,7 +122,7 @@ def manually_diverged(view: RunnerContext) -> bool:
 
 
 def refresh_active_release(view: RunnerContext, status: TradingRunnerStatus) -> dict[str, Any]:
-    """Changes of the status by which the active release is learned better."""
+    """Changes of the status that complete the record of the active release."""
     active = status.active_release
     if active is None:
         return {}
@@ -148,6 +148,6 @@ def _never_ran(view: RunnerContext) -> bool:
     status, active, pod = view.status, view.status.active_release, view.pod
     if active is None or status.previous_release or status.writer_epoch is not None:
         return False
-    if active.image_id is not None or view.seen.process is not None:
+    if active.image_id is not None or view.observed.process is not None:
         return False
     return pod is None or (pod.image_id is None and not pod.ready)

@@ -1,4 +1,4 @@
-"""The status of a runner, written only when it says something new."""
+"""The status of a runner, written only when it has changed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .release import refresh_active_release
 
 
 def report(view: RunnerContext) -> Step | None:
-    """Persist what is to be said about the runner now."""
-    runner, process = view.runner, view.seen.process
+    """Persist the status of the runner."""
+    runner, process = view.runner, view.observed.process
     changes = {
         "observed_generation": runner.metadata.generation,
         "phase": phase(view),

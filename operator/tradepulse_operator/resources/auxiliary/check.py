@@ -1,7 +1,7 @@
 """The pod in which the target release says whether it could run with its configuration and secrets.
 
 So the operator needs neither a registry's credentials to resolve the image (the kubelet does that,
-and reports the digest) nor a right to read Secrets (they are mounted there, and looked at there).
+and reports the digest) nor a right to read Secrets (they are mounted there, and checked there).
 """
 
 from __future__ import annotations

@@ -153,11 +153,11 @@ def _is_check(item: object) -> bool:
 
 
 def _measures(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers and texts; others tell a person nothing."""
-    return {key: value for key, value in said.items() if _tells(value)}
+    """The values that are numbers or texts; a report has no use for others."""
+    return {key: value for key, value in said.items() if _is_reportable(value)}
 
 
-def _tells(value: Any) -> bool:
+def _is_reportable(value: Any) -> bool:
     return isinstance(value, str | bool) or (
         isinstance(value, int | float) and abs(value) <= untrusted.LARGEST
     )

@@ -27,7 +27,7 @@ from tradepulse_operator.resources.manifest import metadata, seal
 from tradepulse_operator.resources.runner.network_policy import from_operator
 from tradepulse_operator.resources.runner.pod_spec import pod_spec
 
-#: Seconds for SIGTERM: such a pod holds nothing that would have to be brought to an end.
+#: Seconds for SIGTERM: such a pod has nothing that would have to be completed.
 _GRACE = 5
 #: Of the runner's pod, for such a pod as well.
 _KEPT = ("enableServiceLinks", "securityContext", "nodeSelector", "tolerations", "imagePullSecrets")

@@ -1,6 +1,6 @@
-"""Whether a healthy runner would look silent: its heartbeat must be seen within `metricGap`.
+"""Whether a healthy runner would seem silent: scrapes must show its heartbeat within `metricGap`.
 
-The schema can't tell, as the heartbeat's interval is in the user's own ConfigMap.
+The schema can't check this, as the heartbeat's interval is in the user's own ConfigMap.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .render import ConfigError
 _KEY = "heartbeat_interval"
 
 
-def require_seen(
+def require_heartbeat_interval(
     rendered: Rendered, config_map: str | None, guardrails: Guardrails, scrape: str, path: str
 ) -> None:
-    """Raise ConfigError when `found` beats so seldom that `guardrails` call it a gap.
+    """Raise ConfigError when `rendered` beats so seldom that `guardrails` call it a gap.
 
     `config_map`: where the user wrote it; `scrape`: the interval of scrapes, a duration; `path`: of
     the guardrails, for the message.

@@ -31,7 +31,7 @@ def short_hash(text: str) -> str:
 
 
 def config_map_name(runner: str, config_hash: str) -> str:
-    """The immutable ConfigMap that holds the configuration with that hash."""
+    """Name of the immutable ConfigMap with the configuration of that hash."""
     return f"{runner}-{config_hash}"
 
 

@@ -12,7 +12,7 @@ LONGEST = 128 * 1024
 
 
 class _Strict(yaml.SafeLoader):
-    """Refuses what reads differently than it looks: repeated keys and aliases."""
+    """Refuses what is parsed differently than it seems: repeated keys and aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):

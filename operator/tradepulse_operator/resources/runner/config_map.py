@@ -10,7 +10,7 @@ from tradepulse_operator.resources.manifest import metadata, seal
 
 
 def config_map(runner: TradingRunner, text: str) -> Manifest:
-    """The ConfigMap that holds `text`, named after its hash."""
+    """The ConfigMap with `text`, named after its hash."""
     config_hash = short_hash(text)
     name = config_map_name(runner.metadata.name, config_hash)
     return seal(

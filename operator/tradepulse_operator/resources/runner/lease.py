@@ -1,7 +1,7 @@
 """The writer Lease of a runner, and the right of its pod to take it.
 
 The operator makes the Lease, so the pod needs no right to create any, and owns only its metadata:
-the spec belongs to whoever holds it.
+the spec belongs to its holder.
 """
 
 from __future__ import annotations

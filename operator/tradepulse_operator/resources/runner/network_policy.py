@@ -2,8 +2,8 @@
 
 In:  `http` (probes, status) only from pods labelled as the operator, in any namespace; the kubelet
      probes from the node, which policies let through. `metrics` from any pod of the cluster:
-     collectors go by many names, and one that is shut out looks like a silent runner, which would
-     roll a good release back. Metrics hold no secret. `admin` from whom `admin.allowFrom` names;
+     collectors go by many names, and one that is shut out makes a runner seem silent, which would
+     roll a good release back. Metrics contain no secret. `admin` from whom `admin.allowFrom` names;
      nothing else from outside the cluster.
 Out: DNS to any address, as node-local resolvers have no pod that a selector could name. HTTPS to
      anywhere but the node's metadata service: to the API server, where the writer lease is kept,

@@ -1,4 +1,4 @@
-"""The claim that holds the order state."""
+"""The claim of the order state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No voluntary eviction: a drain of the node must not stop a process that holds live orders."""
+"""No voluntary eviction: a drain of the node must not stop a process with live orders."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tradepulse_operator.guard.bake import (
     Decision,
     advance,
     begin,
-    next_look,
+    next_evaluation,
 )
 from tradepulse_operator.guard.limits import Limits
 from tradepulse_operator.guard.samples import Recording
@@ -117,9 +117,9 @@ def test_a_breach_is_decided_within_an_interval_of_being_visible() -> None:
 
 
 def test_the_next_look_is_when_the_next_instant_can_be_judged() -> None:
-    assert next_look(begin(START), START + 1, LIMITS) == 15
-    assert next_look(begin(START), START + 15.5, LIMITS) == pytest.approx(0.5)
-    assert next_look(begin(START), START + 100, LIMITS) == 15, "one is due but waits for data"
+    assert next_evaluation(begin(START), START + 1, LIMITS) == 15
+    assert next_evaluation(begin(START), START + 15.5, LIMITS) == pytest.approx(0.5)
+    assert next_evaluation(begin(START), START + 100, LIMITS) == 15, "one is due but waits for data"
 
 
 spans = st.lists(

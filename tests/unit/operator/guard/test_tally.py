@@ -101,7 +101,7 @@ def test_what_is_above_the_limit_all_in_all_is_not_promoted() -> None:
     assert found.checkpoint.verified_seconds >= 30
     assert found.verdict
     assert found.verdict.kind is VerdictKind.UNKNOWN
-    assert "too few to tell it from chance" in found.verdict.decisive.message
+    assert "too few to rule out chance" in found.verdict.decisive.message
     later = advance(found.checkpoint, world.recording(0, START + 300), START + 300, rules)
     assert later.decision is Decision.PROMOTE
 

@@ -27,7 +27,7 @@ def some(*records: CheckRecord, release: str = TARGET.id) -> ReleaseCutover:
 
 def test_ready() -> None:
     text = readiness(some(WAIVED))
-    assert "Ready: every item holds or is waived" in text
+    assert "Ready: every item passed or is waived" in text
     assert "| on-call | Waived | ada | 2027-01-15T08:00:00Z | a \\| b |" in text
     assert "| risk | ada | yes |" in text
     assert TARGET.config_hash in text

@@ -20,15 +20,15 @@ def event(kind: str, **body: Any) -> dict[str, Any]:
 
 def edge() -> tuple[handlers.EventRouter, list[Key], WatchTracker]:
     seen: list[Key] = []
-    witness = WatchTracker()
-    return handlers.EventRouter(seen.append, witness), seen, witness
+    tracker = WatchTracker()
+    return handlers.EventRouter(seen.append, tracker), seen, tracker
 
 
 def test_a_runner_wakes_itself_and_its_claimed_cutover() -> None:
-    it, seen, witness = edge()
+    it, seen, tracker = edge()
     it.runner(event("MODIFIED", status={"cutover": "btc-1"}))
     assert seen == [RUNNER, CUTOVER]
-    assert witness.known() == {RUNNER}
+    assert tracker.known() == {RUNNER}
 
 
 def test_a_pod_wakes_its_runner_and_what_is_claimed() -> None:
@@ -63,12 +63,12 @@ def test_a_cutover_wakes_its_runner() -> None:
 
 
 def test_a_deleted_runner_is_looked_at_once_more() -> None:
-    it, seen, witness = edge()
+    it, seen, tracker = edge()
     it.runner(event("ADDED", status={"cutover": "btc-1"}))
     seen.clear()
     it.runner(event("DELETED", status={"cutover": "btc-1"}))
     assert seen == [RUNNER]
-    assert witness.known() == frozenset()
+    assert tracker.known() == frozenset()
 
 
 def test_foreign_objects_wake_nobody() -> None:

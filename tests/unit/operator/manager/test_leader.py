@@ -46,12 +46,12 @@ async def test_the_first_takes_it_and_the_second_waits_until_it_stands_still(
     kube = FakeKube()
     first, second = lease(kube, clock), lease(kube, clock, "b")
     await first.acquire()
-    assert first.held
+    assert first.leading
     began = clock.at
     await second.acquire()
     assert clock.at - began >= 15
-    assert not first.held
-    assert second.held
+    assert not first.leading
+    assert second.leading
     assert (spec(kube)["holderIdentity"], second.epoch) == ("b", 1)
 
 
@@ -60,7 +60,7 @@ async def test_a_released_lease_is_taken_at_once(clock: FakeClock) -> None:
     first, second = lease(kube, clock), lease(kube, clock, "b")
     await first.acquire()
     await first.release()
-    assert not first.held
+    assert not first.leading
     began = clock.at
     await second.acquire()
     assert clock.at == began
@@ -83,7 +83,7 @@ async def test_it_is_lost_before_others_may_take_it(clock: FakeClock) -> None:
     with pytest.raises(LeaseLost):
         await held.keep()
     assert 10 <= clock.at - began < 15
-    assert not held.held
+    assert not held.leading
 
 
 async def test_a_renewal_counts_from_when_it_was_sent(clock: FakeClock) -> None:
@@ -98,7 +98,7 @@ async def test_a_renewal_counts_from_when_it_was_sent(clock: FakeClock) -> None:
     kube.fault = slow
     await held._renew()
     clock.at += 1.1
-    assert not held.held
+    assert not held.leading
 
 
 async def test_a_hiccup_is_survived(clock: FakeClock) -> None:
@@ -119,7 +119,7 @@ async def test_a_hiccup_is_survived(clock: FakeClock) -> None:
     kube.fault = fault
     with pytest.raises(asyncio.CancelledError):
         await held.keep()
-    assert held.held
+    assert held.leading
 
 
 async def test_an_answer_that_got_lost_is_not_a_loss(clock: FakeClock) -> None:
@@ -130,7 +130,7 @@ async def test_an_answer_that_got_lost_is_not_a_loss(clock: FakeClock) -> None:
     await held._renew()
     clock.at += 2
     await held._renew()
-    assert held.held
+    assert held.leading
 
 
 async def test_somebody_else_in_it_ends_it_at_once(clock: FakeClock) -> None:
@@ -146,7 +146,7 @@ async def test_of_two_at_once_one_wins(clock: FakeClock) -> None:
     kube = FakeKube()
     first, second = lease(kube, clock), lease(kube, clock, "b")
     await asyncio.gather(first._try(), second._try(), return_exceptions=True)
-    assert first.held + second.held == 1
+    assert first.leading + second.leading == 1
 
 
 async def test_a_failed_release_is_no_failure(clock: FakeClock) -> None:
@@ -155,4 +155,4 @@ async def test_a_failed_release_is_no_failure(clock: FakeClock) -> None:
     await held.acquire()
     kube.fault = failing(DOWN, "replace")
     await held.release()
-    assert not held.held
+    assert not held.leading

@@ -38,7 +38,7 @@ from tradepulse_operator.manager import key as keys
 from tradepulse_operator.manager.apply import Applier
 from tradepulse_operator.manager.events import Emitter, event_name
 from tradepulse_operator.manager.leader import LeaseLost
-from tradepulse_operator.manager.loop import CONFIG_LOOK, Loop, Reconcilers
+from tradepulse_operator.manager.loop import CONFIG_RESYNC, Loop, Reconcilers
 from tradepulse_operator.manager.metrics import Metrics
 
 KEY = keys.runner("ns", "btc")
@@ -150,7 +150,7 @@ async def test_what_is_gone_needs_no_further_look() -> None:
 async def test_a_runner_that_names_a_config_map_is_looked_at_every_minute() -> None:
     engine = Engine(Wait("x"))
     engine.world.kube.put(runner(release={"image": "r:1", "config": "mine"}))
-    assert await engine.loop.reconcile(KEY) == CONFIG_LOOK
+    assert await engine.loop.reconcile(KEY) == CONFIG_RESYNC
     engine.step = Wait("x", 5)
     assert await engine.loop.reconcile(KEY) == 5
 

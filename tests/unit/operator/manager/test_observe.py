@@ -30,7 +30,7 @@ async def test_a_runner_with_everything_around_it() -> None:
     assert kinds.ref(kinds.CONFIG_MAP, "ns", "btc-c1") in seen.children
     assert seen.pod
     assert seen.process is None
-    assert (await world.observer.asked(seen)).process
+    assert (await world.observer.with_process_status(seen)).process
     assert seen.unserved == frozenset()
     assert seen.user_config is None
 
@@ -74,7 +74,7 @@ async def test_a_namesake_of_the_pod_is_not_the_runners() -> None:
     seen = await world.observer.runner(RUNNER)
     assert seen
     assert (seen.pod, seen.address) == (None, "")
-    assert (await world.observer.asked(seen)).process is None
+    assert (await world.observer.with_process_status(seen)).process is None
 
 
 async def test_a_read_that_fails_fails_the_look() -> None:

@@ -29,11 +29,11 @@ from tradepulse_operator.controllers.data_services.compare import (
 )
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait
-from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, next_look
+from tradepulse_operator.guard.bake import BakeProgress, Decision, advance, next_evaluation
 
 
 def baking(observed: CutoverObserved) -> Step:
-    """The guard watches. What it finds is persisted before anything follows from it."""
+    """The guard watches the target. Its verdict is persisted before anything follows from it."""
     cutover, runner, pod = observed.cutover, observed.runner, target_pod(observed)
     if runner is None or observed.recording is None:
         return Wait("waits for samples", seconds(cutover.spec.guardrails.interval))
@@ -54,9 +54,9 @@ def baking(observed: CutoverObserved) -> Step:
     target = cutover.status.target
     reason, message = describe(progress.verdict, target.id if target else "")
     if progress.verdict is None and not changes:
-        return Wait(message, next_look(progress.checkpoint, observed.now, thresholds))
-    look = next_look(progress.checkpoint, observed.now, thresholds)
-    return wait_with_message(observed, message, look, reason=reason, **changes)
+        return Wait(message, next_evaluation(progress.checkpoint, observed.now, thresholds))
+    delay = next_evaluation(progress.checkpoint, observed.now, thresholds)
+    return wait_with_message(observed, message, delay, reason=reason, **changes)
 
 
 def _verdict_changed(observed: CutoverObserved, progress: BakeProgress) -> bool:
@@ -77,13 +77,13 @@ def _decided(observed: CutoverObserved, progress: BakeProgress) -> Step:
     if verdict:
         changes["verdict"] = record(verdict)
     if progress.decision is Decision.PROMOTE:
-        compared = record_comparison(observed, moved=reconfigured(observed.cutover))
+        compared = record_comparison(observed, config_changed=reconfigured(observed.cutover))
         message = f"verified as good for {progress.checkpoint.verified_seconds:g} s"
         return enter_phase(
             compared, CutoverPhase.SUCCEEDED, message + difference_note(compared), **changes
         )
     if progress.decision is Decision.INCONCLUSIVE or verdict is None:
-        message = f"the guard could tell nothing for {spec.switch_deadline} (onInconclusive)"
+        message = f"the guard had no evidence for {spec.switch_deadline} (onInconclusive)"
         return roll_back(observed, CutoverReason.INCONCLUSIVE, message, **changes)
     decisive = verdict.decisive
     message = f"{decisive.guardrail}: {decisive.message}"

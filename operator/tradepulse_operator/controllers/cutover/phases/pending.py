@@ -1,4 +1,4 @@
-"""Wait to be the runner's one cutover; then fix what is moved from where to where."""
+"""Wait to be claimed by the runner; then record the source and the target."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tradepulse_operator.controllers.cutover.phases.ends import aborted_before_s
 from tradepulse_operator.controllers.cutover.status import POLL, enter_phase, wait_with_message
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Apply, Step
-from tradepulse_operator.resources.config.heartbeat import require_seen
+from tradepulse_operator.resources.config.heartbeat import require_heartbeat_interval
 from tradepulse_operator.resources.config.release import Rendered, render_release
 from tradepulse_operator.resources.config.render import ConfigError
 from tradepulse_operator.resources.runner.config_map import config_map
 
 
 def pending(observed: CutoverObserved) -> Step:
-    """Wait to be the runner's one cutover; then fix what is moved from where to where."""
+    """Wait to be claimed by the runner; then record the source and the target."""
     name, runner = observed.cutover.spec.runner, observed.runner
     if observed.cutover.spec.abort:
         return aborted_before_switch(observed)
@@ -40,7 +40,7 @@ def pending(observed: CutoverObserved) -> Step:
             observed.cutover.spec.guardrails,
             runner.spec.monitoring.scrape_interval,
         )
-        require_seen(rendered, spec.config, guardrails, scrape, "spec.guardrails")
+        require_heartbeat_interval(rendered, spec.config, guardrails, scrape, "spec.guardrails")
         require_served(observed.cutover.spec.baseline, runner.spec)
     except ConfigError as error:
         return end_failed(observed, error.reason, str(error))
@@ -54,5 +54,5 @@ def _prepared(observed: CutoverObserved, source: Release, rendered: Rendered) ->
         return wait_with_message(observed, message, source=source, target=rendered.release)
     if observed.target_config is None and observed.runner is not None:
         return Apply(config_map(observed.runner, rendered.text))
-    message = f"checks whether release {source.id} can be moved to {rendered.release.id}"
+    message = f"checks whether release {rendered.release.id} can replace {source.id}"
     return enter_phase(observed, CutoverPhase.PREFLIGHT, message)

@@ -1,4 +1,4 @@
-"""Preflight and AwaitingApproval: nothing is touched before everything holds."""
+"""Preflight and AwaitingApproval: nothing is touched before every check passes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def checking(observed: CutoverObserved) -> Step:
     outcome = superseded(observed) or preflight(observed)
     if isinstance(outcome, Refusal):
         return end_failed(observed, outcome.reason, outcome.message)
-    asked = next_step(observed)
-    if asked:
-        return asked
+    step = next_step(observed)
+    if step:
+        return step
     waits = outcome.message if outcome else open_items(observed)
     if waits:
         return wait_with_message(observed, waits, 5 * POLL)

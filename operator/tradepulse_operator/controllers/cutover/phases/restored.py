@@ -1,7 +1,7 @@
 """Whether the order state that the previous release started on is what `rollback.state` asks for.
 
-The state container says what it did, see `statement`. One that says nothing, or did something else,
-has let the previous release start on a state that nobody vouches for.
+The state container reports what it did, see `statement`. One that reports nothing, or did something
+else, has let the previous release start on a state of unknown origin.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WANTED = {
 
 
 def unrestored(observed: CutoverObserved, pod: PodView | None) -> str:
-    """Why the state isn't what the rollback asks for, in words; "" when it is, or while the state
+    """Why the state isn't what the rollback asks for; "" when it is, or while the state
     container of `pod` has not ended."""
     if pod is None or pod.init_exit is None:
         return ""  # not prepared yet
@@ -63,7 +63,7 @@ def _words(answer: Statement, uid: str) -> str:
         case Result.MISSING:
             return f"backup {uid} is no longer on the state volume: nothing was restored"
         case Result.NOTHING:
-            return f"the state container didn't say that backup {uid} was restored"
+            return f"the state container didn't report that backup {uid} was restored"
         case Result.RESTORED | Result.KEPT | Result.FROZEN:
             return (
                 f"the state container says that backup {answer.id} was {answer.result}, not {uid}"
@@ -74,7 +74,7 @@ def _words(answer: Statement, uid: str) -> str:
 
 def proven(observed: CutoverObserved, pod: PodView) -> CutoverObserved:
     """`observed` with a condition that says whether the restore is this rollback's own: then the
-    state container said the nonce, which a mark that the new release left can't hold."""
+    state container reported the nonce, which nothing that the new release left can contain."""
     cutover, nonce = observed.cutover, _nonce(observed.cutover)
     backup = cutover.status.backup
     if cutover.spec.rollback.state is not StateOnRollback.RESTORE or backup is None:

@@ -41,11 +41,13 @@ PATIENCE = seconds(Limit.EVIDENCE)
 
 
 #: Seconds that a halt may take before the evidence is collected meanwhile, so that it is filed
-#: within 10 s of the verdict: these, a look (2 s where a process is frozen), the reporter's 5.
+#: within 10 s of the verdict: these, a reconciliation (2 s where a process is frozen), and
+#: the reporter's 5.
 HALT_FIRST = 2.5
 
 
-#: Seconds of the halt after which a failing API is left alone: to tell its end matters more.
+#: Seconds of the halt after which no evidence is requested from a failing API: noticing the end
+#: of the halt matters more.
 _COLLECT_DURING_HALT = 10.0
 
 
@@ -100,12 +102,12 @@ def _halting(observed: CutoverObserved, rollback: RollbackStatus) -> Step:
 
 
 def _collect_during_halt(observed: CutoverObserved, rollback: RollbackStatus) -> Step | None:
-    """The next request for evidence of a halt that lasts, or that nobody answers; None: none."""
+    """The next request for evidence during a halt that lasts; at once where nobody answers."""
     if observed.report:
         recorded = observed.cutover.status.report is not None
         return None if recorded else write_status(observed, report=report_record(observed))
     took = observed.now - instant(rollback.step_at)
-    # What a process that says nothing does is not known better for waiting.
+    # Waiting yields no more about a process that doesn't answer.
     due = observed.process is None or took >= HALT_FIRST
     return (
         FileReport(cutover_ref(observed.cutover), final=False)
@@ -182,7 +184,7 @@ def _next(
     at = timestamp(observed.now)
     changed: dict[str, Any] = {"step": step, "step_at": at}
     if step is RollbackStep.STARTING:
-        # The pod of the target is gone: nothing that it left on the volume can hold this.
+        # The pod of the target is gone: nothing that it left on the volume can contain this.
         changed["nonce"] = observed.nonce
     changes["rollback"] = rollback.model_copy(update=changed)
     return wait_with_message(observed, _message(step), reason=rollback.reason, **changes)

@@ -1,4 +1,4 @@
-"""The source's pod on the way of a rollback, and how long it is waited for."""
+"""The source's pod during a rollback, and how long it is waited for."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from tradepulse_operator.controllers.step import Step
 def would_start_source(observed: CutoverObserved) -> bool:
     """Whether a pod that is lost now would come back as the source, and not as the target.
 
-    The StatefulSet's controller goes by the template that it has seen last.
+    The StatefulSet's controller goes by the template that it has observed last.
     """
     live, source = observed.stateful_set, observed.cutover.status.source
     if live is None or source is None:
         return False
-    seen = (live.get("status") or {}).get("observedGeneration", 0)
+    generation = (live.get("status") or {}).get("observedGeneration", 0)
     labels = live["spec"]["template"]["metadata"].get("labels") or {}
-    return labels.get(LABEL_RELEASE) == source.id and seen >= live["metadata"].get("generation", 0)
+    return labels.get(LABEL_RELEASE) == source.id and generation >= live["metadata"].get(
+        "generation", 0
+    )
 
 
 def source_pod(observed: CutoverObserved) -> PodView | None:

@@ -1,7 +1,7 @@
-"""Whether the spec means another release by now than the one that a cutover was stamped for.
+"""Whether the spec asks for another release by now than the one that a cutover was created for.
 
-Only of a cutover that the operator made by itself, and only while nothing was touched: the wish
-that it came from is gone. One that a person wrote stands for that person's own wish.
+Only of a cutover that the operator created, and only while nothing was touched: the spec that it
+came from has changed. A manual one stands for what its author asked for.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def superseded(observed: CutoverObserved) -> Refusal | None:
         try:
             release = render_release(runner, wanted, observed.user_config).release
         except ConfigError:
-            return None  # The spec means nothing at present, so nothing else either.
+            return None  # The spec can't be rendered at present, so it asks for no other release.
         if release.id == target.id:
             return None
     return Refusal(
         CutoverReason.SUPERSEDED,
-        f"spec.release or the configuration moved on before release {target.id} was moved to:"
+        f"spec.release or the configuration changed before release {target.id} was started:"
         " nothing was touched",
     )

@@ -20,10 +20,10 @@ def switching(observed: CutoverObserved) -> Step:
         return until_ready(observed, pod, "waits for the new release to be ready")
     target = observed.cutover.status.target
     if target and target.image_id and pod.image_id not in (None, target.image_id):
-        moved = (
+        message = (
             f"{target.image} is now {pod.image_id}, it was {target.image_id} when it was checked"
         )
-        return roll_back(observed, CutoverReason.IMAGE_CHANGED, moved)
+        return roll_back(observed, CutoverReason.IMAGE_CHANGED, message)
     if target and pod.image_id:
         target = target.model_copy(update={"image_id": pod.image_id})
     return enter_phase(

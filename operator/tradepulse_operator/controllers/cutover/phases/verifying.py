@@ -26,7 +26,13 @@ from tradepulse_operator.controllers.cutover.watch import (
 from tradepulse_operator.controllers.data_services.compare import difference_note, record_comparison
 from tradepulse_operator.controllers.observed.views import CutoverObserved
 from tradepulse_operator.controllers.step import Step, Wait
-from tradepulse_operator.guard.bake import BakeProgress, Checkpoint, Decision, advance, next_look
+from tradepulse_operator.guard.bake import (
+    BakeProgress,
+    Checkpoint,
+    Decision,
+    advance,
+    next_evaluation,
+)
 from tradepulse_operator.guard.limits import Limits
 
 
@@ -48,8 +54,8 @@ def verifying(observed: CutoverObserved) -> Step:
         return end_halted(
             observed, broken.reason, message, verification=to_status(progress.checkpoint)
         )
-    held_up = not (pod and pod.ready and would_start_source(observed))
-    if progress.decision is Decision.PROMOTE and not held_up:
+    ready = bool(pod and pod.ready and would_start_source(observed))
+    if progress.decision is Decision.PROMOTE and ready:
         checked = record_comparison(observed)
         worse = (
             remaining_degradation(cutover, progress.checkpoint.tally)
@@ -81,7 +87,7 @@ def _watching(
     reason, message = wait_reason(observed.cutover.status), observed.cutover.status.message
     if progress.verdict:
         reason, message = describe(progress.verdict, source.id if source else "")
-    look = next_look(progress.checkpoint, observed.now, thresholds)
+    delay = next_evaluation(progress.checkpoint, observed.now, thresholds)
     if checkpoint_overdue(before, progress.checkpoint):
         changes["verification"] = to_status(progress.checkpoint)
-    return until_deadline(observed, rollback, message, seconds=look, reason=reason, **changes)
+    return until_deadline(observed, rollback, message, seconds=delay, reason=reason, **changes)

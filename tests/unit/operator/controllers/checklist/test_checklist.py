@@ -98,7 +98,7 @@ def told_of(found: ReleaseCutoverStatus, name: str) -> tuple[CheckResult, str]:
 
 
 PASSED = {"image": (RESULT.PASS, DIGEST), "config": (RESULT.PASS, "")}
-_WAITS = "waits for a pod of the target release to tell"
+_WAITS = "waits for the answer of the target release's check pod"
 PENDING = {name: (RESULT.PENDING, _WAITS) for name in PASSED}
 FAILED_SECRETS = {"secrets": (RESULT.FAIL, "BINANCE_API_KEY: missing")}
 
@@ -141,9 +141,9 @@ def test_the_digest_is_that_of_the_node() -> None:
         ({**GOOD, "ok": "true"}, "config", RESULT.FAIL, "gave no answer"),
         ({**GOOD, "config": None}, "config", RESULT.FAIL, "gave no answer"),
         ({**GOOD, "ok": False}, "config", RESULT.FAIL, "contradicts itself"),
-        ({**NO_SECRET, "ok": True}, "secrets", RESULT.PENDING, "waits for a pod"),
+        ({**NO_SECRET, "ok": True}, "secrets", RESULT.PENDING, "waits for the answer"),
         ({**GOOD, "later": 1}, "config", RESULT.PASS, ""),
-        ("Error: No such command 'config'.", "secrets", RESULT.PENDING, "waits for a pod"),
+        ("Error: No such command 'config'.", "secrets", RESULT.PENDING, "waits for the answer"),
     ],
 )
 def test_what_the_target_says_is_reported(
@@ -332,14 +332,14 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
     [
         ("kafka", telling(), {}, RESULT.PASS, ""),
         ("kafka", telling(), {"baseline": {"kafka": {"maxLag": 2}}}, RESULT.PASS, ""),
-        ("kafka", None, {}, RESULT.PENDING, "waits for the active release to tell of Kafka"),
-        ("kafka", telling(None), {}, RESULT.FAIL, "doesn't tell of Kafka: look at it yourself"),
+        ("kafka", None, {}, RESULT.PENDING, "waits for the active release to report on Kafka"),
+        ("kafka", telling(None), {}, RESULT.FAIL, "doesn't report on Kafka: check it yourself"),
         (
             "kafka",
             telling(bus(problem="no broker answers")),
             {},
             RESULT.FAIL,
-            "no broker answers; remedy: look at the brokers, and spec.eventBus",
+            "no broker answers; remedy: check the brokers, and spec.eventBus",
         ),
         ("kafka", telling(bus(at=STALE)), {}, RESULT.FAIL, "Kafka hasn't answered the active"),
         ("kafka", telling(bus(at=None)), {}, RESULT.FAIL, "Kafka hasn't answered the active"),
@@ -349,7 +349,7 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
             LAG,
             RESULT.FAIL,
             f"more than 1 records behind (baseline.kafka.maxLag): settlement on {FILLS}, settlement"
-            f" on {ORDERS}: look at the reader, and let it catch up",
+            f" on {ORDERS}: check the reader, and let it catch up",
         ),
         (
             "kafka",
@@ -371,17 +371,17 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
             telling(database=replace(DATABASE, primary=None)),
             {},
             RESULT.FAIL,
-            "there is no primary: look at the servers, and spec.database.hosts",
+            "there is no primary: check the servers, and spec.database.hosts",
         ),
         ("postgres", telling(), {}, RESULT.PASS, ""),
-        ("postgres", None, {}, RESULT.PENDING, "waits for the active release to tell of Postgre"),
-        ("postgres", telling(database=None), {}, RESULT.FAIL, "doesn't tell of PostgreSQL"),
+        ("postgres", None, {}, RESULT.PENDING, "waits for the active release to report on Postgre"),
+        ("postgres", telling(database=None), {}, RESULT.FAIL, "doesn't report on PostgreSQL"),
         (
             "postgres",
             telling(database=replace(DATABASE, problem="no server answers")),
             {},
             RESULT.FAIL,
-            "no server answers; remedy: look at the servers, and spec.database",
+            "no server answers; remedy: check the servers, and spec.database",
         ),
         (
             "postgres",
@@ -402,7 +402,7 @@ LAG = {"baseline": {"kafka": {"maxLag": 1}, "postgres": {"maxReplicaLag": "100ms
             telling(database=replace(DATABASE, replicas=(ReplicaView("b:1"),))),
             LAG,
             RESULT.FAIL,
-            "replica b:1 doesn't tell how far it is behind",
+            "replica b:1 doesn't report its lag",
         ),
         (
             "postgres",

@@ -78,7 +78,7 @@ def test_it_is_made_once_the_release_is_known_to_start() -> None:
     open_ = tuple(
         CheckRecord(name=name, result=RESULT.PENDING, message=message, at=timestamp(NOW))
         for name, message in {
-            "config": "waits for a pod of the target release to tell",
+            "config": "waits for the answer of the target release's check pod",
             "rehearsal": "waits for a pod that trades the release on paper",
         }.items()
     )

@@ -155,7 +155,7 @@ def test_the_rollback_has_to_keep_the_same_absolute_limits_only() -> None:
     recording = RecordedWorld(worse).recording(NOW - 600, NOW)
     after = written(decide(seen(moved, pod=pod(SOURCE), recording=recording)))
     assert after.phase is PHASE.ROLLED_BACK
-    assert "more than before the cutover: look at the venue, too" in after.message
+    assert "more than before the cutover: check the venue, too" in after.message
     good = RecordedWorld(Runner(born=NOW - 4000)).recording(NOW - 600, NOW)
     after = written(decide(seen(moved, pod=pod(SOURCE), recording=good)))
     assert after.phase is PHASE.ROLLED_BACK
@@ -179,11 +179,11 @@ BACKUP = BackupRecord(id=UID, sha256="a" * 64, files=3)
         ('{"result": "missing", "id": "UID"}', "is no longer on the state volume"),
         ('{"result": "kept", "id": "UID"}', "was kept, not"),
         ('{"result": "frozen", "id": "UID"}', "was frozen, not"),
-        ('{"result": "nothing", "id": "UID"}', "didn't say that backup"),
+        ('{"result": "nothing", "id": "UID"}', "didn't report that backup"),
         ('{"result": "error", "id": "UID"}', "isn't a known one"),
         ('{"result": "merged", "id": "UID"}', "isn't a known one"),
         ('{"result": ["restored"], "id": "UID", "sha256": "A64"}', "isn't a known one"),
-        ("null", "didn't say that backup"),
+        ("null", "didn't report that backup"),
         # Protocol 0, see tests/contract/v0, and what looks like it.
         ('{"id": "UID", "sha256": "A64", "files": 3, "bytes": 9}', ""),
         ('{"id": "UID", "skipped": "restored already", "sha256": "A64"}', ""),
@@ -222,8 +222,8 @@ def test_the_restored_state_is_the_one_that_was_backed_up(restored: str, says: s
 @pytest.mark.parametrize(
     ("message", "says"),
     [
-        ("", "said nothing"),
-        ("  ", "said nothing"),
+        ("", "reported nothing"),
+        ("  ", "reported nothing"),
         ("hello", "no JSON object: hello"),
         ("[1]", "no JSON object"),
         ('{"restore": {"result": "restored", "id": "UID", "sha256": "a"}}', "relied on"),

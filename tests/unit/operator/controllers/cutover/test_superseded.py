@@ -55,7 +55,7 @@ RISK = {**runner().spec.risk.wire(), "maxPosition": "6"}
 def test_it_ends_before_anything_is_touched(phase: Any, changes: dict[str, Any]) -> None:
     found = at(phase, **changes)
     assert found.phase is PHASE.FAILED
-    assert found.message.startswith("Superseded: spec.release or the configuration moved on")
+    assert found.message.startswith("Superseded: spec.release or the configuration changed")
 
 
 @pytest.mark.parametrize(

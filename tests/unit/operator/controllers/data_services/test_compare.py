@@ -59,16 +59,22 @@ GONE = PartitionView(ORDERS, 1, -1)
 REMADE = PartitionView(ORDERS, 0, 3, {"recorder": 3, "settlement": 3})
 
 
-def kafka(now: BusView, max_lag: int | None = None, *, moved: bool = False) -> tuple[str, ...]:
+def kafka(
+    now: BusView, max_lag: int | None = None, *, config_changed: bool = False
+) -> tuple[str, ...]:
     assert BEFORE.kafka
-    return tuple(streams_kafka.differences(BEFORE.kafka, now, max_lag, moved=moved))
+    return tuple(
+        streams_kafka.differences(BEFORE.kafka, now, max_lag, config_changed=config_changed)
+    )
 
 
 def postgres(
-    now: DatabaseView, max_lag: float | None = None, *, moved: bool = False
+    now: DatabaseView, max_lag: float | None = None, *, config_changed: bool = False
 ) -> tuple[str, ...]:
     assert BEFORE.postgres
-    return tuple(streams_postgres.differences(BEFORE.postgres, now, max_lag, moved=moved))
+    return tuple(
+        streams_postgres.differences(BEFORE.postgres, now, max_lag, config_changed=config_changed)
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,9 +121,9 @@ def test_a_reader_may_lag_as_far_as_the_policy_says() -> None:
 
 
 def test_what_another_configuration_leaves_out_is_not_gone() -> None:
-    assert kafka(bus(GONE, PartitionView(FILLS, 0, 40)), moved=True) == ()
-    assert len(kafka(bus(REMADE), moved=True)) == 3
-    assert postgres(replace(DATABASE, replicas=()), moved=True) == ()
+    assert kafka(bus(GONE, PartitionView(FILLS, 0, 40)), config_changed=True) == ()
+    assert len(kafka(bus(REMADE), config_changed=True)) == 3
+    assert postgres(replace(DATABASE, replicas=()), config_changed=True) == ()
 
 
 @pytest.mark.parametrize(

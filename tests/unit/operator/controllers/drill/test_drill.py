@@ -14,7 +14,7 @@ from tests.support.operator.settled import good, rests
 from tradepulse_operator.common.time import instant
 from tradepulse_operator.controllers.conditions import find_condition
 from tradepulse_operator.controllers.drill.drill import KEPT
-from tradepulse_operator.controllers.drill.live import asks
+from tradepulse_operator.controllers.drill.live import due_observations
 from tradepulse_operator.controllers.drill.schedule import coming, missed
 from tradepulse_operator.controllers.events import runner_events
 from tradepulse_operator.controllers.observed.views import AlertView, MetricView
@@ -283,7 +283,7 @@ PAGED = AlertView(receivers=("pager",), taken=4)
         ({"alert": replace(PAGED, silenced=True)}, "silenced or inhibited"),
         ({"alert": replace(PAGED, taken=3, refused=2)}, "2 were refused or lost so far"),
         ({"alert": AlertView(problem="Alertmanager at x can't be reached")}, "can't be reached"),
-        ({"before": AlertView(problem="away")}, "did not tell before the order"),
+        ({"before": AlertView(problem="away")}, "did not report its deliveries before the order"),
     ],
 )
 def test_a_live_drill_fails_when_one_thing_is_not_shown(changes: dict[str, Any], why: str) -> None:
@@ -324,7 +324,7 @@ def test_what_nobody_can_tell_is_said_to_be_unchecked() -> None:
     report = told(world)
     assert report["passed"]
     assert report["notChecked"] == [
-        "every connector is closed to new orders: this release does not tell",
+        "every connector is closed to new orders: this release does not report it",
         "the metric of the kill switch moves: no Prometheus is known",
         "the alert is delivered: spec.killSwitchDrill.alert names no Alertmanager",
     ]
@@ -351,13 +351,15 @@ def test_an_operator_that_dies_anywhere_in_a_live_drill_files_one_report(seed: i
 def test_alertmanager_is_asked_only_as_a_live_drill_comes_due_and_while_it_runs() -> None:
     world = live(alert=PAGER)
     due = instant(world.status["drill"]["next"])
-    assert asks(world.runner, due - 1) == (False, None)
-    assert asks(world.runner, due)[1] is not None
+    assert due_observations(world.runner, due - 1) == (False, None)
+    assert due_observations(world.runner, due)[1] is not None
     world.alert = AlertView()
     to(world, 1)
-    assert asks(world.runner, world.now) == (True, world.runner.spec.kill_switch_drill.alert)  # type: ignore[union-attr]
+    policy = world.runner.spec.kill_switch_drill
+    assert policy
+    assert due_observations(world.runner, world.now) == (True, policy.alert)
     rehearsal = drilled()
-    assert asks(rehearsal.runner, rehearsal.now + HOUR) == (False, None)
+    assert due_observations(rehearsal.runner, rehearsal.now + HOUR) == (False, None)
 
 
 def test_a_live_drill_is_not_made_up_for_at_odd_hours() -> None:

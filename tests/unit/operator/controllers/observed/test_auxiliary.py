@@ -63,7 +63,10 @@ def test_the_two_reasons_of_one_fault_have_the_same_words(reason: str) -> None:
     waiting = {"waiting": {"reason": reason, "message": f"back-off {reason}"}}
     found = auxiliary_view(pod({"state": waiting}, phase="Pending"), "u")
     assert found
-    assert found.waiting == "the image can't be had: is its name right, and may the node pull it?"
+    assert (
+        found.waiting
+        == "the image can't be pulled: check its name, and whether the node may pull it"
+    )
     assert not found.ended
 
 

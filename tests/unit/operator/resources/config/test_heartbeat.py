@@ -15,7 +15,10 @@ from tradepulse_operator.api.cutover_status import CutoverPhase
 from tradepulse_operator.api.guardrails import Guardrails
 from tradepulse_operator.api.release import ReleaseSpec
 from tradepulse_operator.controllers.cutover.phases.pending import pending
-from tradepulse_operator.resources.config.heartbeat import require_seen, seeming_silence
+from tradepulse_operator.resources.config.heartbeat import (
+    require_heartbeat_interval,
+    seeming_silence,
+)
 from tradepulse_operator.resources.config.release import render_release
 from tradepulse_operator.resources.config.render import ConfigError
 
@@ -25,7 +28,7 @@ MINE = ReleaseSpec(image="registry.test/runner:1.1.0", config="mine")
 def check(user: str, scrape: str = "15s", **guardrails: Any) -> None:
     found = render_release(runner(), MINE, user)
     rails = Guardrails.model_validate(guardrails)
-    require_seen(found, "mine", rails, scrape, "spec.guardrails")
+    require_heartbeat_interval(found, "mine", rails, scrape, "spec.guardrails")
 
 
 @pytest.mark.parametrize(
