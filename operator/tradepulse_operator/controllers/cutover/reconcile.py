@@ -16,6 +16,7 @@ from tradepulse_operator.controllers.checklist.checklist import delete_finished_
 from tradepulse_operator.controllers.cutover.phases.backing_up import backing_up
 from tradepulse_operator.controllers.cutover.phases.baking import baking
 from tradepulse_operator.controllers.cutover.phases.ends import (
+    aborted_before_switch,
     end_failed,
     end_halted,
     ended,
@@ -93,8 +94,7 @@ def _without_runner(observed: CutoverObserved, facts: PhaseFacts) -> Step:
             case OnAbort.ROLL_BACK:
                 return roll_back(observed, CutoverReason.ABORTED, "aborted by spec.abort")
             case OnAbort.END:
-                message = "aborted by spec.abort before anything was switched"
-                return end_failed(observed, CutoverReason.ABORTED, message)
+                return aborted_before_switch(observed)
             case OnAbort.IGNORE:
                 pass
             case _:
